@@ -1,0 +1,182 @@
+"""Renders the demo clips: synthetic sounds, and speech by espeak-ng.
+
+All of it is made here from nothing, so the clips are free to use (CC0). The rendered
+files are in the repository; this script is only needed to change them.
+
+Usage: python -m demo.render
+"""
+
+import csv
+import io
+import pathlib
+import subprocess
+from collections.abc import Callable
+
+import av
+import numpy as np
+
+from demo.encode import encode
+
+FOLDER = pathlib.Path(__file__).resolve().parent / "clips"
+Sound = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+def sweep(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * (100 * t + 500 * t**2))
+
+
+def noise(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return 0.2 * rng.standard_normal(len(t))
+
+
+def bell(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Partials of a church bell, from hum to nominal and above."""
+    partials = (0.5, 1, 1.2, 1.5, 2, 2.7, 3.0, 4.1)
+    tones = [np.sin(2 * np.pi * 440 * p * t) * np.exp(-t * (1 + p)) for p in partials]
+    return 0.15 * np.sum(tones, axis=0)
+
+
+def strikes(times: np.ndarray, sound: Sound) -> Sound:
+    """The sound again at each of the given times."""
+
+    def repeated(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        result = np.zeros_like(t)
+        for start in times:
+            after = t >= start
+            result[after] += sound(t[after] - start, rng)
+        return result
+
+    return repeated
+
+
+def kick(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return (
+        0.8 * np.sin(2 * np.pi * (50 * t + 8 * (1 - np.exp(-20 * t)))) * np.exp(-9 * t)
+    )
+
+
+def snare(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return 0.3 * rng.standard_normal(len(t)) * np.exp(-18 * t)
+
+
+def drums(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    beats = np.arange(0, 4, 0.5)
+    low, high = strikes(beats[::2], kick), strikes(beats[1::2], snare)
+    return low(t, rng) + high(t, rng)
+
+
+def pluck(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    tones = [np.sin(2 * np.pi * 220 * k * t) * np.exp(-k * t) / k for k in range(1, 9)]
+    return 0.4 * np.sum(tones, axis=0)
+
+
+def chirp(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    wobble = 2 * np.pi * (4000 * t + 60 * np.sin(2 * np.pi * 14 * t))
+    return 0.4 * np.sin(wobble) * np.exp(-(((t - 0.15) / 0.07) ** 2))
+
+
+def siren(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return 0.4 * np.sin(2 * np.pi * 900 * t + 300 * np.sin(2 * np.pi * 0.5 * t))
+
+
+def dial(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    on = (t % 0.4) < 0.25
+    return 0.3 * on * (np.sin(2 * np.pi * 770 * t) + np.sin(2 * np.pi * 1336 * t))
+
+
+def engine(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    pulses = np.sin(2 * np.pi * 28 * t) ** 8
+    return pulses * (
+        0.4 * np.sin(2 * np.pi * 85 * t) + 0.1 * rng.standard_normal(len(t))
+    )
+
+
+def organ(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    chord = [261.6, 329.6, 392.0]
+    tones = [np.sin(2 * np.pi * f * k * t) / k for f in chord for k in (1, 2, 4, 8)]
+    return 0.12 * np.sum(tones, axis=0)
+
+
+def silence(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.zeros_like(t)
+
+
+def hammer(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Hit too hard: clips at full scale."""
+    return np.clip(4 * strikes(np.arange(0, 3, 0.6), kick)(t, rng), -1, 1)
+
+
+# file, sound, seconds, rate, channels, encoder, bit rate, what it is
+CLIPS: tuple[tuple[str, Sound, float, int, int, str, int | None, str], ...] = (
+    ("sweep.flac", sweep, 3, 48000, 1, "flac", None, "rising sine sweep"),
+    ("noise.ogg", noise, 3, 44100, 2, "vorbis", None, "white noise"),
+    ("bell.opus", bell, 5, 48000, 2, "libopus", 64000, "one bell"),
+    ("drums.m4a", drums, 4, 44100, 2, "aac", 96000, "kick and snare"),
+    ("pluck.flac", pluck, 3, 32000, 1, "flac", None, "a plucked string"),
+    (
+        "chirps.wav",
+        strikes(np.arange(0, 3, 0.5), chirp),
+        3,
+        44100,
+        1,
+        "pcm_s16le",
+        None,
+        "chirps like a bird's",
+    ),
+    ("siren.wav", siren, 4, 16000, 1, "pcm_s16le", None, "siren"),
+    ("dial.wav", dial, 3, 8000, 1, "pcm_mulaw", None, "telephone dial tones"),
+    ("engine.ogg", engine, 4, 22050, 2, "vorbis", None, "pulses like an engine's"),
+    ("organ.mp3", organ, 4, 48000, 2, "libmp3lame", 96000, "organ chord"),
+    ("hammer.mp3", hammer, 3, 44100, 1, "libmp3lame", 64000, "overdriven thumps"),
+    ("silence.flac", silence, 2, 44100, 1, "flac", None, "digital silence"),
+    ("click.wav", snare, 0.3, 44100, 2, "pcm_s16le", None, "shorter than one patch"),
+)
+SPEECH = (
+    ("speech_en.wav", "en", "pcm_s16le", "Ask what is in a corpus, and get an answer."),
+    ("speech_fr.mp3", "fr", "libmp3lame", "Demandez ce que contient un corpus sonore."),
+)
+
+
+def speak(voice: str, text: str) -> np.ndarray:
+    """Mono float32 speech at 22,050 Hz, espeak-ng's rate."""
+    wav = subprocess.run(
+        ["espeak-ng", "-v", voice, "--stdout", text], check=True, capture_output=True
+    ).stdout
+    with av.open(io.BytesIO(wav), "r") as container:
+        frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    return np.concatenate(frames, axis=1).astype(np.float32) / 32768
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    rows = []
+    for seed, (name, sound, seconds, rate, channels, codec, bits, text) in enumerate(
+        CLIPS
+    ):
+        t = np.arange(round(seconds * rate)) / rate
+        rng = np.random.default_rng(seed)
+        samples = np.stack([sound(t, rng) for _ in range(channels)])
+        encode(FOLDER / name, samples, rate, codec, bits)
+        rows.append((name, text))
+    for name, voice, codec, text in SPEECH:
+        encode(FOLDER / name, speak(voice, text), 22050, codec)
+        rows.append((name, f"synthetic speech ({voice})"))
+    whole = (FOLDER / "siren.wav").read_bytes()
+    (FOLDER / "cut_off.wav").write_bytes(whole[: len(whole) // 2])
+    rows.append(("cut_off.wav", "siren.wav, cut off in the middle"))
+    noise_bytes = np.random.default_rng(99).bytes(5000)
+    (FOLDER / "damaged.mp3").write_bytes(noise_bytes)
+    rows.append(("damaged.mp3", "random bytes: damaged on purpose"))
+    with open(
+        FOLDER.parent / "manifest.csv", "w", newline="", encoding="utf-8"
+    ) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["uri", "clip_id", "description"])
+        writer.writerows(
+            (f"clips/{name}", name.partition(".")[0], text)
+            for name, text in sorted(rows)
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""The fsdsinet command: parse, then call a function that takes plain values.
+
+Commands import what they need when they run: Beam and Arrow take a second to load, and
+warn about themselves before logging is set up.
+"""
+
+import argparse
+import importlib.metadata
+import logging
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.errors import ConfigError
+
+EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line and returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments, beam_flags = _split_beam_flags(arguments)
+    parsed = _parser().parse_args(arguments)
+    parsed.beam_flags = beam_flags
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    try:
+        code: int = parsed.command(parsed)
+        return code
+    except ConfigError as error:
+        print(f"fsdsinet: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("fsdsinet: stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _split_beam_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
+    if "--" not in arguments:
+        return arguments, []
+    index = arguments.index("--")
+    return arguments[:index], arguments[index + 1 :]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fsdsinet",
+        description="Class activations and embeddings of audio clips, by FSD-SINet.",
+        allow_abbrev=False,
+    )
+    version = importlib.metadata.version("fsd-sinet-beam")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_extract(commands)
+    _add_manifest(commands)
+    _add_plot(commands)
+    return parser
+
+
+def _add_extract(commands: Any) -> None:
+    parser = commands.add_parser(
+        "extract",
+        allow_abbrev=False,
+        help="run models on audio, write one Parquet dataset",
+        description="Runs models on audio and writes one Parquet dataset. Run the same "
+        "command again to continue a run that was stopped.",
+        epilog="Flags after -- go to Beam.",
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.set_defaults(command=_extract, config=None, set=[], dry_run=False)
+    add = parser.add_argument
+    add(
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        default=[],
+        help="manifest (.csv .tsv .jsonl .parquet), audio file, folder, glob or FSD50K",
+    )
+    add(
+        "--model",
+        dest="models",
+        action="append",
+        metavar="NAME|PATH.pb",
+        help="model to run; repeat for several",
+    )
+    add("--output", metavar="OUT", help="folder of the dataset")
+    add("--config", metavar="FILE.yaml", help="options from a file; flags win over it")
+    add("--set", action="append", metavar="KEY=VALUE", help="one option of the file")
+    add("--engine", help="what runs the graphs (default: essentia)")
+    add(
+        "--last-patch",
+        metavar="repeat|discard",
+        help="keep the end of a clip in a filled-up patch, or drop it (repeat)",
+    )
+    add(
+        "--patch-hop",
+        type=int,
+        metavar="FRAMES",
+        help="from one patch to the next, in frames of 10 ms (default: 50)",
+    )
+    add(
+        "--outputs",
+        type=_names,
+        metavar="NAMES",
+        help="what to store for every patch (default: activations,embeddings)",
+    )
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="worker processes (default: one a core)",
+    )
+    add(
+        "--shard-clips",
+        type=int,
+        metavar="N",
+        help="clips in a shard (default: up to 64)",
+    )
+    add("--runner", help="where the job runs (default: local)")
+    add(
+        "--retry-failed",
+        action="store_true",
+        help="run the clips that failed before again",
+    )
+    add("--overwrite", action="store_true", help="remove the dataset in OUT first")
+    add("--fail-on-error", action="store_true", help="exit with code 1 if clips failed")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="check everything, print the plan, start nothing",
+    )
+
+
+def _add_manifest(commands: Any) -> None:
+    parser = commands.add_parser(
+        "manifest",
+        allow_abbrev=False,
+        help="write a manifest of audio files",
+        description="Writes a manifest: fname, split and labels for an FSD50K root, "
+        "size and date for other audio files.",
+    )
+    parser.set_defaults(command=_manifest)
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="as for extract")
+    parser.add_argument("--output", required=True, metavar="M.csv|tsv|jsonl|parquet")
+
+
+def _add_plot(commands: Any) -> None:
+    parser = commands.add_parser(
+        "plot",
+        allow_abbrev=False,
+        help="draw the top labels of a clip over time",
+        description="Draws a clip's top 10 labels over time, from the dataset alone.",
+    )
+    parser.set_defaults(command=_plot)
+    parser.add_argument("dataset", metavar="OUT", help="folder of the dataset")
+    parser.add_argument(
+        "--clip",
+        required=True,
+        metavar="ID",
+        help="clip_id, or uri or file name if only one clip has it",
+    )
+    parser.add_argument("--model", help="needed if the dataset has several")
+    parser.add_argument("--output", required=True, metavar="FILE.png")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+def _extract(arguments: argparse.Namespace) -> int:
+    from pipeline.config import load_config
+    from pipeline.launch import extract_command
+
+    flags = vars(arguments)
+    own = {"command", "config", "set", "dry_run"}
+    given = {key: value for key, value in flags.items() if key not in own}
+    for key in ("inputs", "beam_flags"):
+        if not given[key]:
+            del given[key]
+    config = load_config(arguments.config, arguments.set, given)
+    return extract_command(config, arguments.dry_run)
+
+
+def _manifest(arguments: argparse.Namespace) -> int:
+    from pipeline.inputs import read_inputs
+    from pipeline.manifest_files import write_manifest_file
+
+    _refuse_beam_flags(arguments)
+    table = read_inputs(arguments.inputs, with_stat=True)
+    write_manifest_file(table, pathlib.Path(arguments.output))
+    print(f"{table.num_rows:,} clips: {arguments.output}")
+    return 0
+
+
+def _plot(arguments: argparse.Namespace) -> int:
+    from pipeline.plots import plot_clip
+
+    _refuse_beam_flags(arguments)
+    clip_id = plot_clip(
+        arguments.dataset, arguments.clip, arguments.model, arguments.output
+    )
+    print(f"{clip_id}: {arguments.output}")
+    return 0
+
+
+def _refuse_beam_flags(arguments: argparse.Namespace) -> None:
+    if arguments.beam_flags:
+        raise ConfigError("only extract takes flags for Beam (after --)")

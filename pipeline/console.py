@@ -1,0 +1,84 @@
+"""What a run shows while it goes: a live line on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterable
+from typing import TextIO
+
+from transforms.progress import WorkerStatus
+
+_LIVE_INTERVAL_S = 0.5
+_PLAIN_INTERVAL_S = 10.0
+
+
+class ProgressLine:
+    """Shows clips done, failures, speed and time left.
+
+    Args:
+        total: Clips of the manifest.
+        stream: Where to write; a terminal gets one line that is drawn again.
+    """
+
+    def __init__(self, total: int, stream: TextIO = sys.stderr) -> None:
+        self._total = total
+        self._stream = stream
+        self._live = stream.isatty()
+        self._start = self._last = time.monotonic()
+        self._first_result: float | None = None
+        self._committed = self._committed_failed = self._first_committed = 0
+        self._width = 0
+
+    def set_committed(self, num_clips: int, num_failed: int) -> None:
+        """What earlier attempts and runs have committed; the rest is counted live."""
+        if self._first_result is None:
+            self._first_committed = num_clips
+        self._committed, self._committed_failed = num_clips, num_failed
+
+    def update(self, statuses: dict[int, WorkerStatus]) -> None:
+        now = time.monotonic()
+        interval = _LIVE_INTERVAL_S if self._live else _PLAIN_INTERVAL_S
+        if now - self._last < interval:
+            return
+        self._last = now
+        workers = list(statuses.values())
+        if self._first_result is None and any(w.clips_done for w in workers):
+            self._first_result = now
+        text = self._text(workers, now)
+        if self._live:
+            self._stream.write("\r" + text.ljust(self._width))
+            self._width = len(text)
+        else:
+            self._stream.write(text + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        if self._live and self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+
+    def _text(self, workers: Iterable[WorkerStatus], now: float) -> str:
+        workers = list(workers)
+        done = self._committed + sum(w.clips_done for w in workers)
+        failed = self._committed_failed + sum(w.clips_failed for w in workers)
+        if done == self._first_committed:
+            return f"starting workers ({done:,} of {self._total:,} clips done before)"
+        elapsed_s = max(now - self._start, 1e-3)
+        patches = sum(w.num_patches for w in workers) / elapsed_s
+        audio = sum(w.audio_s for w in workers) / elapsed_s
+        clips_per_s = (done - self._first_committed) / elapsed_s
+        left_s = (self._total - done) / clips_per_s
+        return (
+            f"{done:,} of {self._total:,} clips, {failed:,} failed, "
+            f"{patches:,.0f} patches/s, {audio:,.0f} h of audio per h, "
+            f"{format_duration(left_s)} left"
+        )
+
+
+def format_duration(seconds: float) -> str:
+    """For people: 5 s, 3 min 20 s, 2 h 5 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600:,} h {seconds % 3600 // 60} min"

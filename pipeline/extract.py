@@ -1,0 +1,44 @@
+"""The main job: reads like the diagram in the README."""
+
+import dataclasses
+
+import apache_beam as beam
+
+from transforms import (
+    CommitShard,
+    ComputePatches,
+    DatasetSpec,
+    DecodeAudio,
+    ReadManifest,
+    RunModels,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractJob:
+    """All that the main job needs, wherever it runs.
+
+    Attributes:
+        plan_path: The planned shards, see `transforms.manifest`.
+        output: Folder of the dataset.
+        engine: Name in `transforms.engines.ENGINES`.
+        dataset: Models, outputs, patches and what the files say of themselves.
+    """
+
+    plan_path: str
+    output: str
+    engine: str
+    dataset: DatasetSpec
+
+
+def extract(pipeline: beam.Pipeline, job: ExtractJob) -> beam.PCollection:
+    """Wires the main job. Output: a ShardSummary for every committed shard."""
+    return (
+        pipeline
+        | "Plan" >> beam.Create([job.plan_path])
+        | ReadManifest()
+        | DecodeAudio()
+        | ComputePatches(job.dataset.patch_spec)
+        | RunModels(job.engine, job.dataset.models)
+        | CommitShard(job.output, job.dataset)
+    )

@@ -1,0 +1,295 @@
+"""Runs `fsdsinet extract`: checks everything, plans, starts the job, sums up."""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import av
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.config import RunConfig
+from pipeline.console import ProgressLine
+from pipeline.dataset import Dataset
+from pipeline.errors import ConfigError
+from pipeline.extract import ExtractJob
+from pipeline.inputs import read_inputs
+from pipeline.models import load_models
+from pipeline.plan import (
+    Plan,
+    choose_shard_clips,
+    ledger_columns,
+    make_plan,
+    table_sha256,
+    write_plan,
+)
+from pipeline.runners import JobError, check_beam_flags, run_local
+from pipeline.summary import dataset_totals, summary_text
+from transforms.features import FRONT_END_VERSION, LastPatch, PatchSpec
+from transforms.schemas import SCHEMA_VERSION, DatasetSpec
+
+EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+_NO_LEDGER = pa.schema(
+    [(name, pa.string()) for name in ("clip_id", "uri", "status")]
+).empty_table()
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A checked run, ready to start."""
+
+    config: RunConfig
+    dataset: Dataset
+    spec: DatasetSpec
+    plan: Plan
+
+
+def extract_command(config: RunConfig, dry_run: bool) -> int:
+    """Runs the command and returns its exit code.
+
+    Raises:
+        ConfigError: before anything is started or changed.
+    """
+    run = prepare(config)
+    if dry_run:
+        print(plan_text(run))
+        return EXIT_OK
+    with run.dataset.locked():
+        # Before the lock was had, another run may still have been writing.
+        run = prepare(config)
+        if config.overwrite:
+            run.dataset.remove()
+        run.dataset.remove_uncommitted()
+        with _sigterm_as_interrupt():
+            return _execute(run)
+
+
+def prepare(config: RunConfig) -> Run:
+    """Checks configuration, models, inputs and output; changes nothing."""
+    check_beam_flags(config.beam_flags)
+    models = load_models(list(config.models))
+    dataset = Dataset(config.output)
+    dataset.check_writable()
+    manifest = ledger_columns(read_inputs(list(config.inputs)))
+    last_patch: LastPatch = "repeat" if config.last_patch == "repeat" else "discard"
+    spec = DatasetSpec(
+        models=models,
+        outputs=config.outputs,
+        patch_spec=PatchSpec(config.patch_hop, last_patch),
+        versions=_versions(),
+        manifest_fields=tuple(manifest.schema)[2:],
+    )
+    previous = {} if config.overwrite else dataset.run()
+    if previous:
+        _check_same_identity(previous["identity"], _identity(config.engine, spec))
+    is_new = config.overwrite or not dataset.parts("ledger")
+    ledger = _NO_LEDGER if is_new else dataset.read_done()
+    shard_clips = config.shard_clips or previous.get("shard_clips")
+    plan = make_plan(manifest, ledger, config.retry_failed, shard_clips or 1)
+    if not shard_clips:
+        shard_clips = choose_shard_clips(plan.pending.num_rows, config.num_workers())
+        plan = dataclasses.replace(plan, shard_clips=shard_clips)
+    return Run(config, dataset, spec, plan)
+
+
+def plan_text(run: Run) -> str:
+    """What `--dry-run` prints: the plan and its size."""
+    plan, spec = run.plan, run.spec
+    sizes = [_file_size(uri) for uri in plan.pending["uri"].to_pylist()]
+    found = [size for size in sizes if size is not None]
+    carried = ", ".join(f"{f.name} ({f.type})" for f in spec.manifest_fields) or "none"
+    lines = [
+        f"clips: {plan.manifest.num_rows:,}, to do {plan.pending.num_rows:,}",
+        f"audio to read: {sum(found) / 1e6:,.1f} MB in {len(found):,} files, "
+        f"{len(sizes) - len(found):,} files not found",
+        f"manifest columns carried to the ledger: {carried}",
+        f"shards: {plan.num_shards:,} of up to {plan.shard_clips} clips, "
+        f"{run.config.num_workers()} workers, engine {run.config.engine}",
+        f"patches: every {spec.patch_spec.patch_hop_frames} frames, "
+        f"last patch: {spec.patch_spec.last_patch}, stored: {', '.join(spec.outputs)}",
+    ]
+    for model in spec.models:
+        lines.append(
+            f"model {model.name}: {len(model.labels)} classes, embedding of "
+            f"{model.embedding_size}, sha256 {model.sha256[:12]}"
+        )
+    lines.append(f"output: {run.dataset.root}")
+    return "\n".join([*lines, "dry run: nothing was started or written"])
+
+
+def _execute(run: Run) -> int:
+    """Runs the job; the dataset is locked and holds committed shards only."""
+    start = time.monotonic()
+    dataset, plan, config = run.dataset, run.plan, run.config
+    if plan.pending.num_rows:
+        if config.retry_failed:
+            dataset.forget_failed()
+        content = _run_content(run)
+        dataset.write_run(content)
+        try:
+            counters = _run_job(run)
+        except (KeyboardInterrupt, JobError) as error:
+            return _ended_early(run, error)
+        dataset.plan_path.unlink(missing_ok=True)
+        dataset.write_run(content | _finished(dataset, counters))
+    else:
+        print(f"nothing to do: all {plan.manifest.num_rows:,} clips are done")
+    totals = dataset_totals(dataset)
+    print(summary_text(dataset, totals, time.monotonic() - start))
+    if totals["clips"] != plan.manifest.num_rows:
+        raise RuntimeError(
+            f"{totals['clips']} ledger rows for {plan.manifest.num_rows} manifest rows"
+        )
+    return EXIT_FAILED if config.fail_on_error and totals["failed"] else EXIT_OK
+
+
+def _run_job(run: Run) -> dict[str, int]:
+    dataset, plan = run.dataset, run.plan
+    progress = ProgressLine(plan.manifest.num_rows)
+
+    def replan(given_up: dict[str, str]) -> bool:
+        dataset.remove_uncommitted()
+        ledger = dataset.read_ledger(["clip_id", "status"])
+        progress.set_committed(
+            ledger.num_rows, pc.sum(pc.equal(ledger["status"], "failed")).as_py() or 0
+        )
+        done = pc.is_in(plan.pending["clip_id"], value_set=ledger["clip_id"])
+        left = dataclasses.replace(plan, pending=plan.pending.filter(pc.invert(done)))
+        write_plan(left, str(dataset.plan_path), given_up)
+        return bool(left.pending.num_rows)
+
+    job = ExtractJob(
+        str(dataset.plan_path), str(dataset.root), run.config.engine, run.spec
+    )
+    try:
+        return run_local(
+            job,
+            min(run.config.num_workers(), plan.num_shards),
+            run.config.beam_flags,
+            replan,
+            progress.update,
+        )
+    finally:
+        progress.close()
+
+
+def _ended_early(run: Run, error: BaseException) -> int:
+    run.dataset.remove_uncommitted()
+    run.dataset.plan_path.unlink(missing_ok=True)
+    num_done = run.dataset.read_ledger(["clip_id"]).num_rows
+    interrupted = isinstance(error, KeyboardInterrupt)
+    print(
+        f"fsdsinet: {'stopped' if interrupted else error}\n"
+        f"{num_done:,} of {run.plan.manifest.num_rows:,} clips are done and safe; "
+        "to continue, run the same command again"
+        + (" (without --overwrite)" if run.config.overwrite else ""),
+        file=sys.stderr,
+    )
+    return EXIT_INTERRUPTED if interrupted else EXIT_FAILED
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """A polite kill is handled like Ctrl-C."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _file_size(path: str) -> int | None:
+    try:
+        return os.stat(path).st_size
+    except (OSError, ValueError):
+        return None
+
+
+def _versions() -> dict[str, str]:
+    names = ("fsd-sinet-beam", "apache-beam", "essentia-tensorflow", "av", "numpy")
+    versions = {name: importlib.metadata.version(name) for name in (*names, "pyarrow")}
+    libavcodec = ".".join(map(str, av.library_versions["libavcodec"]))
+    return {**versions, "libavcodec": libavcodec, "python": platform.python_version()}
+
+
+def _identity(engine: str, spec: DatasetSpec) -> dict[str, Any]:
+    """What decides the numbers of a dataset; the same for all runs that add to it."""
+    return {
+        "models": [f"{model.name} sha256:{model.sha256}" for model in spec.models],
+        "engine": engine,
+        "last_patch": spec.patch_spec.last_patch,
+        "patch_hop": spec.patch_spec.patch_hop_frames,
+        "outputs": sorted(spec.outputs),
+        "front_end_version": FRONT_END_VERSION,
+        "schema_version": SCHEMA_VERSION,
+        "essentia_version": spec.versions["essentia-tensorflow"],
+    }
+
+
+def _check_same_identity(before: dict[str, Any], now: dict[str, Any]) -> None:
+    changed = [key for key in now if before.get(key) != now[key]]
+    if changed:
+        lines = [f"  {key}: was {before.get(key)}, is {now[key]}" for key in changed]
+        raise ConfigError(
+            "the output holds a dataset made with other settings:\n"
+            + "\n".join(lines)
+            + "\ngive a new --output, the old settings, or --overwrite"
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _finished(dataset: Dataset, counters: dict[str, int]) -> dict[str, Any]:
+    """What the end of a run changes in run.json."""
+    totals = dataset_totals(dataset)
+    return {
+        "state": "finished",
+        "finished": _now(),
+        "counters": counters,
+        "totals": totals,
+    }
+
+
+def _run_content(run: Run) -> dict[str, Any]:
+    """run.json at the start: enough to repeat the run and to know what it ran."""
+    inputs = [os.path.abspath(source) for source in run.config.inputs]
+    return {
+        "format": "fsd-sinet-beam dataset",
+        "state": "running",
+        "started": _now(),
+        "finished": None,
+        "identity": _identity(run.config.engine, run.spec),
+        "config": {**dataclasses.asdict(run.config), "inputs": inputs},
+        "shard_clips": run.plan.shard_clips,
+        "manifest": {
+            "num_clips": run.plan.manifest.num_rows,
+            "columns": {f.name: str(f.type) for f in run.plan.manifest.schema},
+            "sha256": table_sha256(run.plan.manifest),
+        },
+        "models": [
+            {
+                "name": model.name,
+                "path": model.graph_path,
+                "sha256": model.sha256,
+                "embedding_size": model.embedding_size,
+                "num_classes": len(model.labels),
+            }
+            for model in run.spec.models
+        ],
+        "versions": dict(run.spec.versions),
+        "num_workers": run.config.num_workers(),
+    }

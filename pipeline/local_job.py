@@ -1,0 +1,116 @@
+"""python -m pipeline.local_job: runs the main job on this machine with Beam.
+
+A process of its own, started by `pipeline.runners`: if a worker dies, Beam's local
+runner waits for it for ever, and the only cure is to end the process. It reads a
+pickled LocalJob from standard input and leaves two files in the status folder: the
+counters of a finished job, or what was known when a worker died.
+"""
+
+import dataclasses
+import json
+import logging
+import os
+import pathlib
+import pickle
+import shlex
+import signal
+import sys
+import threading
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+from pipeline.extract import ExtractJob, extract
+from pipeline.process import child_environment, die_with_parent
+from transforms.progress import METRICS_NAMESPACE, read_statuses
+
+WORKER_DIED_CODE = 70
+COUNTERS_NAME = "counters"
+DEATH_NAME = "death"
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalJob:
+    """The main job and how to run it here."""
+
+    extract: ExtractJob
+    num_workers: int
+    beam_flags: tuple[str, ...]
+    status_folder: str
+
+
+def main() -> None:
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger().setLevel(logging.ERROR)
+    job: LocalJob = pickle.load(sys.stdin.buffer)
+    os.environ.update(child_environment())
+    threading.excepthook = lambda arguments: _end_if_worker_died(job, arguments)
+    counters = run(job)
+    _write(job, COUNTERS_NAME, counters)
+
+
+def run(job: LocalJob) -> dict[str, int]:
+    """Runs the job to its end and returns our counters."""
+    options = PipelineOptions(list(job.beam_flags))
+    options.view_as(DirectOptions).direct_num_workers = job.num_workers
+    pipeline = beam.Pipeline(runner=_runner(options), options=options)
+    extract(pipeline, job.extract)
+    result = pipeline.run()
+    result.wait_until_finish()
+    return {
+        counter.key.metric.name: counter.committed
+        for counter in result.metrics().query()["counters"]
+        if counter.key.metric.namespace == METRICS_NAMESPACE
+    }
+
+
+def _runner(options: PipelineOptions) -> fn_runner.FnApiRunner:
+    """Beam's FnApiRunner with worker processes of ours.
+
+    Not DirectRunner: that one switches to another runner when it can, which has one
+    process only. The options go to the workers through the provision service.
+    """
+    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+    provision = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+    command = f"exec {shlex.quote(sys.executable)} -m pipeline.worker"
+    return fn_runner.FnApiRunner(
+        default_environment=SubprocessSDKEnvironment.from_command_string(command),
+        provision_info=fn_runner.ExtendedProvisionInfo(provision),
+    )
+
+
+def _end_if_worker_died(job: LocalJob, arguments: threading.ExceptHookArgs) -> None:
+    problem = str(arguments.exc_value)
+    if "Worker subprocess exited" not in problem:
+        threading.__excepthook__(arguments)
+        return
+    clip_ids = [
+        status.clip_id
+        for pid, status in read_statuses(job.status_folder).items()
+        if not _is_running(pid) and status.clip_id is not None
+    ]
+    _write(job, DEATH_NAME, {"problem": problem, "clip_ids": clip_ids})
+    # Only this ends the process: Beam's main thread waits for the worker.
+    os._exit(WORKER_DIED_CODE)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _write(job: LocalJob, name: str, content: object) -> None:
+    path = pathlib.Path(job.status_folder) / name
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""Finds a model by name or path and checks that its graph is an FSD-SINet."""
+
+import functools
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+
+from pipeline.errors import ConfigError
+from transforms.engines import ModelSpec
+from transforms.features import NUM_MELS, PATCH_FRAMES
+from transforms.graphdef import Node, read_graph
+
+_INPUT = "x"
+_ACTIVATIONS = "model/predictions/Sigmoid"
+_EMBEDDINGS = "model/global_max_pooling1d/Max"
+_INPUT_SIZES = (PATCH_FRAMES, NUM_MELS, 1)
+# The published metadata swaps time and frequency; the graphs do not.
+_PUBLISHED_INPUT_SIZES = (NUM_MELS, PATCH_FRAMES, 1)
+
+
+@functools.cache
+def published() -> dict[str, Any]:
+    """Facts about the four published models, from `published_models.json`."""
+    path = pathlib.Path(__file__).with_name("published_models.json")
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return facts
+
+
+def published_labels() -> tuple[str, ...]:
+    """The 200 labels of the published models, in the order of their activations."""
+    return tuple(published()["classes"])
+
+
+def models_folder() -> pathlib.Path:
+    """Where models given by name are looked for."""
+    default = pathlib.Path.home() / ".cache" / "fsd-sinet-beam" / "models"
+    return pathlib.Path(os.environ.get("FSDSINET_MODELS", default))
+
+
+def load_models(names: list[str]) -> tuple[ModelSpec, ...]:
+    """Checks all models of a run.
+
+    Args:
+        names: Names of published models, or paths of graphs (.pb).
+
+    Raises:
+        ConfigError: if one cannot be used, or two have the same name.
+    """
+    specs = tuple(load_model(name) for name in names)
+    for index, spec in enumerate(specs):
+        if spec.name in [other.name for other in specs[:index]]:
+            raise ConfigError(
+                f"two models are named {spec.name!r}; rename one of the .pb files"
+            )
+    return specs
+
+
+def load_model(name: str) -> ModelSpec:
+    """Reads a graph and the metadata beside it.
+
+    Raises:
+        ConfigError: if the graph is missing or not an FSD-SINet, or if its metadata
+            says otherwise than the graph.
+    """
+    path = _find(name)
+    data = path.read_bytes()
+    metadata = _read_metadata(path.with_suffix(".json"))
+    try:
+        nodes = read_graph(data)
+    except ValueError as error:
+        raise ConfigError(f"cannot read model {path}: {error}") from error
+    names = _node_names(path, metadata)
+    for node_name in names:
+        if node_name not in nodes:
+            raise ConfigError(_missing_node(path, node_name, nodes))
+    _check_input(path, nodes[names[0]])
+    embedding_size, num_classes = _output_sizes(path, nodes, *names[1:])
+    labels = _labels(path, metadata, num_classes)
+    _check_schema(
+        path, metadata, dict(zip(names[1:], (num_classes, embedding_size), strict=True))
+    )
+    return ModelSpec(
+        path.stem,
+        str(path),
+        hashlib.sha256(data).hexdigest(),
+        *names,
+        labels,
+        embedding_size,
+    )
+
+
+def _find(name: str) -> pathlib.Path:
+    if name in published()["models"]:
+        path = models_folder() / f"{name}.pb"
+        facts = published()["models"][name]
+        if not path.is_file():
+            raise ConfigError(
+                f"model {name} is not on this machine: download {facts['weights_url']} "
+                f"and {facts['metadata_url']} to {path.parent}, "
+                "or set FSDSINET_MODELS to the folder that has them"
+            )
+        _check_published(path, facts["git_blob_sha1"])
+        return path.resolve()
+    path = pathlib.Path(name)
+    if path.is_file():
+        return path.resolve()
+    known = ", ".join(published()["models"])
+    raise ConfigError(
+        f"no model {name!r}: expected the path of a .pb file or one of {known}"
+    )
+
+
+def _check_published(path: pathlib.Path, git_blob_sha1: str) -> None:
+    data = path.read_bytes()
+    found = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    if found != git_blob_sha1:
+        raise ConfigError(
+            f"{path} is not the published model: its git blob sha1 is {found}, "
+            f"expected {git_blob_sha1}; download it again"
+        )
+
+
+def _read_metadata(path: pathlib.Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"cannot read model metadata {path}: {error}") from error
+    if not isinstance(metadata, dict):
+        raise ConfigError(f"model metadata {path} is not a JSON object")
+    return metadata
+
+
+def _node_names(path: pathlib.Path, metadata: dict[str, Any]) -> tuple[str, str, str]:
+    """Names of the input, activations and embeddings nodes."""
+    schema = metadata.get("schema", {})
+    try:
+        inputs = [entry["name"] for entry in schema.get("inputs", [])]
+        outputs = {e["output_purpose"]: e["name"] for e in schema.get("outputs", [])}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"the schema in {path.with_suffix('.json')} is not in Essentia's format: "
+            f"no {error} in an input or output"
+        ) from error
+    return (
+        inputs[0] if inputs else _INPUT,
+        outputs.get("predictions", _ACTIVATIONS),
+        outputs.get("embeddings", _EMBEDDINGS),
+    )
+
+
+def _missing_node(path: pathlib.Path, name: str, nodes: dict[str, Node]) -> str:
+    ends = set(nodes) - {source for node in nodes.values() for source in node.inputs}
+    inputs = [node.name for node in nodes.values() if node.op == "Placeholder"]
+    return (
+        f"model {path} has no node {name!r}: expected an FSD-SINet graph, found inputs "
+        f"{sorted(inputs)[:10]} and outputs {sorted(ends)[:10]}; if they have other "
+        f"names, give them in {path.with_suffix('.json').name} (schema)"
+    )
+
+
+def _check_input(path: pathlib.Path, node: Node) -> None:
+    wrong = node.op != "Placeholder" or (
+        node.shape is not None
+        and (
+            len(node.shape) != 4
+            or node.shape[0] != -1
+            or any(
+                n not in (-1, w)
+                for n, w in zip(node.shape[1:], _INPUT_SIZES, strict=True)
+            )
+        )
+    )
+    if wrong:
+        raise ConfigError(
+            f"input {node.name!r} of model {path} is a {node.op} of {node.shape}, "
+            f"expected a Placeholder of shape {(-1, *_INPUT_SIZES)} (batch, time, mel)"
+        )
+
+
+def _output_sizes(
+    path: pathlib.Path, nodes: dict[str, Node], activations: str, embeddings: str
+) -> tuple[int, int]:
+    """Embedding size and number of classes, from the dense layer between the two."""
+    passed = {"Sigmoid", "BiasAdd", "Add", "AddV2", "Identity"}
+    node = nodes[activations]
+    while node.op in passed and node.inputs:
+        node = nodes[node.inputs[0]]
+    kernel = nodes[node.inputs[1]] if node.op == "MatMul" else node
+    while kernel.op in ("Identity", "ReadVariableOp") and kernel.inputs:
+        kernel = nodes[kernel.inputs[0]]
+    if node.op != "MatMul" or kernel.shape is None or len(kernel.shape) != 2:
+        raise ConfigError(
+            f"{activations!r} of model {path} comes from {node.name!r} ({node.op}), "
+            "expected Sigmoid, bias and a MatMul with a constant kernel"
+        )
+    source = nodes[node.inputs[0]]
+    while source.op == "Identity" and source.name != embeddings:
+        source = nodes[source.inputs[0]]
+    if source.name != embeddings:
+        raise ConfigError(
+            f"the dense layer of model {path} reads node {source.name!r}, "
+            f"expected the embeddings {embeddings!r}"
+        )
+    return kernel.shape[0], kernel.shape[1]
+
+
+def _labels(
+    path: pathlib.Path, metadata: dict[str, Any], num_classes: int
+) -> tuple[str, ...]:
+    labels = metadata.get("classes", published_labels())
+    where = path.with_suffix(".json")
+    if "classes" not in metadata:
+        where_text = f"no classes in {where}, and the published models have"
+    else:
+        where_text = f"{where} lists"
+    if len(labels) != num_classes:
+        raise ConfigError(
+            f"model {path} has {num_classes} activations, but {where_text} "
+            f"{len(labels)} classes; give its {num_classes} classes in order"
+        )
+    if len(set(labels)) != len(labels) or not all(isinstance(x, str) for x in labels):
+        raise ConfigError(
+            f"the classes in {where} are not {num_classes} different names"
+        )
+    return tuple(labels)
+
+
+def _check_schema(
+    path: pathlib.Path, metadata: dict[str, Any], sizes: dict[str, int]
+) -> None:
+    """Compares the shapes that the metadata states with those of the graph."""
+    schema = metadata.get("schema", {})
+    for entry in schema.get("inputs", []):
+        stated = tuple(entry.get("shape", (None, *_INPUT_SIZES))[1:])
+        if stated not in (_INPUT_SIZES, _PUBLISHED_INPUT_SIZES):
+            raise ConfigError(
+                f"{path.with_suffix('.json')} states an input of shape {stated}, "
+                f"expected {_INPUT_SIZES}"
+            )
+    for entry in schema.get("outputs", []):
+        size = sizes.get(entry["name"])
+        stated_size = entry.get("shape", [size])[-1]
+        if size is not None and stated_size != size:
+            raise ConfigError(
+                f"{path.with_suffix('.json')} states {stated_size} values for output "
+                f"{entry['name']!r}, the graph gives {size}"
+            )

@@ -1,0 +1,159 @@
+"""Plans a run: which clips are to be done, and in which shards."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import ConfigError
+from transforms.manifest import FAILURE_COLUMN, PLAN_FIELDS, SHARD_COLUMN
+from transforms.schemas import LEDGER_FIELDS
+from transforms.storage import publish
+
+# Enough clips for full batches and few files; few enough for a worker's memory and for
+# little to be lost when a run is killed.
+_MAX_SHARD_CLIPS = 64
+_SHARDS_PER_WORKER = 8
+_OWN_COLUMNS = frozenset(field.name for field in (*LEDGER_FIELDS, *PLAN_FIELDS))
+_NUM_SHOWN = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        manifest: All rows, under the ledger's column names.
+        pending: Those that have no ledger row yet, in the same order.
+        shard_clips: Clips in a shard.
+    """
+
+    manifest: pa.Table
+    pending: pa.Table
+    shard_clips: int
+
+    @property
+    def num_shards(self) -> int:
+        return -(-self.pending.num_rows // self.shard_clips)
+
+
+def ledger_columns(manifest: pa.Table) -> pa.Table:
+    """Renames manifest columns that the ledger has for itself to `manifest_<name>`."""
+    names = [
+        f"manifest_{name}" if index >= 2 and name in _OWN_COLUMNS else name
+        for index, name in enumerate(manifest.column_names)
+    ]
+    if len(set(names)) != len(names):
+        raise ConfigError(f"rename a manifest column: {sorted(names)} has one twice")
+    return manifest.rename_columns(names)
+
+
+def choose_shard_clips(num_clips: int, num_workers: int) -> int:
+    """A shard size that gives every worker several shards."""
+    even = -(-num_clips // (num_workers * _SHARDS_PER_WORKER))
+    return max(1, min(_MAX_SHARD_CLIPS, even))
+
+
+def make_plan(
+    manifest: pa.Table, ledger: pa.Table, retry_failed: bool, shard_clips: int
+) -> Plan:
+    """Compares the manifest with what is done.
+
+    Args:
+        manifest: From `ledger_columns`.
+        ledger: clip_id, uri, status and the manifest's columns; empty in a new run.
+        retry_failed: Failed rows are pending too.
+        shard_clips: Clips in a shard.
+
+    Raises:
+        ConfigError: if the manifest lost or changed rows that are in the ledger.
+    """
+    if ledger.num_rows:
+        _check_only_grown(manifest, ledger)
+    if retry_failed:
+        ledger = ledger.filter(pc.equal(ledger["status"], "ok"))
+    done = pc.is_in(manifest["clip_id"], value_set=ledger["clip_id"])
+    return Plan(manifest, manifest.filter(pc.invert(done)), shard_clips)
+
+
+def write_plan(plan: Plan, path: str, failures: Mapping[str, str]) -> None:
+    """Writes the file that `transforms.manifest.ReadManifest` reads.
+
+    Args:
+        plan: Its pending rows are written, one record batch a shard.
+        path: Of the plan file.
+        failures: Messages for clips that are not to be tried, by clip_id.
+    """
+    schema = pa.schema([*plan.manifest.schema, *PLAN_FIELDS])
+    with publish(path) as file, pa.ipc.new_file(file, schema) as writer:
+        for shard_id, rows in shards(plan):
+            reasons = [failures.get(clip_id) for clip_id in rows["clip_id"].to_pylist()]
+            planned = [
+                pa.repeat(shard_id, rows.num_rows),
+                pa.array(reasons, pa.string()),
+            ]
+            names = (SHARD_COLUMN, FAILURE_COLUMN)
+            for name, column in zip(names, planned, strict=True):
+                rows = rows.append_column(name, column)
+            writer.write_table(rows.combine_chunks())
+
+
+def shards(plan: Plan) -> Iterator[tuple[str, pa.Table]]:
+    """Consecutive slices of the pending rows, named after the clips in them."""
+    for start in range(0, plan.pending.num_rows, plan.shard_clips):
+        rows = plan.pending.slice(start, plan.shard_clips)
+        clip_ids = "\n".join(rows["clip_id"].to_pylist())
+        yield hashlib.blake2b(clip_ids.encode(), digest_size=10).hexdigest(), rows
+
+
+def table_sha256(table: pa.Table) -> str:
+    """Hash of a table's rows, columns and types."""
+    digest = hashlib.sha256()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    digest.update(sink.getvalue())
+    return digest.hexdigest()
+
+
+def _check_only_grown(manifest: pa.Table, ledger: pa.Table) -> None:
+    kept = [field for field in ledger.schema if field.name != "status"]
+    now = {field.name: field.type for field in manifest.schema}
+    then = {field.name: field.type for field in kept}
+    if now != then:
+        changed = {k for k in now | then if now.get(k) != then.get(k)}
+        lines = [f"  {k}: was {then.get(k)}, is {now.get(k)}" for k in sorted(changed)]
+        raise _changed("its columns are not those of the dataset", lines)
+    rows = pc.index_in(
+        ledger["clip_id"], value_set=manifest["clip_id"].combine_chunks()
+    )
+    lost = ledger["clip_id"].filter(pc.is_null(rows))
+    if len(lost):
+        shown = [f"  {clip_id!r}" for clip_id in lost[:_NUM_SHOWN].to_pylist()]
+        raise _changed(f"{len(lost)} clips of the dataset are not in it", shown)
+    for name in then:
+        # As text, in which NaN equals NaN.
+        was, is_now = _as_text(ledger[name]), _as_text(manifest[name].take(rows))
+        if not was.equals(is_now):
+            different = pc.fill_null(pc.not_equal(was, is_now), True)
+            row = pc.index(different, True).as_py()
+            clip_id = ledger["clip_id"][row].as_py()
+            line = f"  {name} of clip {clip_id!r}: was {was[row]}, is {is_now[row]}"
+            raise _changed("rows have changed, the first:", [line])
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_floating(column.type):
+        return column.cast(pa.string())
+    return column
+
+
+def _changed(problem: str, lines: list[str]) -> ConfigError:
+    return ConfigError(
+        f"the manifest has changed, {problem}\n"
+        + "\n".join(lines)
+        + "\na run continues if rows are only added: give a new --output, or "
+        "--overwrite"
+    )

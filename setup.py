@@ -1,0 +1,42 @@
+"""Metadata of the distribution. In setup.py because Beam's --setup_file reads it."""
+
+import pathlib
+
+from setuptools import setup
+
+setup(
+    name="fsd-sinet-beam",
+    version="0.1.0",
+    description="Class activations and embeddings of audio corpora with FSD-SINet",
+    long_description=pathlib.Path(__file__).with_name("README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="AGPL-3.0-or-later",
+    packages=["pipeline", "transforms"],
+    package_data={"pipeline": ["published_models.json"]},
+    python_requires=">=3.11",
+    install_requires=[
+        "apache-beam==2.77.0",
+        "essentia-tensorflow==2.1b6.dev1389",
+        "av>=18.1,<19",
+        "matplotlib>=3.10,<4",
+        "numpy>=2.2,<3",
+        "pyarrow>=20,<26",
+        "PyYAML>=6,<7",
+    ],
+    extras_require={
+        "dev": [
+            "duckdb>=1.3,<3",
+            "hypothesis>=6.130,<7",
+            "mypy>=1.19,<3",
+            "pandas>=2.2,<4",
+            "polars>=1.30,<3",
+            "pytest>=8.4,<10",
+            "pytest-timeout>=2.4,<3",
+            "ruff==0.17.6",
+            "pandas-stubs",
+            "types-PyYAML>=6,<7",
+            "types-setuptools",
+        ]
+    },
+    entry_points={"console_scripts": ["fsdsinet=pipeline.cli:main"]},
+)

@@ -1,0 +1,98 @@
+"""RunModels: runs every model on the patches of a shard, through Beam's RunInference.
+
+The example that RunInference sees is a whole Shard: loading, sharing and metrics of
+the models are Beam's, batching inside the shard is the engine's.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import ModelHandler, RunInference
+
+from transforms.elements import Clip, Shard
+from transforms.engines import ENGINES, Engine, ModelSpec
+from transforms.progress import METRICS_NAMESPACE, report_clip, report_done, timed
+
+
+def run_models(shard: Shard, engines: Mapping[str, Engine]) -> Shard:
+    """Replaces the patches of every clip by each model's prediction."""
+    return dataclasses.replace(
+        shard, clips=tuple(_run_clip(clip, engines) for clip in shard.clips)
+    )
+
+
+def _run_clip(clip: Clip, engines: Mapping[str, Engine]) -> Clip:
+    if clip.failure is not None:
+        report_done(failed=True, num_patches=0, audio_s=0.0)
+        return clip
+    assert clip.patches is not None and clip.info is not None
+    report_clip(clip.clip_id)
+    with timed("inference"):
+        predictions = {
+            name: engine.run(clip.patches) for name, engine in engines.items()
+        }
+    report_done(
+        failed=False, num_patches=len(clip.patches), audio_s=clip.info.duration_s
+    )
+    return dataclasses.replace(clip, patches=None, predictions=predictions)
+
+
+class LoadedModels(dict[str, Engine]):
+    """Engines by model name. A class of its own because Beam keeps weak references."""
+
+
+class ShardModelHandler(ModelHandler[Shard, Shard, LoadedModels]):
+    """Loads all models of a run into one worker process and runs them on shards."""
+
+    def __init__(self, engine: str, models: Sequence[ModelSpec]) -> None:
+        super().__init__()
+        self._engine = engine
+        self._models = tuple(models)
+
+    def load_model(self) -> LoadedModels:
+        create = ENGINES[self._engine]
+        return LoadedModels((spec.name, create(spec)) for spec in self._models)
+
+    def run_inference(
+        self,
+        batch: Sequence[Shard],
+        model: LoadedModels,
+        inference_args: dict[str, Any] | None = None,
+    ) -> Iterable[Shard]:
+        return [run_models(shard, model) for shard in batch]
+
+    def batch_elements_kwargs(self) -> Mapping[str, Any]:
+        """A shard is a batch already, and goes on as soon as it is there."""
+        return {"min_batch_size": 1, "max_batch_size": 1}
+
+    def get_num_bytes(self, batch: Sequence[Shard]) -> int:
+        """Bytes of patches, for Beam's metrics (its default pickles the batch)."""
+        return sum(
+            clip.patches.nbytes
+            for shard in batch
+            for clip in shard.clips
+            if clip.patches is not None
+        )
+
+    def get_metrics_namespace(self) -> str:
+        return METRICS_NAMESPACE
+
+
+@dataclasses.dataclass
+class RunModels(beam.PTransform):
+    """Runs models on shards.
+
+    Input: Shard with patches. Output: Shard with predictions. Counters: RunInference's
+    own, `clips`, `patches` and `inference_us`.
+    """
+
+    engine: str
+    models: Sequence[ModelSpec]
+
+    def expand(self, shards: beam.PCollection) -> beam.PCollection:
+        handler = ShardModelHandler(self.engine, self.models)
+        # The identifier keeps one copy a process, whichever stage asks for it.
+        identifier = "-".join([self.engine, *(spec.sha256 for spec in self.models)])
+        return shards | RunInference(handler, model_identifier=identifier)

@@ -1,0 +1,207 @@
+"""CommitShard: writes the Parquet files of a shard, the ledger last.
+
+The ledger file is the commit mark: a shard that has one is done, any other is done
+again and its files, which have the same names, are replaced. So a job may be killed at
+any moment and run again, and no row is lost or doubled.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.elements import Clip, FloatArray, Prediction, Shard, ShardSummary
+from transforms.engines import ModelSpec
+from transforms.manifest import PLAN_FIELDS, manifest_rows
+from transforms.progress import report_clip, timed
+from transforms.schemas import (
+    LEDGER_FIELDS,
+    PATCH_DURATION_S,
+    DatasetSpec,
+    clips_schema,
+    ledger_schema,
+    patch_start_s,
+    patches_schema,
+)
+from transforms.storage import publish
+
+NUM_TOP_LABELS = 10
+
+
+def part_name(shard_id: str) -> str:
+    """File name of a shard's part in every table."""
+    return f"part-{shard_id}.parquet"
+
+
+def commit_shard(shard: Shard, output: str, spec: DatasetSpec) -> ShardSummary:
+    """Writes patches and clips of every model, then the ledger."""
+    report_clip(None)
+    with timed("commit"):
+        root = pathlib.Path(output)
+        for model in spec.models:
+            folder = f"model={model.name}"
+            write_table(
+                root / "patches" / folder / part_name(shard.shard_id),
+                patches_table(shard, spec, model),
+            )
+            write_table(
+                root / "clips" / folder / part_name(shard.shard_id),
+                clips_table(shard, spec, model),
+            )
+        ledger = ledger_table(shard, spec)
+        write_table(root / "ledger" / part_name(shard.shard_id), ledger)
+    num_failed = sum(clip.failure is not None for clip in shard.clips)
+    num_patches = sum(_num_patches(clip) for clip in shard.clips)
+    return ShardSummary(
+        shard.shard_id, len(shard.clips) - num_failed, num_failed, num_patches
+    )
+
+
+def write_table(path: pathlib.Path, table: pa.Table) -> None:
+    """Publishes a table as zstd Parquet, its floats split by byte."""
+    with publish(str(path)) as file:
+        pq.write_table(
+            table,
+            file,
+            compression="zstd",
+            use_dictionary=[f.name for f in table.schema if f.type == pa.string()],
+            column_encoding={
+                path: "BYTE_STREAM_SPLIT"
+                for path in map(_float_path, table.schema)
+                if path
+            },
+        )
+
+
+def _float_path(field: pa.Field) -> str | None:
+    """Parquet's path of the floats in a column; None if it has none."""
+    if pa.types.is_fixed_size_list(field.type):
+        return f"{field.name}.list.element"
+    return field.name if pa.types.is_floating(field.type) else None
+
+
+def ledger_table(shard: Shard, spec: DatasetSpec) -> pa.Table:
+    """One row for every clip of the shard, ok or failed."""
+    rows = [_ledger_row(clip) for clip in shard.clips]
+    columns = [
+        pa.array([row.get(field.name) for row in rows], field.type)
+        for field in LEDGER_FIELDS
+    ]
+    manifest = manifest_rows(shard.manifest)
+    carried = manifest.columns[2 : len(manifest.columns) - len(PLAN_FIELDS)]
+    return pa.Table.from_arrays([*columns, *carried], schema=ledger_schema(spec))
+
+
+def _ledger_row(clip: Clip) -> dict[str, object]:
+    row: dict[str, object] = {
+        "clip_id": clip.clip_id,
+        "uri": clip.uri,
+        "status": "failed" if clip.failure else "ok",
+        "num_patches": _num_patches(clip),
+        "flags": sorted(clip.flags),
+    }
+    if clip.failure:
+        row |= {
+            "stage": clip.failure.stage,
+            "error_type": clip.failure.error_type,
+            "error": clip.failure.message,
+        }
+    if clip.info:
+        row |= dataclasses.asdict(clip.info)
+    return row
+
+
+def _num_patches(clip: Clip) -> int:
+    if not clip.predictions:
+        return 0
+    return len(next(iter(clip.predictions.values())).activations)
+
+
+def patches_table(shard: Shard, spec: DatasetSpec, model: ModelSpec) -> pa.Table:
+    """One row for every patch of the shard's clips, in order."""
+    schema = patches_schema(spec, model)
+    clips = _predictions(shard, model)
+    counts = [len(prediction.activations) for _, prediction in clips]
+    patch = np.concatenate([np.arange(count) for count in [0, *counts]])
+    hop = spec.patch_spec.patch_hop_frames
+    start_s = np.array([patch_start_s(int(index), hop) for index in patch])
+    columns = {
+        "clip_id": np.repeat(np.array([c.clip_id for c, _ in clips], object), counts),
+        "patch": patch.astype(np.int32),
+        "start_s": start_s,
+        "end_s": start_s + PATCH_DURATION_S,
+        "activations": _stack([p.activations for _, p in clips], len(model.labels)),
+        "embedding": _stack([p.embeddings for _, p in clips], model.embedding_size),
+    }
+    return _to_table(columns, schema)
+
+
+def clips_table(shard: Shard, spec: DatasetSpec, model: ModelSpec) -> pa.Table:
+    """One row for every clip of the shard that has patches."""
+    clips = [item for item in _predictions(shard, model) if len(item[1].activations)]
+    mean = [_mean(prediction.activations) for _, prediction in clips]
+    columns = {
+        "clip_id": np.array([clip.clip_id for clip, _ in clips], object),
+        "num_patches": np.array([len(p.activations) for _, p in clips], np.int32),
+        "activations_mean": _stack(mean, len(model.labels)),
+        "activations_max": _stack(
+            [p.activations.max(axis=0) for _, p in clips], len(model.labels)
+        ),
+        "top_labels": [_top_labels(scores, model.labels) for scores in mean],
+        "embedding_mean": _stack(
+            [_mean(p.embeddings) for _, p in clips], model.embedding_size
+        ),
+    }
+    return _to_table(columns, clips_schema(spec, model))
+
+
+def _predictions(shard: Shard, model: ModelSpec) -> list[tuple[Clip, Prediction]]:
+    return [(c, c.predictions[model.name]) for c in shard.clips if c.predictions]
+
+
+def _mean(values: FloatArray) -> FloatArray:
+    """Mean over patches, summed in float64."""
+    return values.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def _stack(vectors: list[FloatArray], size: int) -> FloatArray:
+    """float32 [num_rows, size] of vectors [size] or matrices [n, size]."""
+    return np.vstack([np.empty((0, size), np.float32), *vectors])
+
+
+def _top_labels(scores: FloatArray, labels: tuple[str, ...]) -> list[dict[str, object]]:
+    best = np.argsort(-scores, kind="stable")[:NUM_TOP_LABELS]
+    return [{"label": labels[index], "score": scores[index]} for index in best]
+
+
+def _to_table(columns: Mapping[str, object], schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_arrays(
+        [_to_array(columns[field.name], field.type) for field in schema], schema=schema
+    )
+
+
+def _to_array(values: object, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_fixed_size_list(kind):
+        assert isinstance(values, np.ndarray)
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=kind)
+    return pa.array(values, kind)
+
+
+@dataclasses.dataclass
+class CommitShard(beam.PTransform):
+    """Commits shards to the dataset.
+
+    Input: Shard with predictions. Output: ShardSummary.
+    """
+
+    output: str
+    spec: DatasetSpec
+
+    def expand(self, shards: beam.PCollection) -> beam.PCollection:
+        return shards | "Commit" >> beam.Map(
+            commit_shard, self.output, self.spec
+        ).with_output_types(ShardSummary)

@@ -1,0 +1,78 @@
+"""Tells whether a file ends before the end that its container states.
+
+FFmpeg alone does not do: it shortens the stated duration of WAV and AIFF to the file's
+size, and guesses that of MP3 without a header from the size.
+"""
+
+import fractions
+import os
+import struct
+from typing import Any, BinaryIO
+
+import av
+
+# A codec's delay and its last, partly filled frame stay below this.
+_TOLERANCE_S = 0.1
+# Containers whose stated duration FFmpeg passes on unchanged.
+_STATES_DURATION = {"flac", "matroska", "mov", "wv"}
+# First bytes of a chunked container: byte order and name of the chunk with samples.
+_CHUNKED = {b"RIFF": ("<", b"data"), b"FORM": (">", b"SSND")}
+# Writers of streams leave these sizes in the header.
+_UNKNOWN_SIZES = {0, 0xFFFFFFFF}
+
+
+def is_truncated(
+    file: BinaryIO, container: Any, stream: Any, duration_s: float
+) -> bool:
+    """True if the container states more audio than the file holds.
+
+    Args:
+        file: Of the container; its position is lost.
+        container: PyAV's, open.
+        stream: The audio stream that was decoded.
+        duration_s: Of the decoded samples.
+    """
+    names = set(container.format.name.split(","))
+    if names & {"wav", "aiff"}:
+        return _has_cut_chunk(file)
+    if names & _STATES_DURATION or ("mp3" in names and _has_mp3_header(file)):
+        stated_s = _stated_duration_s(container, stream)
+        return stated_s is not None and duration_s < stated_s - _TOLERANCE_S
+    return False
+
+
+def _stated_duration_s(container: Any, stream: Any) -> float | None:
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    if container.duration is not None:
+        return float(fractions.Fraction(container.duration, av.time_base))
+    return None
+
+
+def _has_cut_chunk(file: BinaryIO) -> bool:
+    """Walks the chunks of WAV or AIFF to the samples and compares with the file."""
+    file_size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    order, wanted = _CHUNKED.get(file.read(12)[:4], ("", b""))
+    while order:
+        header = file.read(8)
+        if len(header) < 8:
+            return False
+        (size,) = struct.unpack(f"{order}I", header[4:])
+        if header[:4] == wanted:
+            return size not in _UNKNOWN_SIZES and file.tell() + size > file_size
+        file.seek(size + size % 2, os.SEEK_CUR)
+    return False
+
+
+def _has_mp3_header(file: BinaryIO) -> bool:
+    """True if the first MP3 frame is a Xing or Info header, which states a length."""
+    file.seek(0)
+    start = file.read(10)
+    position = 0
+    if start[:3] == b"ID3" and len(start) == 10:
+        # The tag's size is in four bytes of seven bits.
+        position = 10 + sum(byte << 7 * (3 - i) for i, byte in enumerate(start[6:10]))
+    file.seek(position)
+    first_frame = file.read(2048)
+    return b"Xing" in first_frame or b"Info" in first_frame
