@@ -33,6 +33,7 @@ setup(
             "pytest>=8.4,<10",
             "pytest-timeout>=2.4,<3",
             "ruff==0.17.6",
+            "soundfile>=0.13,<1",
             "pandas-stubs",
             "types-PyYAML>=6,<7",
             "types-setuptools",

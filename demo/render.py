@@ -109,7 +109,7 @@ def hammer(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 # file, sound, seconds, rate, channels, encoder, bit rate, what it is
 CLIPS: tuple[tuple[str, Sound, float, int, int, str, int | None, str], ...] = (
     ("sweep.flac", sweep, 3, 48000, 1, "flac", None, "rising sine sweep"),
-    ("noise.ogg", noise, 3, 44100, 2, "vorbis", None, "white noise"),
+    ("noise.ogg", noise, 3, 44100, 2, "libvorbis", None, "white noise"),
     ("bell.opus", bell, 5, 48000, 2, "libopus", 64000, "one bell"),
     ("drums.m4a", drums, 4, 44100, 2, "aac", 96000, "kick and snare"),
     ("pluck.flac", pluck, 3, 32000, 1, "flac", None, "a plucked string"),
@@ -125,7 +125,7 @@ CLIPS: tuple[tuple[str, Sound, float, int, int, str, int | None, str], ...] = (
     ),
     ("siren.wav", siren, 4, 16000, 1, "pcm_s16le", None, "siren"),
     ("dial.wav", dial, 3, 8000, 1, "pcm_mulaw", None, "telephone dial tones"),
-    ("engine.ogg", engine, 4, 22050, 2, "vorbis", None, "pulses like an engine's"),
+    ("engine.ogg", engine, 4, 22050, 2, "libvorbis", None, "pulses like an engine's"),
     ("organ.mp3", organ, 4, 48000, 2, "libmp3lame", 96000, "organ chord"),
     ("hammer.mp3", hammer, 3, 44100, 1, "libmp3lame", 64000, "overdriven thumps"),
     ("silence.flac", silence, 2, 44100, 1, "flac", None, "digital silence"),

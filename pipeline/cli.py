@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     arguments, beam_flags = _split_beam_flags(arguments)
-    parsed = _parser().parse_args(arguments)
+    parsed = _parse(arguments)
     parsed.beam_flags = beam_flags
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     try:
@@ -33,6 +33,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("fsdsinet: stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """Parses strictly, but lets INPUTs stand between and after options."""
+    parser = _parser()
+    parsed, others = parser.parse_known_args(arguments)
+    options = [argument for argument in others if argument.startswith("-")]
+    if options or (others and "inputs" not in parsed):
+        parser.error(f"unrecognized arguments: {' '.join(options or others)}")
+    if others:
+        parsed.inputs = [*parsed.inputs, *others]
+    return parsed
 
 
 def _split_beam_flags(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -16,13 +16,14 @@ class ProgressLine:
 
     Args:
         total: Clips of the manifest.
-        stream: Where to write; a terminal gets one line that is drawn again.
+        stream: Where to write (standard error if None); a terminal gets one line
+            that is drawn again.
     """
 
-    def __init__(self, total: int, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, total: int, stream: TextIO | None = None) -> None:
         self._total = total
-        self._stream = stream
-        self._live = stream.isatty()
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
         self._start = self._last = time.monotonic()
         self._first_result: float | None = None
         self._committed = self._committed_failed = self._first_committed = 0

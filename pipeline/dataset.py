@@ -55,8 +55,13 @@ class Dataset:
 
         The lock belongs to the process, not to a file: a killed run leaves none.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.root, os.O_RDONLY)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.root, os.O_RDONLY)
+        except OSError as error:
+            raise ConfigError(
+                f"output {self.root} cannot be written: {error}"
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield

@@ -91,6 +91,8 @@ def prepare(config: RunConfig) -> Run:
     if previous:
         _check_same_identity(previous["identity"], _identity(config.engine, spec))
     is_new = config.overwrite or not dataset.parts("ledger")
+    if is_new and config.retry_failed:
+        raise ConfigError(f"nothing to retry: {dataset.root} has no results yet")
     ledger = _NO_LEDGER if is_new else dataset.read_done()
     shard_clips = config.shard_clips or previous.get("shard_clips")
     plan = make_plan(manifest, ledger, config.retry_failed, shard_clips or 1)

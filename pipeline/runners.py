@@ -7,6 +7,7 @@ replaced when a worker dies. Cluster runners are to be added here.
 import collections
 import contextlib
 import functools
+import io
 import json
 import logging
 import os
@@ -54,12 +55,15 @@ def check_beam_flags(flags: tuple[str, ...]) -> None:
         if ours:
             raise ConfigError(f"{flag} after --: give {ours} before -- instead")
     logging.getLogger("apache_beam.options").setLevel(logging.ERROR)
+    said = io.StringIO()
     try:
-        options = PipelineOptions(list(flags))
-        known = options.get_all_options()
-        found = options.get_all_options(retain_unknown_options=True)
+        with contextlib.redirect_stderr(said):
+            options = PipelineOptions(list(flags))
+            known = options.get_all_options()
+            found = options.get_all_options(retain_unknown_options=True)
     except SystemExit as error:
-        raise ConfigError(f"Beam refuses {' '.join(flags)} (after --)") from error
+        reason = said.getvalue().strip().splitlines()[-1:]
+        raise ConfigError(f"Beam refuses a flag after --: {reason}") from error
     unknown = sorted(set(found) - set(known))
     if unknown:
         raise ConfigError(
@@ -148,6 +152,8 @@ def _run_job_process(job: LocalJob, poll: Callable[[], None]) -> int:
         **TENSORFLOW_ENVIRONMENT,
         "OMP_NUM_THREADS": "1",
         STATUS_FOLDER_VARIABLE: job.status_folder,
+        # Beam leaves temporary folders; this one is removed at the end.
+        "TMPDIR": job.status_folder,
     }
     with open(_log_path(job.status_folder), "wb") as log:
         process = subprocess.Popen(

@@ -72,7 +72,7 @@ def decode_file(clip_id: str, file: BinaryIO) -> DecodedAudio:
             if not container.streams.audio:
                 raise _error(clip_id, "not_audio", "found no audio stream in the file")
             return _decode_stream(clip_id, container, file)
-    except (av.error.FFmpegError, ValueError) as error:
+    except (av.error.FFmpegError, OSError, ValueError) as error:
         raise _error(
             clip_id,
             "not_audio",
@@ -233,6 +233,9 @@ def _skip_samples(frame: Any) -> int:
 
 
 def _check_rate(clip_id: str, sample_rate_hz: int) -> None:
+    if not sample_rate_hz:
+        problem = "found no audio in the file; it is damaged or of another kind"
+        raise _error(clip_id, "not_audio", problem)
     if not MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ:
         raise _error(
             clip_id,

@@ -57,7 +57,8 @@ def _read_node(data: memoryview) -> Node:
         elif field == 3 and not _text(value).startswith("^"):
             inputs.append(_text(value).split(":")[0])
         elif field == 5:
-            shape = _shape_of_attribute(value) or shape
+            found = _shape_of_attribute(value)
+            shape = shape if found is None else found
     return Node(name, op, tuple(inputs), shape)
 
 

@@ -1,0 +1,45 @@
+"""Corpora for benchmarks: many clips of varied sound, made here."""
+
+import pathlib
+
+import numpy as np
+
+from demo.encode import encode
+
+FORMATS = (
+    ("wav", "pcm_s16le", 44100, 2),
+    ("flac", "flac", 44100, 2),
+    ("mp3", "libmp3lame", 44100, 2),
+    ("wav", "pcm_s16le", 48000, 1),
+)
+
+
+def make_corpus(folder: pathlib.Path, num_clips: int, seconds: float) -> pathlib.Path:
+    """Writes clips in turn in the formats above; returns the folder.
+
+    One in ten is made, the others are links to it under names of their own.
+    """
+    folder.mkdir(parents=True)
+    originals = max(4, num_clips // 10)
+    for index in range(num_clips):
+        suffix, codec, rate_hz, num_channels = FORMATS[index % len(FORMATS)]
+        path = folder / f"{index:06d}.{suffix}"
+        original = index % (originals - originals % len(FORMATS))
+        if index == original:
+            samples = _sound(round(seconds * rate_hz), rate_hz, num_channels, index)
+            encode(path, samples, rate_hz, codec)
+        else:
+            path.hardlink_to(folder / f"{original:06d}.{suffix}")
+    return folder
+
+
+def _sound(num_samples: int, rate_hz: int, num_channels: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    t = np.arange(num_samples) / rate_hz
+    tones = sum(
+        rng.uniform(0.05, 0.2)
+        * np.sin(2 * np.pi * f * t * (1 + rng.uniform(0, 0.1) * t))
+        for f in rng.uniform(80, 4000, 4)
+    )
+    noise = rng.uniform(0.01, 0.1) * rng.standard_normal((num_channels, num_samples))
+    return np.clip(tones + noise, -1, 1)

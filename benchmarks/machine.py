@@ -1,0 +1,50 @@
+"""What a result was measured on, and where results are kept."""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+from datetime import UTC, datetime
+from typing import Any
+
+RESULTS = pathlib.Path(__file__).resolve().parent / "results"
+_PACKAGES = ("apache-beam", "essentia-tensorflow", "av", "numpy", "pyarrow")
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores and memory."""
+    cpuinfo = pathlib.Path("/proc/cpuinfo").read_text()
+    lines = dict(
+        (part.strip() for part in line.split(":", 1))
+        for line in cpuinfo.splitlines()
+        if ":" in line
+    )
+    flags = set(lines.get("flags", "").split())
+    return {
+        "processor": lines.get("model name", platform.processor()),
+        "cpu_family": lines.get("cpu family"),
+        "cpu_model": lines.get("model"),
+        "simd": [name for name in ("avx2", "fma", "avx512f") if name in flags],
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(
+            os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+        ),
+        "kernel": platform.release(),
+    }
+
+
+def save(name: str, results: dict[str, Any]) -> None:
+    """Writes results with machine and versions, and prints them."""
+    content = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine(),
+        "versions": {p: importlib.metadata.version(p) for p in _PACKAGES}
+        | {"python": platform.python_version()},
+        **results,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(results, indent=1))
+    print(f"written to {path}")

@@ -1,0 +1,67 @@
+"""Audio for tests: signals made here, written by real encoders."""
+
+import pathlib
+
+import numpy as np
+
+from demo.encode import encode
+
+# file name -> encoder, rate, channels: what the reference can read.
+READABLE: dict[str, tuple[str, int, int]] = {
+    "pcm16_8k.wav": ("pcm_s16le", 8000, 2),
+    "pcm16_11k.wav": ("pcm_s16le", 11025, 1),
+    "pcm16_16k.wav": ("pcm_s16le", 16000, 1),
+    "pcm16_22k.wav": ("pcm_s16le", 22050, 2),
+    "pcm16_44k.wav": ("pcm_s16le", 44100, 2),
+    "pcm16_48k.wav": ("pcm_s16le", 48000, 2),
+    "pcm16_96k.wav": ("pcm_s16le", 96000, 1),
+    "pcm24_44k.wav": ("pcm_s24le", 44100, 2),
+    "float_32k.wav": ("pcm_f32le", 32000, 1),
+    "double_44k.wav": ("pcm_f64le", 44100, 1),
+    "unsigned8.wav": ("pcm_u8", 22050, 1),
+    "mulaw.wav": ("pcm_mulaw", 8000, 1),
+    "big_endian.aiff": ("pcm_s16be", 44100, 2),
+    "flac.flac": ("flac", 44100, 2),
+    "alac.m4a": ("alac", 44100, 2),
+    "wavpack.wv": ("wavpack", 44100, 2),
+    "mp3_44k.mp3": ("libmp3lame", 44100, 2),
+    "mp3_22k.mp3": ("libmp3lame", 22050, 1),
+    "mp2.mp2": ("mp2", 44100, 2),
+    "aac.m4a": ("aac", 44100, 2),
+    "adts.aac": ("aac", 48000, 1),
+    "vorbis.ogg": ("libvorbis", 44100, 2),
+    "wma.wma": ("wmav2", 44100, 2),
+    "ac3.ac3": ("ac3", 48000, 2),
+}
+# Decoders whose current version rounds otherwise than the reference's old one.
+NOT_BIT_EXACT = frozenset(["aac", "libvorbis", "wmav2", "ac3"])
+
+
+def signal(
+    num_samples: int, rate_hz: int, num_channels: int = 1, seed: int = 0
+) -> np.ndarray:
+    """A sweep and a decaying tone in noise, different in every channel."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(num_samples) / rate_hz
+    sweep = 0.3 * np.sin(2 * np.pi * (200 + 300 * t) * t)
+    tone = 0.3 * np.sin(2 * np.pi * 660 * t) * np.exp(-t)
+    noises = rng.standard_normal((num_channels, num_samples))
+    tones = np.stack([sweep, tone])[np.arange(num_channels) % 2]
+    return (tones + 0.04 * noises).astype(np.float32)
+
+
+def make_readable(
+    folder: pathlib.Path, name: str, seconds: float = 2.7
+) -> pathlib.Path:
+    """Writes one of READABLE."""
+    codec, rate_hz, num_channels = READABLE[name]
+    samples = signal(round(seconds * rate_hz), rate_hz, num_channels)
+    bit_rate = 128_000 if codec == "wmav2" else None
+    return encode(folder / name, samples, rate_hz, codec, bit_rate)
+
+
+def make_wav(
+    path: pathlib.Path, num_samples: int, rate_hz: int = 22050, seed: int = 0
+) -> pathlib.Path:
+    """Writes a mono 16-bit WAV file."""
+    return encode(path, signal(num_samples, rate_hz, seed=seed), rate_hz, "pcm_s16le")

@@ -1,0 +1,94 @@
+"""Fixtures: `tiny_model` (path of a graph), `corpus` (a folder of clips), `fsdsinet`
+(runs the command in a child process), `reference` (runs the reference script)."""
+
+import json
+import logging
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from tests.audio_files import make_wav
+
+# Beam warns on import that its Google Cloud parts are not installed.
+logging.getLogger().setLevel(logging.ERROR)
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DATA = ROOT / "tests" / "data"
+Completed = subprocess.CompletedProcess[str]
+Command = Callable[..., Completed]
+Reference = Callable[..., list[tuple[np.ndarray, np.ndarray]]]
+
+
+def command_line(*arguments: str | pathlib.Path) -> list[str]:
+    return [sys.executable, "-m", "pipeline", *map(str, arguments)]
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> pathlib.Path:
+    return DATA / "random-tiny-tlpf.pb"
+
+
+@pytest.fixture(scope="session")
+def fsdsinet() -> Command:
+    """Runs `fsdsinet ARGUMENTS...`; fails unless it exits with `code`."""
+
+    def run(
+        *arguments: str | pathlib.Path, code: int = 0, cwd: pathlib.Path = ROOT
+    ) -> Completed:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        completed = subprocess.run(
+            command_line(*arguments),
+            capture_output=True,
+            text=True,
+            timeout=200,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+        )
+        assert completed.returncode == code, completed.stdout + completed.stderr
+        assert "Traceback" not in completed.stderr, completed.stderr
+        return completed
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """Runs the reference script on files: (activations, embeddings) of each."""
+
+    def run(
+        model: pathlib.Path, files: Sequence[pathlib.Path], *options: str
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        output = tmp_path_factory.mktemp("reference") / "out.npz"
+        script = ROOT / "benchmarks" / "reference.py"
+        completed = subprocess.run(
+            [sys.executable, script, model, output, *files, *options],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert completed.returncode == 0, completed.stderr
+        assert json.loads(completed.stdout)["seconds"] > 0
+        with np.load(output) as arrays:
+            return [
+                (arrays[f"activations_{i}"], arrays[f"embeddings_{i}"])
+                for i in range(len(files))
+            ]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder of 12 short clips, two of them broken."""
+    folder = tmp_path_factory.mktemp("corpus")
+    for index in range(10):
+        make_wav(folder / f"clip{index}.wav", 15000 + 9000 * index, seed=index)
+    (folder / "text.wav").write_text("this is no audio")
+    (folder / "empty.flac").touch()
+    return folder
