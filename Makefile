@@ -28,4 +28,5 @@ check: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m training.random_graphs full
-	$(BIN)/python -m benchmarks.extract_speed
+	$(BIN)/python -m benchmarks.extract_speed --memory
+	$(BIN)/python -m benchmarks.plan_million

@@ -17,7 +17,7 @@ setup(
     install_requires=[
         "apache-beam==2.77.0",
         "essentia-tensorflow==2.1b6.dev1389",
-        "av>=18.1,<19",
+        "av>=18.0,<19",
         "matplotlib>=3.10,<4",
         "numpy>=2.2,<3",
         "pyarrow>=20,<26",
@@ -27,7 +27,7 @@ setup(
         "dev": [
             "duckdb>=1.3,<3",
             "hypothesis>=6.130,<7",
-            "mypy>=1.19,<3",
+            "mypy==2.4.1",
             "pandas>=2.2,<4",
             "polars>=1.30,<3",
             "pytest>=8.4,<10",

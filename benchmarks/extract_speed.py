@@ -30,12 +30,12 @@ MEMORY_CLIPS = (1_000, 10_000)
 def run_reference(model: pathlib.Path, corpus: pathlib.Path) -> dict[str, float]:
     """Wall time of the reference script over a corpus."""
     with tempfile.TemporaryDirectory() as folder:
-        script = [sys.executable, ROOT / "benchmarks" / "reference.py", model]
+        script = [sys.executable, str(ROOT / "benchmarks" / "reference.py"), str(model)]
         output = pathlib.Path(folder) / "out.npz"
-        files = sorted(corpus.iterdir())
+        files = sorted(map(str, corpus.iterdir()))
         start = time.perf_counter()
         subprocess.run(
-            [*script, output, *files, "--outputs", "activations"],
+            [*script, str(output), *files, "--outputs", "activations"],
             check=True,
             stdout=subprocess.DEVNULL,
         )
@@ -48,8 +48,9 @@ def run_extract(model: pathlib.Path, corpus: pathlib.Path) -> dict[str, float]:
         output = pathlib.Path(folder) / "out"
         start = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", "extract", corpus, "--model", model]
-            + ["--output", output, "--workers", str(NUM_WORKERS)]
+            [sys.executable, "-m", "pipeline", "extract", str(corpus)]
+            + ["--model", str(model), "--output", str(output)]
+            + ["--workers", str(NUM_WORKERS)]
             + ["--last-patch", "discard"],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,

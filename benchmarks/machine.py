@@ -15,11 +15,8 @@ _PACKAGES = ("apache-beam", "essentia-tensorflow", "av", "numpy", "pyarrow")
 def machine() -> dict[str, Any]:
     """Processor, cores and memory."""
     cpuinfo = pathlib.Path("/proc/cpuinfo").read_text()
-    lines = dict(
-        (part.strip() for part in line.split(":", 1))
-        for line in cpuinfo.splitlines()
-        if ":" in line
-    )
+    pairs = (line.partition(":") for line in cpuinfo.splitlines())
+    lines = {key.strip(): value.strip() for key, _, value in pairs}
     flags = set(lines.get("flags", "").split())
     return {
         "processor": lines.get("model name", platform.processor()),

@@ -62,7 +62,8 @@ class ProgressLine:
         done = self._committed + sum(w.clips_done for w in workers)
         failed = self._committed_failed + sum(w.clips_failed for w in workers)
         if done == self._first_committed:
-            return f"starting workers ({done:,} of {self._total:,} clips done before)"
+            doing = "working on the first clips" if workers else "starting workers"
+            return f"{done:,} of {self._total:,} clips, {failed:,} failed, {doing}"
         elapsed_s = max(now - self._start, 1e-3)
         patches = sum(w.num_patches for w in workers) / elapsed_s
         audio = sum(w.audio_s for w in workers) / elapsed_s

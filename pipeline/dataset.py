@@ -72,6 +72,10 @@ class Dataset:
         finally:
             os.close(descriptor)
 
+    def state(self) -> object:
+        """Differs if a run has written to the dataset in between."""
+        return self.run(), [path.name for path in self.parts("ledger")]
+
     def run(self) -> dict[str, Any]:
         """The content of run.json; empty if there is none."""
         path = self.root / _RUN_NAME

@@ -133,7 +133,7 @@ def _file_rows(paths: list[str], with_stat: bool) -> pa.Table:
             datetime.datetime.fromtimestamp(int(s.st_mtime), datetime.UTC)
             for s in stats
         ]
-        columns["modified"] = pa.array(modified, pa.timestamp("s", tz="UTC"))
+        columns["modified"] = pa.array(modified, pa.timestamp("ms", tz="UTC"))
     return pa.table(columns)
 
 

@@ -44,10 +44,19 @@ _NO_LEDGER = pa.schema(
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A checked run, ready to start."""
+    """A checked run, ready to start.
+
+    Attributes:
+        config: As given.
+        dataset: The output folder.
+        state: Of the output folder when the plan was made.
+        spec: What is written.
+        plan: What is to be done.
+    """
 
     config: RunConfig
     dataset: Dataset
+    state: object
     spec: DatasetSpec
     plan: Plan
 
@@ -63,8 +72,9 @@ def extract_command(config: RunConfig, dry_run: bool) -> int:
         print(plan_text(run))
         return EXIT_OK
     with run.dataset.locked():
-        # Before the lock was had, another run may still have been writing.
-        run = prepare(config)
+        if run.dataset.state() != run.state:
+            # Another run was writing until the lock was had.
+            run = prepare(config)
         if config.overwrite:
             run.dataset.remove()
         run.dataset.remove_uncommitted()
@@ -87,6 +97,7 @@ def prepare(config: RunConfig) -> Run:
         versions=_versions(),
         manifest_fields=tuple(manifest.schema)[2:],
     )
+    state = dataset.state()
     previous = {} if config.overwrite else dataset.run()
     if previous:
         _check_same_identity(previous["identity"], _identity(config.engine, spec))
@@ -99,7 +110,7 @@ def prepare(config: RunConfig) -> Run:
     if not shard_clips:
         shard_clips = choose_shard_clips(plan.pending.num_rows, config.num_workers())
         plan = dataclasses.replace(plan, shard_clips=shard_clips)
-    return Run(config, dataset, spec, plan)
+    return Run(config, dataset, state, spec, plan)
 
 
 def plan_text(run: Run) -> str:

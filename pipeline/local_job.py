@@ -50,8 +50,9 @@ def main() -> None:
     job: LocalJob = pickle.load(sys.stdin.buffer)
     os.environ.update(child_environment())
     threading.excepthook = lambda arguments: _end_if_worker_died(job, arguments)
-    counters = run(job)
-    _write(job, COUNTERS_NAME, counters)
+    _write(job, COUNTERS_NAME, run(job))
+    # Everything is committed; Beam's threads would take their time to end.
+    os._exit(0)
 
 
 def run(job: LocalJob) -> dict[str, int]:

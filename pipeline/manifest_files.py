@@ -43,7 +43,7 @@ def read_manifest_file(path: pathlib.Path) -> tuple[pa.Table, int | None]:
     if not table.num_rows:
         raise ConfigError(f"manifest {path} has no rows; list at least one clip")
     first_line = {".jsonl": 1, ".parquet": None}.get(suffix, 2)
-    return _with_uri(path, table), first_line
+    return _with_uri(path, table.cast(_storable(table.schema))), first_line
 
 
 def write_manifest_file(table: pa.Table, path: pathlib.Path) -> None:
@@ -71,7 +71,8 @@ def write_manifest_file(table: pa.Table, path: pathlib.Path) -> None:
 
 def _read_table(path: pathlib.Path, suffix: str) -> pa.Table:
     if suffix == ".parquet":
-        return pq.read_table(path)
+        # Not read_table: it would make columns of folders named key=value.
+        return pq.ParquetFile(path).read()
     block_bytes = min(max(os.path.getsize(path) + 1, 2**16), _MAX_BLOCK_BYTES)
     text = {name: pa.string() for name in _TEXT_COLUMNS}
     if suffix == ".jsonl":
@@ -90,6 +91,24 @@ def _read_table(path: pathlib.Path, suffix: str) -> pa.Table:
         ),
         convert_options=pa.csv.ConvertOptions(column_types=text),
     )
+
+
+def _storable(schema: pa.Schema) -> pa.Schema:
+    """Types that Parquet gives back unchanged, so that a run can be continued.
+
+    Parquet has no seconds, and a column that is empty so far may get text later.
+    """
+    changed = {
+        pa.null(): pa.string(),
+        pa.time32("s"): pa.time32("ms"),
+    }
+
+    def storable(kind: pa.DataType) -> pa.DataType:
+        if pa.types.is_timestamp(kind) and kind.unit == "s":
+            return pa.timestamp("ms", kind.tz)
+        return changed.get(kind, kind)
+
+    return pa.schema([field.with_type(storable(field.type)) for field in schema])
 
 
 def _present_in_jsonl(

@@ -137,8 +137,8 @@ def _check_only_grown(manifest: pa.Table, ledger: pa.Table) -> None:
         # As text, in which NaN equals NaN.
         was, is_now = _as_text(ledger[name]), _as_text(manifest[name].take(rows))
         if not was.equals(is_now):
-            different = pc.fill_null(pc.not_equal(was, is_now), True)
-            row = pc.index(different, True).as_py()
+            pairs = zip(was.to_pylist(), is_now.to_pylist(), strict=True)
+            row = next(row for row, (old, new) in enumerate(pairs) if old != new)
             clip_id = ledger["clip_id"][row].as_py()
             line = f"  {name} of clip {clip_id!r}: was {was[row]}, is {is_now[row]}"
             raise _changed("rows have changed, the first:", [line])

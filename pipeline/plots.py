@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import warnings
 
 import matplotlib
 
@@ -61,6 +62,8 @@ def plot_clip(output: str, clip: str, model: str | None, path: str) -> str:
     clip_id = find_clip(dataset, clip)
     clip_activations = read_activations(dataset, clip_id, _model_name(dataset, model))
     figure, axes = plt.subplots(figsize=(10, 4.5), layout="constrained")
+    # A name in a script that the font lacks is drawn as boxes, without a warning.
+    warnings.filterwarnings("ignore", message="Glyph")
     try:
         draw_activations(axes, clip_activations)
         figure.savefig(path, dpi=120)

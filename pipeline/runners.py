@@ -166,8 +166,10 @@ def _run_job_process(job: LocalJob, poll: Callable[[], None]) -> int:
         )
     with _killed_at_end(process):
         assert process.stdin is not None
-        process.stdin.write(pickle.dumps(job))
-        process.stdin.close()
+        # A job that ended at once says why in its log.
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(pickle.dumps(job))
+            process.stdin.close()
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(_POLL_S)

@@ -57,7 +57,7 @@ def extract(
 def running(
     arguments: list[str | pathlib.Path], tmp: pathlib.Path
 ) -> Iterator[subprocess.Popen]:
-    """A run in the background, with a temporary folder of its own; killed at the end."""
+    """A run in the background with its own temporary folder, killed at the end."""
     tmp.mkdir(exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp)}
     process = subprocess.Popen(

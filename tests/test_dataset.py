@@ -51,6 +51,7 @@ def test_vectors_open_as_arrays_everywhere(output: pathlib.Path) -> None:
 
     query = f"select activations from '{folder}/*.parquet' order by clip_id, patch"
     result = duckdb.sql(query)
+    assert result is not None
     assert str(result.types[0]) == "FLOAT[]"
     np.testing.assert_array_equal(
         np.stack(result.fetchnumpy()["activations"]), expected

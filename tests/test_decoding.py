@@ -141,6 +141,21 @@ def test_samples_that_are_not_finite_are_refused(
     assert "1 of 3000 samples" in str(error)
 
 
+@pytest.mark.parametrize("rate_hz", [8000, 22050, 44100, 96000, 5_000_000])
+@pytest.mark.parametrize("num_samples", [1, 2, 5, 300, 4096])
+def test_the_shortest_files_have_a_waveform_or_are_empty(
+    tmp_path: pathlib.Path, num_samples: int, rate_hz: int
+) -> None:
+    path = make_wav(tmp_path / "a.wav", num_samples, rate_hz)
+    try:
+        waveform = decode_audio(Clip("a", str(path))).waveform
+    except ClipError as error:
+        assert error.error_type == "empty"
+        assert num_samples * 22050 / rate_hz < 25
+    else:
+        assert waveform is not None and len(waveform) >= 1
+
+
 def test_a_change_of_rate_or_channels_is_refused(tmp_path: pathlib.Path) -> None:
     joined = tmp_path / "joined.aac"
     parts = [(44100, 1), (22050, 1)]

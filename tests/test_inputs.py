@@ -62,6 +62,15 @@ def test_columns_keep_their_types(tmp_path: pathlib.Path) -> None:
         assert result[name].equals(table[name])
 
 
+def test_manifest_types_survive_the_ledger(tmp_path: pathlib.Path) -> None:
+    names = "uri,day,at,comment,flag,when\n"
+    text = names + "a.wav,2020-01-31,10:00:00,,true,2020-01-01 10:00:00\n"
+    table = read_inputs([write(tmp_path / "m.csv", text)])
+    pq.write_table(table, tmp_path / "ledger.parquet")
+    assert pq.read_table(tmp_path / "ledger.parquet").schema.equals(table.schema)
+    assert table["comment"].type == pa.string()
+
+
 def test_types_are_inferred_from_the_whole_file(tmp_path: pathlib.Path) -> None:
     lines = [f"{i}.wav,{i}" for i in range(200_000)] + ["last.wav,unknown"]
     table = read_inputs([write(tmp_path / "m.csv", "uri,year\n" + "\n".join(lines))])

@@ -37,6 +37,13 @@ def decode_audio(clip: Clip) -> Clip:
         flags.append("dc_offset")
     with timed("resample"):
         waveform = resample(audio.samples, audio.sample_rate_hz)
+    if not len(waveform):
+        raise ClipError(
+            "decode",
+            "empty",
+            f"clip {clip.clip_id} is too short: {len(audio.samples)} samples at "
+            f"{audio.sample_rate_hz} Hz leave none at {SAMPLE_RATE_HZ} Hz; remove it",
+        )
     info = AudioInfo(
         duration_s=len(audio.samples) / audio.sample_rate_hz,
         sample_rate_hz=audio.sample_rate_hz,

@@ -14,7 +14,7 @@ import numpy as np
 
 from transforms.elements import Clip, FloatArray, Shard
 from transforms.essentia_import import essentia, essentia_standard
-from transforms.progress import timed
+from transforms.progress import report_clip, timed
 
 # Part of every output's identity: raise it when any number computed here changes.
 FRONT_END_VERSION = 1
@@ -136,6 +136,7 @@ def compute_patches(clip: Clip, spec: PatchSpec) -> Clip:
     Flags: `short` below one whole patch, `silent` if every frame is silent.
     """
     assert clip.waveform is not None
+    report_clip(clip.clip_id)
     with timed("log_mel"):
         mel, num_silent = log_mel(normalise(clip.waveform))
         patches = cut_patches(mel, spec)
