@@ -9,8 +9,9 @@ from typing import Any
 
 from pipeline.errors import ConfigError
 from transforms.engines import ModelSpec
-from transforms.features import NUM_MELS, PATCH_FRAMES
+from transforms.features import PATCH_FRAMES
 from transforms.graphdef import Node, read_graph
+from transforms.mel import NUM_MELS
 
 _INPUT = "x"
 _ACTIVATIONS = "model/predictions/Sigmoid"

@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 
 from tests.audio_files import signal
 from transforms.elements import AudioInfo, Clip
+from transforms.essentia_import import essentia_standard
 from transforms.features import (
-    FRAME_SAMPLES,
     HOP_SAMPLES,
-    NUM_MELS,
     PATCH_FRAMES,
     LastPatch,
     PatchSpec,
@@ -20,6 +19,7 @@ from transforms.features import (
     log_mel,
     normalise,
 )
+from transforms.mel import FRAME_SAMPLES, NUM_MELS, log_mel_bands
 
 SAMPLE_COUNTS = st.integers(min_value=1, max_value=3000)
 
@@ -62,6 +62,17 @@ def test_patches_equal_a_plain_loop(
     assert patches.shape == (len(expected), PATCH_FRAMES, NUM_MELS)
     for ours, theirs in zip(patches, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("level", [1, 1e-3, 1e-8, 1e-20, 0])
+def test_mel_bands_equal_essentias_bit_by_bit(level: float) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((300, FRAME_SAMPLES))
+    tones = np.sin(np.outer(rng.uniform(0, 3, 300), np.arange(FRAME_SAMPLES)))
+    frames = np.float32(level) * np.concatenate([noise, tones]).astype(np.float32)
+    theirs = essentia_standard().TensorflowInputFSDSINet()
+    expected = np.stack([theirs(frame) for frame in frames])
+    np.testing.assert_array_equal(log_mel_bands(frames), expected)
 
 
 def test_normalised_audio_has_no_mean_and_its_peak_just_under_one() -> None:

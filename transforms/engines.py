@@ -13,7 +13,8 @@ import numpy as np
 
 from transforms.elements import FloatArray, Prediction
 from transforms.essentia_import import essentia, essentia_standard
-from transforms.features import NUM_MELS, PATCH_FRAMES
+from transforms.features import PATCH_FRAMES
+from transforms.mel import NUM_MELS
 
 # Essentia's predictors feed TensorFlow this many patches at a time; other batch sizes
 # move activations by up to 2.4e-6.

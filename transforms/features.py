@@ -1,12 +1,11 @@
 """ComputePatches: turns waveforms into the log-mel patches that the models read.
 
-Follows Essentia's TensorflowPredictFSDSINet step by step (its mel bands are Essentia's
-own TensorflowInputFSDSINet), with one difference: the noise that the reference draws
-for silent frames from the clock is seeded here, so that results can be repeated.
+Follows Essentia's TensorflowPredictFSDSINet step by step, with one difference: the
+noise that the reference draws for silent frames from the clock is seeded here, so that
+results can be repeated.
 """
 
 import dataclasses
-import functools
 from typing import Any, Literal
 
 import apache_beam as beam
@@ -14,14 +13,13 @@ import numpy as np
 
 from transforms.elements import Clip, FloatArray, Shard
 from transforms.essentia_import import essentia, essentia_standard
+from transforms.mel import FRAME_SAMPLES, NUM_MELS, log_mel_bands
 from transforms.progress import report_clip, timed
 
 # Part of every output's identity: raise it when any number computed here changes.
 FRONT_END_VERSION = 1
 
-FRAME_SAMPLES = 660
 HOP_SAMPLES = 220
-NUM_MELS = 96
 PATCH_FRAMES = 101
 DEFAULT_PATCH_HOP_FRAMES = 50
 _SILENCE_LEVEL_DB = -100
@@ -88,17 +86,16 @@ def log_mel(waveform: FloatArray) -> tuple[FloatArray, int]:
         float32 [num_frames, 96], and how many of the frames are silent.
     """
     frames = cut_frames(waveform)
-    bands = _mel_bands()
-    result = np.empty((len(frames), NUM_MELS), np.float32)
+    result = log_mel_bands(frames)
     silent = _silent_frames(frames)
-    for index in np.flatnonzero(~silent):
-        result[index] = bands(frames[index])
-    if silent.any():
+    if len(silent):
         noise = _seeded_noise()
-        for index in np.flatnonzero(silent):
-            frame = _as_cut_when_silent(frames[index], int(index), len(waveform))
-            result[index] = bands(noise(frame))
-    return result, int(np.count_nonzero(silent))
+        noisy = (
+            noise(_as_cut_when_silent(frames[index], int(index), len(waveform)))
+            for index in silent
+        )
+        result[silent] = log_mel_bands(np.stack([*noisy]))
+    return result, len(silent)
 
 
 def cut_patches(mel: FloatArray, spec: PatchSpec) -> FloatArray:
@@ -168,20 +165,12 @@ class ComputePatches(beam.PTransform):
         ).with_output_types(Shard)
 
 
-@functools.cache
-def _mel_bands() -> Any:
-    """Essentia's log-mel of one frame: float32 [660] to float32 [96]."""
-    return essentia_standard().TensorflowInputFSDSINet()
-
-
 def _silent_frames(frames: FloatArray) -> np.ndarray:
-    """bool [num_frames]: what Essentia's isSilent says of each frame."""
+    """Indices of the frames that Essentia's isSilent calls silent."""
     power = np.einsum("ij,ij->i", frames, frames) / FRAME_SAMPLES
-    silent = power < _PERHAPS_SILENT
+    perhaps = np.flatnonzero(power < _PERHAPS_SILENT)
     is_silent = essentia().isSilent
-    for index in np.flatnonzero(silent):
-        silent[index] = is_silent(frames[index])
-    return silent
+    return np.array([i for i in perhaps if is_silent(frames[i])], np.intp)
 
 
 def _seeded_noise() -> Any:
