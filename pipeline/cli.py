@@ -6,7 +6,9 @@ warn about themselves before logging is set up.
 
 import argparse
 import importlib.metadata
+import io
 import logging
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ from typing import Any
 
 from pipeline.errors import ConfigError
 
-EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,6 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parsed = _parse(arguments)
     parsed.beam_flags = beam_flags
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # File names may hold what the terminal cannot show.
+            stream.reconfigure(errors="backslashreplace")
     try:
         code: int = parsed.command(parsed)
         return code
@@ -33,6 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("fsdsinet: stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -37,7 +37,7 @@ class RunConfig:
         outputs: What is stored for every patch.
         workers: Worker processes; one a core if None.
         shard_clips: Clips in a shard; chosen from the number of clips if None.
-        retry_failed: Run the clips that failed before, and only those.
+        retry_failed: Run the clips that failed before again.
         overwrite: Remove an existing dataset in `output` first.
         fail_on_error: Exit with code 1 if clips failed.
         runner: Where the job runs.
@@ -122,13 +122,15 @@ def _convert(key: str, value: Any, source: str) -> Any:
         items = value if isinstance(value, list | tuple) else [value]
         if not all(isinstance(item, str) for item in items):
             raise ConfigError(f"{source}: {key} is {value!r}, expected text or a list")
+        if key in ("inputs", "models"):
+            items = [os.path.expanduser(item) for item in items]
         return tuple(items)
     allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     # bool is an int in Python, but `workers: yes` is a mistake.
     if type(value) not in allowed:
         names = " or ".join("empty" if t is type(None) else t.__name__ for t in allowed)
         raise ConfigError(f"{source}: {key} is {value!r}, expected {names}")
-    return value
+    return os.path.expanduser(value) if key == "output" else value
 
 
 def _check(config: RunConfig) -> None:

@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 import pathlib
-import shutil
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,22 +17,36 @@ import pyarrow.parquet as pq
 from pipeline.errors import ConfigError
 from transforms.parquet import write_table
 from transforms.schemas import LEDGER_FIELDS
-from transforms.storage import TEMPORARY_SUFFIX, publish
+from transforms.storage import URI_SCHEME, publish
 
-TABLES = ("ledger", "patches", "clips")
-PLAN_NAME = "plan.arrow"
+FORMAT = "fsd-sinet-beam dataset"
 _RUN_NAME = "run.json"
+_PLAN_NAME = "plan.arrow"
+_PARTS = ("ledger/part-*.parquet", "patches/*/part-*.parquet", "clips/*/part-*.parquet")
+# What transforms.storage.publish leaves if it is killed.
+_TEMPORARY = re.compile(
+    r"^\.(part-.+\.parquet|run\.json|plan\.arrow)\.[0-9a-f]{32}\.tmp$"
+)
 
 
 class Dataset:
-    """One output folder. Nothing is created or changed by the constructor."""
+    """One output folder. Nothing is created or changed by the constructor.
+
+    Only files with our names are ever removed; others in the folder are left alone.
+    """
 
     def __init__(self, path: str) -> None:
-        self.root = pathlib.Path(path).absolute()
+        if re.match(URI_SCHEME, path):
+            raise ConfigError(f"output is {path!r}, expected a local folder")
+        try:
+            path.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ConfigError(f"output {path!r} is not a UTF-8 name") from error
+        self.root = pathlib.Path(os.path.abspath(path))
 
     @property
     def plan_path(self) -> pathlib.Path:
-        return self.root / PLAN_NAME
+        return self.root / _PLAN_NAME
 
     def check_writable(self) -> None:
         """Raises ConfigError unless the folder is ours, or can be made so."""
@@ -43,7 +57,9 @@ class Dataset:
             existing = existing.parent
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
             raise ConfigError(f"output {self.root} cannot be written: check {existing}")
-        if self.root.exists() and not self.run() and any(self.root.iterdir()):
+        if not self.root.exists() or self.run():
+            return
+        if not all(_TEMPORARY.match(path.name) for path in self.root.iterdir()):
             raise ConfigError(
                 f"output {self.root} has files but no {_RUN_NAME}, so it is no dataset "
                 "of ours; give an empty or new folder"
@@ -63,12 +79,13 @@ class Dataset:
                 f"output {self.root} cannot be written: {error}"
             ) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ConfigError(
+                    f"another run is writing to {self.root}; wait for it or stop it"
+                ) from error
             yield
-        except BlockingIOError as error:
-            raise ConfigError(
-                f"another run is writing to {self.root}; wait for it or stop it"
-            ) from error
         finally:
             os.close(descriptor)
 
@@ -77,21 +94,29 @@ class Dataset:
         return self.run(), [path.name for path in self.parts("ledger")]
 
     def run(self) -> dict[str, Any]:
-        """The content of run.json; empty if there is none."""
+        """The content of run.json; empty if there is none.
+
+        Raises:
+            ConfigError: if it is not one of ours.
+        """
         path = self.root / _RUN_NAME
-        if not path.is_file():
+        if not path.exists():
             return {}
         try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
             raise ConfigError(f"cannot read {path}: {error}") from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ConfigError(
+                f"{path} is not of a dataset of ours; give another folder"
+            )
         return content
 
     def write_run(self, content: dict[str, Any]) -> None:
+        text = json.dumps({"format": FORMAT, **content}, indent=1, ensure_ascii=False)
         with publish(str(self.root / _RUN_NAME)) as file:
-            file.write(
-                (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
-            )
+            # Names of files that are not UTF-8 become escapes, as JSON has them.
+            file.write((text + "\n").encode("utf-8", "backslashreplace"))
 
     def model_names(self) -> list[str]:
         return [model["name"] for model in self.run().get("models", [])]
@@ -119,21 +144,29 @@ class Dataset:
         return ledger.to_table(columns=["clip_id", "uri", "status", *carried])
 
     def remove(self) -> None:
-        """Removes the tables and run.json, the latter last; foreign files stay."""
-        for table in TABLES:
-            if (self.root / table).exists():
-                shutil.rmtree(self.root / table)
-        self.plan_path.unlink(missing_ok=True)
+        """Removes the dataset: the ledger first, run.json last."""
+        self.remove_temporary()
+        for pattern in _PARTS:
+            for path in self.root.glob(pattern):
+                path.unlink()
+                _remove_empty(path.parent, self.root)
         (self.root / _RUN_NAME).unlink(missing_ok=True)
 
     def remove_uncommitted(self) -> None:
         """Removes temporary files, and parts whose shard has no ledger file."""
+        self.remove_temporary()
         committed = {path.name for path in self.parts("ledger")}
-        for path in self.root.rglob(f".*{TEMPORARY_SUFFIX}"):
-            path.unlink()
-        for table in TABLES[1:]:
-            for path in self.root.glob(f"{table}/model=*/part-*.parquet"):
+        for pattern in _PARTS[1:]:
+            for path in self.root.glob(pattern):
                 if path.name not in committed:
+                    path.unlink()
+
+    def remove_temporary(self) -> None:
+        """Removes the plan and what killed processes had begun to write."""
+        self.plan_path.unlink(missing_ok=True)
+        for pattern in (".*", "ledger/.*", "patches/*/.*", "clips/*/.*"):
+            for path in self.root.glob(pattern):
+                if _TEMPORARY.match(path.name):
                     path.unlink()
 
     def forget_failed(self) -> None:
@@ -150,3 +183,10 @@ class Dataset:
                 path.unlink()
             elif kept.num_rows < ledger.num_rows:
                 write_table(path, kept)
+
+
+def _remove_empty(folder: pathlib.Path, root: pathlib.Path) -> None:
+    """Removes a folder and its parents below root as far as they are empty."""
+    while folder != root and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent

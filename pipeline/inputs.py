@@ -17,7 +17,11 @@ import pyarrow.compute as pc
 
 from pipeline import fsd50k
 from pipeline.errors import ConfigError
-from pipeline.manifest_files import MANIFEST_SUFFIXES, read_manifest_file
+from pipeline.manifest_files import (
+    MANIFEST_SUFFIXES,
+    describe_row,
+    read_manifest_file,
+)
 
 AUDIO_SUFFIXES = frozenset(
     ".3gp .aac .ac3 .aif .aifc .aiff .amr .ape .au .caf .flac .m4a .mka .mp2 .mp3 .mp4 "
@@ -32,18 +36,18 @@ class _Part:
 
     Attributes:
         source: The INPUT, for messages.
-        first_line: Line of the first row in a text file; None if there are no lines.
         table: With `uri` (absolute) and perhaps `clip_id`.
+        is_manifest: The rows are those of the file `source`.
     """
 
     source: str
-    first_line: int | None
     table: pa.Table
+    is_manifest: bool = False
 
     def place(self, row: int) -> str:
-        if self.first_line is None:
+        if not self.is_manifest:
             return f"{self.source}: {self.table['uri'][row]}"
-        return f"{self.source}, line {self.first_line + row}"
+        return f"{self.source}, {describe_row(pathlib.Path(self.source), row)}"
 
 
 def read_inputs(inputs: list[str], with_stat: bool = False) -> pa.Table:
@@ -60,7 +64,7 @@ def read_inputs(inputs: list[str], with_stat: bool = False) -> pa.Table:
         ConfigError: for an INPUT without rows, a manifest that cannot be read, empty or
             repeated clip_ids, and manifests whose columns do not fit together.
     """
-    parts = [_read_input(source, with_stat) for source in inputs]
+    parts = [part for source in inputs for part in _read_input(source, with_stat)]
     parts = [dataclasses.replace(p, table=_with_clip_ids(p)) for p in parts]
     try:
         table = pa.concat_tables([p.table for p in parts], promote_options="default")
@@ -74,23 +78,18 @@ def read_inputs(inputs: list[str], with_stat: bool = False) -> pa.Table:
     return table.select(["clip_id", "uri", *others]).combine_chunks()
 
 
-def _read_input(source: str, with_stat: bool) -> _Part:
-    path = pathlib.Path(source)
-    if path.is_dir():
+def _read_input(source: str, with_stat: bool) -> list[_Part]:
+    path = pathlib.Path(os.path.abspath(source))
+    if source and path.is_dir():
         if fsd50k.is_root(path):
-            return _Part(source, None, fsd50k.read_manifest(path))
-        return _Part(source, None, _file_rows(_audio_files(path), with_stat))
+            return [_Part(source, fsd50k.read_manifest(path))]
+        return [_Part(source, _file_rows(_audio_files(path), with_stat))]
     if path.is_file():
         if path.suffix.lower() in MANIFEST_SUFFIXES:
-            table, first_line = read_manifest_file(path)
-            return _Part(source, first_line, table)
-        return _Part(source, None, _file_rows([str(path.absolute())], with_stat))
+            return [_Part(source, read_manifest_file(path), is_manifest=True)]
+        return [_Part(source, _file_rows([str(path)], with_stat))]
     if glob.has_magic(source):
-        matches = glob.glob(source, recursive=True)
-        found = sorted(os.path.abspath(p) for p in matches if os.path.isfile(p))
-        if found:
-            return _Part(source, None, _file_rows(found, with_stat))
-        raise ConfigError(f"the pattern {source!r} matches no file; check it")
+        return _read_glob(source, with_stat)
     raise ConfigError(
         f"no such input {source!r}: expected a manifest "
         f"({', '.join(sorted(MANIFEST_SUFFIXES))}), an audio file, a folder, a glob or "
@@ -98,11 +97,44 @@ def _read_input(source: str, with_stat: bool) -> _Part:
     )
 
 
+def _read_glob(pattern: str, with_stat: bool) -> list[_Part]:
+    """Manifests and folders among the matches are read as if named one by one."""
+    parts, files = [], []
+    for match in sorted(glob.glob(pattern, recursive=True)):
+        path = pathlib.Path(match)
+        if path.suffix.lower() in MANIFEST_SUFFIXES or (
+            path.is_dir() and "**" not in pattern
+        ):
+            parts += _read_input(match, with_stat)
+        elif path.is_file():
+            files.append(os.path.abspath(match))
+    if files:
+        parts.append(_Part(pattern, _file_rows(files, with_stat)))
+    if not parts:
+        raise ConfigError(f"the pattern {pattern!r} matches no file; check it")
+    return parts
+
+
 def _audio_files(folder: pathlib.Path) -> list[str]:
-    """Absolute, sorted paths of the audio files below a folder, but hidden ones."""
-    found, others = [], set()
-    for parent, folders, names in os.walk(folder.absolute()):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    """Absolute, sorted paths of the audio files below a folder, but hidden ones.
+
+    Links to folders are followed, each folder once.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise ConfigError(
+            f"cannot search {error.filename}: {error.strerror}"
+        ) from error
+
+    found, others, seen = [], set(), set()
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        seen.add(os.path.realpath(parent))
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".")
+            and os.path.realpath(os.path.join(parent, name)) not in seen
+        )
         for name in names:
             suffix = os.path.splitext(name)[1].lower()
             if suffix in AUDIO_SUFFIXES and not name.startswith("."):
@@ -127,23 +159,32 @@ def _file_rows(paths: list[str], with_stat: bool) -> pa.Table:
     ]
     columns: dict[str, pa.Array] = {"uri": pa.array(names, pa.string())}
     if with_stat:
-        stats = [os.stat(path) for path in paths]
-        columns["size_bytes"] = pa.array([s.st_size for s in stats], pa.int64())
+        stats = [_stat(path) for path in paths]
+        sizes = [s and s.st_size for s in stats]
         modified = [
-            datetime.datetime.fromtimestamp(int(s.st_mtime), datetime.UTC)
+            s and datetime.datetime.fromtimestamp(int(s.st_mtime), datetime.UTC)
             for s in stats
         ]
+        columns["size_bytes"] = pa.array(sizes, pa.int64())
         columns["modified"] = pa.array(modified, pa.timestamp("ms", tz="UTC"))
     return pa.table(columns)
+
+
+def _stat(path: str) -> os.stat_result | None:
+    """None for a link to nothing: its row fails in the ledger."""
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
 
 
 def _with_clip_ids(part: _Part) -> pa.Table:
     """Adds the default clip_id: the file's stem and a hash of the whole uri."""
     table = part.table
+    _check_filled(part, "uri")
     if "clip_id" in table.column_names:
         _check_filled(part, "clip_id")
         return table
-    _check_filled(part, "uri")
     ids = (_default_clip_id(uri) for uri in table["uri"].to_pylist())
     return table.append_column("clip_id", pa.array(ids, pa.string()))
 

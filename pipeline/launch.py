@@ -27,7 +27,7 @@ from pipeline.plan import (
     Plan,
     choose_shard_clips,
     ledger_columns,
-    make_plan,
+    pending_rows,
     table_sha256,
     write_plan,
 )
@@ -105,11 +105,11 @@ def prepare(config: RunConfig) -> Run:
     if is_new and config.retry_failed:
         raise ConfigError(f"nothing to retry: {dataset.root} has no results yet")
     ledger = _NO_LEDGER if is_new else dataset.read_done()
-    shard_clips = config.shard_clips or previous.get("shard_clips")
-    plan = make_plan(manifest, ledger, config.retry_failed, shard_clips or 1)
-    if not shard_clips:
-        shard_clips = choose_shard_clips(plan.pending.num_rows, config.num_workers())
-        plan = dataclasses.replace(plan, shard_clips=shard_clips)
+    pending = pending_rows(manifest, ledger, config.retry_failed)
+    shard_clips = config.shard_clips or choose_shard_clips(
+        pending.num_rows, config.num_workers()
+    )
+    plan = Plan(manifest, pending, shard_clips)
     return Run(config, dataset, state, spec, plan)
 
 
@@ -151,16 +151,17 @@ def _execute(run: Run) -> int:
             counters = _run_job(run)
         except (KeyboardInterrupt, JobError) as error:
             return _ended_early(run, error)
-        dataset.plan_path.unlink(missing_ok=True)
+        dataset.remove_temporary()
         dataset.write_run(content | _finished(dataset, counters))
     else:
         print(f"nothing to do: all {plan.manifest.num_rows:,} clips are done")
+        content = dataset.run()
+        if content["state"] != "finished":
+            # That run was killed after its last shard.
+            dataset.write_run(content | _finished(dataset, {}))
     totals = dataset_totals(dataset)
     print(summary_text(dataset, totals, time.monotonic() - start))
-    if totals["clips"] != plan.manifest.num_rows:
-        raise RuntimeError(
-            f"{totals['clips']} ledger rows for {plan.manifest.num_rows} manifest rows"
-        )
+    assert totals["clips"] == plan.manifest.num_rows, "ledger and manifest differ"
     return EXIT_FAILED if config.fail_on_error and totals["failed"] else EXIT_OK
 
 
@@ -196,7 +197,7 @@ def _run_job(run: Run) -> dict[str, int]:
 
 def _ended_early(run: Run, error: BaseException) -> int:
     run.dataset.remove_uncommitted()
-    run.dataset.plan_path.unlink(missing_ok=True)
+    run.dataset.write_run(_run_content(run) | {"state": "stopped"})
     num_done = run.dataset.read_ledger(["clip_id"]).num_rows
     interrupted = isinstance(error, KeyboardInterrupt)
     print(
@@ -240,7 +241,10 @@ def _versions() -> dict[str, str]:
 def _identity(engine: str, spec: DatasetSpec) -> dict[str, Any]:
     """What decides the numbers of a dataset; the same for all runs that add to it."""
     return {
-        "models": [f"{model.name} sha256:{model.sha256}" for model in spec.models],
+        "models": sorted(
+            f"{model.name} sha256:{model.sha256} metadata:{model.metadata_digest()}"
+            for model in spec.models
+        ),
         "engine": engine,
         "last_patch": spec.patch_spec.last_patch,
         "patch_hop": spec.patch_spec.patch_hop_frames,
@@ -281,7 +285,6 @@ def _run_content(run: Run) -> dict[str, Any]:
     """run.json at the start: enough to repeat the run and to know what it ran."""
     inputs = [os.path.abspath(source) for source in run.config.inputs]
     return {
-        "format": "fsd-sinet-beam dataset",
         "state": "running",
         "started": _now(),
         "finished": None,

@@ -1,8 +1,12 @@
 """Reads and writes manifest files: CSV, TSV, JSON Lines and Parquet, by extension."""
 
+import csv
+import itertools
 import json
 import os
 import pathlib
+import re
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,22 +15,21 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError
+from transforms.storage import URI_SCHEME, publish
 
 URI_COLUMNS = ("uri", "path", "filename", "filepath")
 MANIFEST_SUFFIXES = frozenset([".csv", ".tsv", ".jsonl", ".parquet"])
 # Identifiers are text even where they look like numbers: 00123 is not 123.
 _TEXT_COLUMNS = (*URI_COLUMNS, "clip_id", "fname")
-_ABSOLUTE = r"^(/|[A-Za-z][A-Za-z0-9+.-]+://)"
 # Arrow infers column types from the first block only, so the file is one block.
 _MAX_BLOCK_BYTES = 2**31 - 1
 
 
-def read_manifest_file(path: pathlib.Path) -> tuple[pa.Table, int | None]:
-    """Reads one manifest.
+def read_manifest_file(path: pathlib.Path) -> pa.Table:
+    """Reads one manifest, given by an absolute path.
 
     Returns:
-        The table, its uri column named `uri` and absolute, and the line of its first
-        row (None for Parquet).
+        The table, its uri column named `uri` and absolute.
 
     Raises:
         ConfigError: if the file cannot be read, has no rows or no column of uris.
@@ -42,8 +45,22 @@ def read_manifest_file(path: pathlib.Path) -> tuple[pa.Table, int | None]:
         raise ConfigError(f"manifest {path}, line 1: columns {repeated} appear twice")
     if not table.num_rows:
         raise ConfigError(f"manifest {path} has no rows; list at least one clip")
-    first_line = {".jsonl": 1, ".parquet": None}.get(suffix, 2)
-    return _with_uri(path, table.cast(_storable(table.schema))), first_line
+    return _with_uri(path, _storable(path, table))
+
+
+def describe_row(path: pathlib.Path, row: int) -> str:
+    """Where a row stands in its manifest: `line 7`, or `row 7` in Parquet."""
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return f"row {row + 1}"
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+        if suffix == ".jsonl":
+            numbers = (n for n, line in enumerate(file, 1) if line.strip())
+            return f"line {next(itertools.islice(numbers, row, None))}"
+        reader = csv.reader(file, delimiter="\t" if suffix == ".tsv" else ",")
+        # The header is a record too; blank lines are none.
+        records = (reader.line_num for record in reader if record)
+        return f"line {next(itertools.islice(records, row + 1, None))}"
 
 
 def write_manifest_file(table: pa.Table, path: pathlib.Path) -> None:
@@ -58,15 +75,20 @@ def write_manifest_file(table: pa.Table, path: pathlib.Path) -> None:
             f"cannot write manifest {path}: expected an extension among "
             f"{', '.join(sorted(MANIFEST_SUFFIXES))}"
         )
-    prefix = str(path.parent.absolute()) + "/"
+    prefix = os.path.dirname(os.path.abspath(path)) + "/"
     uris = table["uri"]
     below = pc.starts_with(uris, prefix)
     uris = pc.if_else(below, pc.utf8_slice_codeunits(uris, len(prefix)), uris)
     table = table.set_column(table.schema.get_field_index("uri"), "uri", uris)
     try:
-        _write_table(table, path, suffix)
+        with publish(str(path)) as file:
+            _write_table(table, file, suffix)
     except OSError as error:
         raise ConfigError(f"cannot write manifest {path}: {error}") from error
+    except pa.ArrowException as error:
+        raise ConfigError(
+            f"cannot write manifest {path}: {error}; .parquet takes all types"
+        ) from error
 
 
 def _read_table(path: pathlib.Path, suffix: str) -> pa.Table:
@@ -79,9 +101,7 @@ def _read_table(path: pathlib.Path, suffix: str) -> pa.Table:
         return pa.json.read_json(
             path,
             read_options=pa.json.ReadOptions(block_size=block_bytes),
-            parse_options=pa.json.ParseOptions(
-                explicit_schema=pa.schema(_present_in_jsonl(path, text))
-            ),
+            parse_options=pa.json.ParseOptions(explicit_schema=_text_in_jsonl(path)),
         )
     return pa.csv.read_csv(
         path,
@@ -93,45 +113,72 @@ def _read_table(path: pathlib.Path, suffix: str) -> pa.Table:
     )
 
 
-def _storable(schema: pa.Schema) -> pa.Schema:
+def _storable(path: pathlib.Path, table: pa.Table) -> pa.Table:
     """Types that Parquet gives back unchanged, so that a run can be continued.
 
-    Parquet has no seconds, and a column that is empty so far may get text later.
+    Parquet has no seconds; a column that is empty so far may get text later, which CSV
+    then reads as empty text and JSON as nothing.
     """
-    changed = {
+    for index, field in enumerate(table.schema):
+        column, kind = table[field.name], _storable_type(field.type)
+        if field.type == pa.null() and path.suffix.lower() in (".csv", ".tsv"):
+            column = pa.array([""] * table.num_rows, pa.string())
+        if pa.types.is_binary(field.type) and path.suffix.lower() in (".csv", ".tsv"):
+            raise ConfigError(
+                f"manifest {path}: column {field.name} is not UTF-8; save it as UTF-8"
+            )
+        table = table.set_column(index, field.name, column.cast(kind))
+    return table
+
+
+def _storable_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _storable_type(kind.value_type)
+    if pa.types.is_timestamp(kind) and kind.unit == "s":
+        return pa.timestamp("ms", kind.tz)
+    replaced = {
         pa.null(): pa.string(),
         pa.time32("s"): pa.time32("ms"),
+        pa.string_view(): pa.string(),
+        pa.binary_view(): pa.binary(),
     }
-
-    def storable(kind: pa.DataType) -> pa.DataType:
-        if pa.types.is_timestamp(kind) and kind.unit == "s":
-            return pa.timestamp("ms", kind.tz)
-        return changed.get(kind, kind)
-
-    return pa.schema([field.with_type(storable(field.type)) for field in schema])
+    return replaced.get(kind, kind)
 
 
-def _present_in_jsonl(
-    path: pathlib.Path, types: dict[str, pa.DataType]
-) -> dict[str, pa.DataType]:
-    """The types whose column the first line has: a schema would add the others."""
+def _text_in_jsonl(path: pathlib.Path) -> pa.Schema:
+    """Text columns whose first value is text; a column named here must be in the file.
+
+    Without it, text that looks like a date would become one.
+    """
     with open(path, encoding="utf-8", errors="replace") as file:
-        first = file.readline()
-    return {name: kind for name, kind in types.items() if f'"{name}"' in first}
+        try:
+            first = json.loads(file.readline())
+        except ValueError:
+            first = {}
+    names = first if isinstance(first, dict) else {}
+    return pa.schema(
+        [(n, pa.string()) for n in _TEXT_COLUMNS if isinstance(names.get(n), str)]
+    )
 
 
 def _with_uri(path: pathlib.Path, table: pa.Table) -> pa.Table:
     found = [name for name in URI_COLUMNS if name in table.column_names]
     if not found:
+        names = ", ".join(table.column_names)
+        hint = "; separate columns by commas (.csv) or tabs (.tsv)"
         raise ConfigError(
-            f"manifest {path}, line 1: no column of uris: found "
-            f"{', '.join(table.column_names)}; name it uri "
+            f"manifest {path}, line 1: no column of uris: found {names}; name it uri "
             f"(or {', '.join(URI_COLUMNS[1:])})"
+            + (
+                hint
+                if len(table.column_names) == 1 and re.search("[;\t|]", names)
+                else ""
+            )
         )
     index = table.schema.get_field_index(found[0])
     uris = _as_text(path, table, found[0])
-    folder = str(path.parent.absolute())
-    absolute = pc.match_substring_regex(uris, _ABSOLUTE)
+    folder = str(path.parent)
+    absolute = pc.match_substring_regex(uris, rf"^(/|{URI_SCHEME})")
     is_empty = pc.equal(uris, "")
     resolved = pc.binary_join_element_wise(folder, uris, "/")
     uris = pc.if_else(pc.or_(absolute, is_empty), uris, resolved)
@@ -152,15 +199,14 @@ def _as_text(path: pathlib.Path, table: pa.Table, column: str) -> pa.ChunkedArra
         ) from error
 
 
-def _write_table(table: pa.Table, path: pathlib.Path, suffix: str) -> None:
+def _write_table(table: pa.Table, file: BinaryIO, suffix: str) -> None:
     if suffix == ".parquet":
-        pq.write_table(table, path)
+        pq.write_table(table, file)
     elif suffix == ".jsonl":
-        with open(path, "w", encoding="utf-8") as file:
-            for batch in table.to_batches():
-                for row in batch.to_pylist():
-                    line = json.dumps(row, ensure_ascii=False, default=str)
-                    file.write(line + "\n")
+        for batch in table.to_batches():
+            for row in batch.to_pylist():
+                line = json.dumps(row, ensure_ascii=False, default=str) + "\n"
+                file.write(line.encode("utf-8"))
     else:
         delimiter = "\t" if suffix == ".tsv" else ","
-        pa.csv.write_csv(table, path, pa.csv.WriteOptions(delimiter=delimiter))
+        pa.csv.write_csv(table, file, pa.csv.WriteOptions(delimiter=delimiter))

@@ -72,7 +72,20 @@ def load_model(name: str) -> ModelSpec:
         nodes = read_graph(data)
     except ValueError as error:
         raise ConfigError(f"cannot read model {path}: {error}") from error
-    names = _node_names(path, metadata)
+    try:
+        return _check_model(path, data, nodes, metadata)
+    except (AttributeError, KeyError, IndexError, TypeError) as error:
+        raise ConfigError(
+            f"{path.with_suffix('.json')} is not in Essentia's format: expected "
+            "classes (a list) and schema with inputs and outputs, each with name and "
+            f"shape, outputs with output_purpose ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _check_model(
+    path: pathlib.Path, data: bytes, nodes: dict[str, Node], metadata: dict[str, Any]
+) -> ModelSpec:
+    names = _node_names(metadata)
     for node_name in names:
         if node_name not in nodes:
             raise ConfigError(_missing_node(path, node_name, nodes))
@@ -135,17 +148,11 @@ def _read_metadata(path: pathlib.Path) -> dict[str, Any]:
     return metadata
 
 
-def _node_names(path: pathlib.Path, metadata: dict[str, Any]) -> tuple[str, str, str]:
+def _node_names(metadata: dict[str, Any]) -> tuple[str, str, str]:
     """Names of the input, activations and embeddings nodes."""
     schema = metadata.get("schema", {})
-    try:
-        inputs = [entry["name"] for entry in schema.get("inputs", [])]
-        outputs = {e["output_purpose"]: e["name"] for e in schema.get("outputs", [])}
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"the schema in {path.with_suffix('.json')} is not in Essentia's format: "
-            f"no {error} in an input or output"
-        ) from error
+    inputs = [entry["name"] for entry in schema.get("inputs", [])]
+    outputs = {e["output_purpose"]: e["name"] for e in schema.get("outputs", [])}
     return (
         inputs[0] if inputs else _INPUT,
         outputs.get("predictions", _ACTIVATIONS),

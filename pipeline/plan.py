@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
@@ -56,16 +57,13 @@ def choose_shard_clips(num_clips: int, num_workers: int) -> int:
     return max(1, min(_MAX_SHARD_CLIPS, even))
 
 
-def make_plan(
-    manifest: pa.Table, ledger: pa.Table, retry_failed: bool, shard_clips: int
-) -> Plan:
-    """Compares the manifest with what is done.
+def pending_rows(manifest: pa.Table, ledger: pa.Table, retry_failed: bool) -> pa.Table:
+    """The rows of the manifest that are not done, in its order.
 
     Args:
         manifest: From `ledger_columns`.
         ledger: clip_id, uri, status and the manifest's columns; empty in a new run.
         retry_failed: Failed rows are pending too.
-        shard_clips: Clips in a shard.
 
     Raises:
         ConfigError: if the manifest lost or changed rows that are in the ledger.
@@ -75,11 +73,14 @@ def make_plan(
     if retry_failed:
         ledger = ledger.filter(pc.equal(ledger["status"], "ok"))
     done = pc.is_in(manifest["clip_id"], value_set=ledger["clip_id"])
-    return Plan(manifest, manifest.filter(pc.invert(done)), shard_clips)
+    return manifest.filter(pc.invert(done))
 
 
 def write_plan(plan: Plan, path: str, failures: Mapping[str, str]) -> None:
     """Writes the file that `transforms.manifest.ReadManifest` reads.
+
+    Clips that are not to be tried get shards of their own, so that they are committed
+    whatever happens to the others.
 
     Args:
         plan: Its pending rows are written, one record batch a shard.
@@ -87,8 +88,11 @@ def write_plan(plan: Plan, path: str, failures: Mapping[str, str]) -> None:
         failures: Messages for clips that are not to be tried, by clip_id.
     """
     schema = pa.schema([*plan.manifest.schema, *PLAN_FIELDS])
+    chosen = pa.array(list(failures), pa.string())
+    given_up = pc.is_in(plan.pending["clip_id"], value_set=chosen)
+    groups = [plan.pending.filter(rows) for rows in (given_up, pc.invert(given_up))]
     with publish(path) as file, pa.ipc.new_file(file, schema) as writer:
-        for shard_id, rows in shards(plan):
+        for shard_id, rows in (s for g in groups for s in shards(g, plan.shard_clips)):
             reasons = [failures.get(clip_id) for clip_id in rows["clip_id"].to_pylist()]
             planned = [
                 pa.repeat(shard_id, rows.num_rows),
@@ -100,12 +104,12 @@ def write_plan(plan: Plan, path: str, failures: Mapping[str, str]) -> None:
             writer.write_table(rows.combine_chunks())
 
 
-def shards(plan: Plan) -> Iterator[tuple[str, pa.Table]]:
-    """Consecutive slices of the pending rows, named after the clips in them."""
-    for start in range(0, plan.pending.num_rows, plan.shard_clips):
-        rows = plan.pending.slice(start, plan.shard_clips)
-        clip_ids = "\n".join(rows["clip_id"].to_pylist())
-        yield hashlib.blake2b(clip_ids.encode(), digest_size=10).hexdigest(), rows
+def shards(rows: pa.Table, shard_clips: int) -> Iterator[tuple[str, pa.Table]]:
+    """Consecutive slices of rows, named after the clips in them."""
+    for start in range(0, rows.num_rows, shard_clips):
+        shard = rows.slice(start, shard_clips)
+        clip_ids = json.dumps(shard["clip_id"].to_pylist()).encode("utf-8")
+        yield hashlib.blake2b(clip_ids, digest_size=10).hexdigest(), shard
 
 
 def table_sha256(table: pa.Table) -> str:
@@ -134,20 +138,17 @@ def _check_only_grown(manifest: pa.Table, ledger: pa.Table) -> None:
         shown = [f"  {clip_id!r}" for clip_id in lost[:_NUM_SHOWN].to_pylist()]
         raise _changed(f"{len(lost)} clips of the dataset are not in it", shown)
     for name in then:
+        was, is_now = ledger[name], manifest[name].take(rows)
+        if was.equals(is_now):
+            continue
         # As text, in which NaN equals NaN.
-        was, is_now = _as_text(ledger[name]), _as_text(manifest[name].take(rows))
-        if not was.equals(is_now):
-            pairs = zip(was.to_pylist(), is_now.to_pylist(), strict=True)
-            row = next(row for row, (old, new) in enumerate(pairs) if old != new)
+        pairs = zip(
+            map(repr, was.to_pylist()), map(repr, is_now.to_pylist()), strict=True
+        )
+        for row in (row for row, (old, new) in enumerate(pairs) if old != new):
             clip_id = ledger["clip_id"][row].as_py()
             line = f"  {name} of clip {clip_id!r}: was {was[row]}, is {is_now[row]}"
             raise _changed("rows have changed, the first:", [line])
-
-
-def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_floating(column.type):
-        return column.cast(pa.string())
-    return column
 
 
 def _changed(problem: str, lines: list[str]) -> ConfigError:

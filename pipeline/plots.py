@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import pathlib
+import os
 import warnings
 
 import matplotlib
@@ -56,6 +56,8 @@ def plot_clip(output: str, clip: str, model: str | None, path: str) -> str:
     Raises:
         ConfigError: if there is no such dataset, clip or model, or nothing to draw.
     """
+    if not os.path.splitext(path)[1]:
+        raise ConfigError(f"picture {path!r} has no extension; name it {path}.png")
     dataset = Dataset(output)
     if not dataset.run():
         raise ConfigError(f"{output} is no dataset: it has no run.json")
@@ -144,4 +146,4 @@ def _model_name(dataset: Dataset, name: str | None) -> str:
         return names[0]
     if name not in names:
         raise ConfigError(f"model is {name!r}, expected one of: {', '.join(names)}")
-    return pathlib.PurePath(name).name
+    return str(name)

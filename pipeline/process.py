@@ -10,8 +10,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 def child_environment() -> dict[str, str]:
-    """The environment for children that call `die_with_parent`."""
-    return {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+    """The environment for children that call `die_with_parent`.
+
+    They do not import from the current folder: a `random.py` there is the user's own.
+    """
+    return {**os.environ, PARENT_VARIABLE: str(os.getpid()), "PYTHONSAFEPATH": "1"}
 
 
 def die_with_parent() -> None:

@@ -50,7 +50,10 @@ class JobError(Exception):
 
 def check_beam_flags(flags: tuple[str, ...]) -> None:
     """Raises ConfigError for a flag that Beam does not know; Beam would only warn."""
-    for flag in flags:
+    for before, flag in zip(("", *flags), flags, strict=False):
+        is_value = before.startswith("-") and "=" not in before
+        if flag in ("-h", "--help") or not (flag.startswith("-") or is_value):
+            raise ConfigError(f"{flag!r} after --: expected flags for Beam only")
         ours = _OUR_BEAM_FLAGS.get(flag.partition("=")[0])
         if ours:
             raise ConfigError(f"{flag} after --: give {ours} before -- instead")

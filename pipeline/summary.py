@@ -44,7 +44,7 @@ def summary_text(dataset: Dataset, totals: dict[str, Any], elapsed_s: float) -> 
     if clip_id is not None:
         lines.append(
             f"plot a clip: fsdsinet plot {shlex.quote(str(dataset.root))} "
-            f"--clip {shlex.quote(clip_id)} --output activations.png"
+            f"--clip={shlex.quote(clip_id)} --output activations.png"
         )
     return "\n".join(lines)
 

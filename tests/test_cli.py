@@ -31,6 +31,11 @@ def refuse(capsys: pytest.CaptureFixture[str], *arguments: str | pathlib.Path) -
         (["--", "--no_such_flag=1"], "Beam has no flag --no_such_flag"),
         (["--", "--direct_num_workers=3"], "give --workers before -- instead"),
         (["--", "--max_cache_memory_usage_mb=x"], "invalid int value: 'x'"),
+        (["--", "more.wav"], "'more.wav' after --: expected flags for Beam only"),
+        (["--output", "s3://bucket/out"], "expected a local folder"),
+        ([""], "no such input ''"),
+        (["--output", "{theirs}"], "run.json is not of a dataset of ours"),
+        (["--output", "{theirs}", "--overwrite"], "is not of a dataset of ours"),
         (["--output", "{file}"], "is a file, expected a folder"),
         (["--output", "{file}/out"], "cannot be written"),
         (["--output", "{full}"], "has files but no run.json"),
@@ -50,7 +55,10 @@ def test_wrong_commands_are_refused(
     (tmp_path / "file").touch()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").touch()
-    places = {"tmp": tmp_path, "file": tmp_path / "file", "full": tmp_path / "full"}
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "run.json").write_text('{"name": "something else"}')
+    names = ("file", "full", "theirs")
+    places = {"tmp": tmp_path, **{name: tmp_path / name for name in names}}
     options = [option.format(**places) for option in extra]
     if "--model" not in options:
         options = ["--model", str(tiny_model), *options]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from demo.encode import encode
 from tests.audio_files import READABLE, make_readable, make_wav, signal
-from transforms.audio import decode_audio
+from transforms.audio import decode_audio, decode_shard
 from transforms.decoding import DecodedAudio, decode_file
-from transforms.elements import Clip, ClipError
+from transforms.elements import Clip, ClipError, Shard
 
 
 def decode(path: pathlib.Path) -> DecodedAudio:
@@ -189,6 +189,28 @@ def test_files_without_audio_are_refused(tmp_path: pathlib.Path) -> None:
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
         assert error_of(tmp_path / name).error_type == "not_audio", name
+
+
+def test_a_codec_that_ffmpeg_does_not_know_is_refused(tmp_path: pathlib.Path) -> None:
+    data = bytearray(make_wav(tmp_path / "a.wav", 3000).read_bytes())
+    data[20:22] = struct.pack("<H", 0x1234)
+    (tmp_path / "a.wav").write_bytes(data)
+    assert error_of(tmp_path / "a.wav").error_type == "unsupported_codec"
+
+
+def test_an_unforeseen_error_of_a_decoder_fails_its_clip_only(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_: object) -> None:
+        raise MemoryError("out of it")
+
+    clips = (Clip("a", str(make_wav(tmp_path / "a.wav", 3000))), Clip("b", "none"))
+    monkeypatch.setattr("transforms.audio.decode_file", explode)
+    first, second = decode_shard(Shard("s", b"", clips)).clips
+    assert first.failure is not None and second.failure is not None
+    assert first.failure.error_type == "unexpected"
+    assert "clip a: unexpected MemoryError: out of it" in first.failure.message
+    assert second.failure.error_type == "not_found"
 
 
 def test_a_video_without_sound_is_refused(tmp_path: pathlib.Path) -> None:

@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -286,6 +288,84 @@ def test_overwrite_replaces_the_dataset(
         ["short"],
     )
     assert_tidy(output)
+
+
+def test_odd_places_and_names(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, fsdsinet: Command
+) -> None:
+    """Modules in the current folder are not ours; other files in OUT stay."""
+    here = tmp_path / "here"
+    here.mkdir()
+    for name in ("transforms.py", "random.py"):
+        (here / name).write_text("raise RuntimeError('this is not yours')")
+    wav = make_wav(here / "a.wav", 30000)
+    shutil.copy(wav, here / os.fsdecode(b"b\xe9.wav"))
+    output = here / "out"
+    manifest = here / "m.jsonl"
+    rows = [{"uri": "a.wav", "clip_id": "a\nb"}, {"uri": "a.wav", "clip_id": "c"}]
+    manifest.write_text("\n".join(map(json.dumps, rows)))
+    program = pathlib.Path(sys.executable).with_name("fsdsinet")
+    command = [program, "extract", manifest, here / "*.wav", "--model", tiny_model]
+    done = subprocess.run(
+        [*map(str, command), "--output", "out", "--shard-clips", "1"],
+        cwd=here,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        capture_output=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"3 clips ok, 1 failed" in done.stdout
+    rows = read(output, "ledger").to_pylist()
+    assert [row["error_type"] for row in rows].count("not_found") == 1
+    (output / ".notes.tmp").touch()
+    (output / "clips" / "mine.txt").touch()
+    fsdsinet("extract", wav, "--model", tiny_model, "--output", output, "--overwrite")
+    assert (output / ".notes.tmp").exists() and (output / "clips" / "mine.txt").exists()
+    assert read(output, "ledger").num_rows == 1
+
+
+def test_a_run_killed_after_its_last_shard_is_finished_by_the_next(
+    tmp_path: pathlib.Path,
+    corpus: pathlib.Path,
+    tiny_model: pathlib.Path,
+    fsdsinet: Command,
+) -> None:
+    output = tmp_path / "out"
+    command = (
+        "extract",
+        corpus / "clip2.wav",
+        "--model",
+        tiny_model,
+        "--output",
+        output,
+    )
+    fsdsinet(*command)
+    run = json.loads((output / "run.json").read_text())
+    (output / "run.json").write_text(
+        json.dumps(run | {"state": "running", "totals": None})
+    )
+    (output / "plan.arrow").touch()
+    fsdsinet(*command)
+    again = json.loads((output / "run.json").read_text())
+    assert (again["state"], again["totals"]) == ("finished", run["totals"])
+    assert_tidy(output)
+
+
+def test_other_classes_are_another_model(
+    tmp_path: pathlib.Path,
+    corpus: pathlib.Path,
+    tiny_model: pathlib.Path,
+    fsdsinet: Command,
+) -> None:
+    model, output = tmp_path / "model.pb", tmp_path / "out"
+    metadata = json.loads(tiny_model.with_suffix(".json").read_text())
+    shutil.copy(tiny_model, model)
+    model.with_suffix(".json").write_text(json.dumps(metadata))
+    command = ("extract", corpus / "clip2.wav", "--model", model, "--output", output)
+    fsdsinet(*command)
+    metadata["classes"].reverse()
+    model.with_suffix(".json").write_text(json.dumps(metadata))
+    assert "models: was" in fsdsinet(*command, code=2).stderr
 
 
 def test_retry_failed_replaces_only_the_failed_rows(

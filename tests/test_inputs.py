@@ -71,6 +71,27 @@ def test_manifest_types_survive_the_ledger(tmp_path: pathlib.Path) -> None:
     assert table["comment"].type == pa.string()
 
 
+def test_text_of_other_encodings_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "m.csv").write_bytes(b"uri,label\na.wav,caf\xe9\n")
+    with pytest.raises(ConfigError, match="column label is not UTF-8"):
+        read_inputs([str(tmp_path / "m.csv")])
+
+
+def test_categories_become_text(tmp_path: pathlib.Path) -> None:
+    table = pa.table({"uri": ["a"], "kind": pa.array(["x"]).dictionary_encode()})
+    pq.write_table(table, tmp_path / "m.parquet")
+    assert read_inputs([str(tmp_path / "m.parquet")])["kind"].type == pa.string()
+
+
+def test_jsonl_takes_numbers_as_names_and_keeps_text_text(
+    tmp_path: pathlib.Path,
+) -> None:
+    text = '{"path": "2020-01-01", "clip_id": 7, "kind": "uri"}\n'
+    table = read_inputs([write(tmp_path / "m.jsonl", text)])
+    assert table["clip_id"].to_pylist() == ["7"]
+    assert table["uri"].to_pylist() == [f"{tmp_path}/2020-01-01"]
+
+
 def test_types_are_inferred_from_the_whole_file(tmp_path: pathlib.Path) -> None:
     lines = [f"{i}.wav,{i}" for i in range(200_000)] + ["last.wav,unknown"]
     table = read_inputs([write(tmp_path / "m.csv", "uri,year\n" + "\n".join(lines))])
@@ -118,8 +139,18 @@ def test_a_name_that_is_not_utf8_stays_in_the_manifest(tmp_path: pathlib.Path) -
         ("m.csv", 'uri,take\na.wav,1\n"",2\n', "m.csv, line 3: the uri is empty"),
         ("m.csv", "uri,uri\na,b\n", "appear twice"),
         ("m.csv", "uri,clip_id\na.wav,1\nb.wav,\n", "line 3: the clip_id is empty"),
+        ("m.csv", "uri,clip_id\na.wav,1\n\n,2\n", "line 4: the uri is empty"),
+        (
+            "m.jsonl",
+            '{"uri": "a", "clip_id": "a"}\n{"clip_id": "b"}',
+            "line 2: the uri",
+        ),
+        (
+            "m.csv",
+            "uri;label\na.wav;x\n",
+            "found uri;label.*separate columns by commas",
+        ),
         ("m.jsonl", '{"uri": "a.wav"}\n{"uri": \n', "cannot read manifest"),
-        ("m.jsonl", '{"uri": 3}\n', "cannot read manifest"),
         ("m.parquet", "no parquet", "cannot read manifest"),
     ],
 )
@@ -145,6 +176,45 @@ def test_a_file_given_twice_is_refused(tmp_path: pathlib.Path) -> None:
     path = write(tmp_path / "a.wav", "x")
     with pytest.raises(ConfigError, match="name every clip once"):
         read_inputs([path, str(tmp_path)])
+
+
+def test_a_path_written_otherwise_is_the_same_clip(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "sub").mkdir()
+    write(tmp_path / "a.wav", "x")
+    forms = [tmp_path, tmp_path / "sub" / "..", tmp_path / "a.wav", tmp_path / "*.wav"]
+    forms.append(tmp_path / "sub" / ".." / "." / "a.wav")
+    tables = [read_inputs([str(form)]) for form in forms]
+    assert all(table.equals(tables[0]) for table in tables)
+
+
+def test_links_to_folders_are_followed_once(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "real").mkdir()
+    write(tmp_path / "real" / "a.wav", "x")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "dangling.wav").symlink_to(tmp_path / "none.wav")
+    table = read_inputs([str(tmp_path / "in")], with_stat=True)
+    names = [os.path.relpath(uri, tmp_path) for uri in table["uri"].to_pylist()]
+    assert names == ["in/dangling.wav", "in/link/a.wav"]
+    assert table["size_bytes"].to_pylist() == [None, 1]
+
+
+def test_a_glob_reads_manifests_and_folders(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "x1").mkdir()
+    write(tmp_path / "x1" / "a.wav", "x")
+    write(tmp_path / "x2.csv", "uri\nb.wav\n")
+    write(tmp_path / "x3.wav", "x")
+    table = read_inputs([str(tmp_path / "x*")])
+    names = [os.path.relpath(uri, tmp_path) for uri in table["uri"].to_pylist()]
+    assert names == ["x1/a.wav", "b.wav", "x3.wav"]
+
+
+def test_lists_cannot_go_to_csv(tmp_path: pathlib.Path) -> None:
+    table = pa.table({"clip_id": ["a"], "uri": ["/a"], "tags": [["x"]]})
+    with pytest.raises(ConfigError, match=".parquet takes all types"):
+        write_manifest_file(table, tmp_path / "m.csv")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,16 @@ def test_published_metadata_with_swapped_axes_is_accepted(model: pathlib.Path) -
     ("changes", "message"),
     [
         ({"classes": ["a", "b"]}, "200 activations, but .* lists 2 classes"),
+        ({"classes": None}, "not in Essentia's format"),
+        ({"classes": 5}, "not in Essentia's format"),
+        ({"schema": {"inputs": [{"name": "x", "shape": None}]}}, "Essentia's format"),
         ({"classes": ["a"] * 200}, "not 200 different names"),
         ({"schema": {"inputs": [{"name": "melspec"}]}}, "no node 'melspec'.*'x'"),
         ({"schema": {"inputs": [{"name": "x", "shape": [1, 64, 96, 1]}]}}, "64, 96, 1"),
-        ({"schema": {"outputs": [{"name": "y"}]}}, "no 'output_purpose'"),
+        (
+            {"schema": {"outputs": [{"name": "y"}]}},
+            "not in Essentia's format.*'output_purpose'",
+        ),
         (
             {
                 "schema": {

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
 from pipeline.plan import (
+    Plan,
     choose_shard_clips,
     ledger_columns,
-    make_plan,
+    pending_rows,
     shards,
     write_plan,
 )
@@ -43,29 +44,29 @@ def test_every_row_is_in_the_ledger_or_in_one_shard(
     manifest = manifest_of([str(i) for i in range(num_clips)])
     rows = [i for i in range(num_clips) if i in done]
     ledger = ledger_of(manifest.take(pa.array(rows, pa.int64())))
-    plan = make_plan(manifest, ledger, False, shard_clips)
-    planned = [i for _, rows in shards(plan) for i in rows["clip_id"].to_pylist()]
+    plan = Plan(manifest, pending_rows(manifest, ledger, False), shard_clips)
+    planned_shards = list(shards(plan.pending, shard_clips))
+    planned = [i for _, rows in planned_shards for i in rows["clip_id"].to_pylist()]
     assert planned == [str(i) for i in range(num_clips) if i not in done]
-    names = [shard_id for shard_id, _ in shards(plan)]
+    names = [shard_id for shard_id, _ in planned_shards]
     assert len(names) == len(set(names)) == plan.num_shards
 
 
 def test_shard_names_depend_on_their_clips_alone() -> None:
-    one = make_plan(manifest_of(["a", "b", "c"]), NOTHING, False, 2)
-    other = make_plan(
-        manifest_of(["x", "a", "b"]), ledger_of(manifest_of(["x"])), False, 2
-    )
-    assert dict(shards(one)).keys() & dict(shards(other)).keys() == {
-        next(shards(one))[0]
-    }
+    one, other = manifest_of(["a", "b", "c"]), manifest_of(["x", "a", "b"])
+    left = pending_rows(other, ledger_of(manifest_of(["x"])), False)
+    names = dict(shards(one, 2)).keys() & dict(shards(left, 2)).keys()
+    assert names == {next(shards(one, 2))[0]}
+    tricky = manifest_of(["a\nb", "c", "a", "b\nc"])
+    assert len(dict(shards(tricky, 2))) == 2
 
 
 def test_failed_rows_are_pending_when_asked_for() -> None:
     manifest = manifest_of(["a", "b", "c"])
     ledger = ledger_of(manifest, "b")
-    assert not make_plan(manifest, ledger, False, 1).pending.num_rows
-    retried = make_plan(manifest, ledger, True, 1)
-    assert retried.pending["clip_id"].to_pylist() == ["b"]
+    assert not pending_rows(manifest, ledger, False).num_rows
+    retried = pending_rows(manifest, ledger, True)
+    assert retried["clip_id"].to_pylist() == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_failed_rows_are_pending_when_asked_for() -> None:
 def test_a_manifest_that_changed_is_refused(now: pa.Table, message: str) -> None:
     ledger = ledger_of(manifest_of(["a", "b"], take=[1, 2]))
     with pytest.raises(ConfigError) as caught:
-        make_plan(now, ledger, False, 1)
+        pending_rows(now, ledger, False)
     assert message in str(caught.value)
     assert "--overwrite" in str(caught.value)
 
@@ -91,11 +92,11 @@ def test_changed_nested_values_are_refused_and_nan_is_no_change() -> None:
         "level": [float("nan"), 1.0],
     }
     ledger = ledger_of(manifest_of(["a", "b"], **columns))
-    assert not make_plan(manifest_of(["a", "b"], **columns), ledger, False, 1).pending
+    assert not pending_rows(manifest_of(["a", "b"], **columns), ledger, False).num_rows
     columns["tags"] = [["x"], ["z"]]
     other = manifest_of(["a", "b"], **columns)
     with pytest.raises(ConfigError, match="tags of clip 'b'"):
-        make_plan(other, ledger, False, 1)
+        pending_rows(other, ledger, False)
 
 
 def test_columns_of_the_ledger_are_renamed() -> None:
@@ -108,7 +109,7 @@ def test_columns_of_the_ledger_are_renamed() -> None:
 def test_a_plan_file_holds_rows_and_types(tmp_path: pathlib.Path) -> None:
     manifest = manifest_of(["a", "b", "c"], tags=[["x"], [], None])
     path = str(tmp_path / "plan.arrow")
-    write_plan(make_plan(manifest, ledger_of(manifest.slice(0, 0)), False, 2), path, {})
+    write_plan(Plan(manifest, manifest, 2), path, {})
     planned = read_planned_shards(path)
     rows = pa.Table.from_batches([manifest_rows(shard.manifest) for shard in planned])
     assert rows.select(manifest.column_names).equals(manifest)
@@ -122,3 +123,11 @@ def test_every_worker_gets_several_shards(
     num_clips: int, num_workers: int, expected: int
 ) -> None:
     assert choose_shard_clips(num_clips, num_workers) == expected
+
+
+def test_given_up_clips_get_shards_of_their_own(tmp_path: pathlib.Path) -> None:
+    manifest = manifest_of(["a", "b", "c", "d"])
+    path = str(tmp_path / "plan.arrow")
+    write_plan(Plan(manifest, manifest, 3), path, {"c": "it killed workers"})
+    planned = [manifest_rows(p.manifest)["clip_id"] for p in read_planned_shards(path)]
+    assert [ids.to_pylist() for ids in planned] == [["c"], ["a", "b", "d"]]

@@ -82,3 +82,5 @@ def test_wrong_places_are_refused(output: pathlib.Path, tmp_path: pathlib.Path) 
         plot_clip(str(output), "clip5.wav", None, str(tmp_path / "no" / "a.png"))
     with pytest.raises(ConfigError, match="cannot write picture"):
         plot_clip(str(output), "clip5.wav", None, str(tmp_path / "a.xyz"))
+    with pytest.raises(ConfigError, match="has no extension"):
+        plot_clip(str(output), "clip5.wav", None, str(tmp_path / "a"))

@@ -115,6 +115,13 @@ def _decode_or_fail(clip: Clip) -> Clip:
         return decode_audio(clip)
     except ClipError as error:
         return clip.failed(error)
+    except Exception as error:
+        # Decoders meet bytes that nobody has foreseen; one file must not end the run.
+        message = (
+            f"cannot decode clip {clip.clip_id}: unexpected {type(error).__name__}: "
+            f"{error}; please report it with the file"
+        )
+        return clip.failed(ClipError("decode", "unexpected", message))
 
 
 class DecodeAudio(beam.PTransform):

@@ -63,7 +63,8 @@ def decode_file(clip_id: str, file: BinaryIO) -> DecodedAudio:
         file: Seekable, at its start.
 
     Raises:
-        ClipError: not_audio, empty, unsupported_rate or format_change.
+        ClipError: not_audio, unsupported_codec, empty, unsupported_rate or
+            format_change.
     """
     try:
         with av.open(
@@ -83,6 +84,9 @@ def decode_file(clip_id: str, file: BinaryIO) -> DecodedAudio:
 
 def _decode_stream(clip_id: str, container: Any, file: BinaryIO) -> DecodedAudio:
     stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        problem = "FFmpeg has no decoder for its audio; convert it to WAV or FLAC"
+        raise _error(clip_id, "unsupported_codec", problem)
     codec = stream.codec_context.name.removesuffix("float")
     _check_rate(clip_id, stream.codec_context.sample_rate)
     mixer = _Mixer(clip_id)

@@ -5,6 +5,8 @@ every clip. `essentia` is the reference; a new one adds a class and a line in EN
 """
 
 import dataclasses
+import hashlib
+import json
 import threading
 from collections.abc import Callable
 from typing import Protocol
@@ -44,6 +46,12 @@ class ModelSpec:
     embeddings_node: str
     labels: tuple[str, ...]
     embedding_size: int
+
+    def metadata_digest(self) -> str:
+        """Short hash of what decides the results beside the graph."""
+        nodes = (self.input_node, self.activations_node, self.embeddings_node)
+        content = json.dumps([nodes, self.labels]).encode("utf-8")
+        return hashlib.sha256(content).hexdigest()[:12]
 
 
 class Engine(Protocol):

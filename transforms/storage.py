@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 from transforms.elements import ClipError
 
-_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
-TEMPORARY_SUFFIX = ".tmp"
+# Start of a uri that is not a local path, as a regular expression.
+URI_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]+://"
 
 
 def open_audio(clip_id: str, uri: str) -> BinaryIO:
@@ -24,7 +24,7 @@ def open_audio(clip_id: str, uri: str) -> BinaryIO:
     Raises:
         ClipError: not_found, not_a_file, unreadable or unsupported_uri.
     """
-    if _SCHEME.match(uri):
+    if re.match(URI_SCHEME, uri):
         raise ClipError(
             "read",
             "unsupported_uri",
@@ -56,7 +56,7 @@ def publish(path: str) -> Iterator[BinaryIO]:
     """
     final = pathlib.Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
+    temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "wb") as file:
             yield file
