@@ -79,6 +79,70 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+# Options of extract; all but the last also are keys of the YAML file.
+_EXTRACT_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    (
+        "--model",
+        {
+            "dest": "models",
+            "action": "append",
+            "metavar": "NAME|PATH.pb",
+            "help": "model to run; repeat for several",
+        },
+    ),
+    ("--output", {"metavar": "OUT", "help": "folder of the dataset"}),
+    ("--engine", {"help": "what runs the graphs (default: essentia)"}),
+    (
+        "--last-patch",
+        {
+            "metavar": "repeat|discard",
+            "help": "keep the end of a clip in a filled-up patch, or drop it (repeat)",
+        },
+    ),
+    (
+        "--patch-hop",
+        {
+            "type": int,
+            "metavar": "FRAMES",
+            "help": "from one patch to the next, in frames of 10 ms (default: 50)",
+        },
+    ),
+    (
+        "--outputs",
+        {
+            "type": lambda text: [name.strip() for name in text.split(",")],
+            "metavar": "NAMES",
+            "help": "what to store for every patch (default: activations,embeddings)",
+        },
+    ),
+    (
+        "--workers",
+        {"type": int, "metavar": "N", "help": "worker processes (default: one a core)"},
+    ),
+    (
+        "--shard-clips",
+        {"type": int, "metavar": "N", "help": "clips in a shard (default: up to 64)"},
+    ),
+    ("--runner", {"help": "where the job runs (default: local)"}),
+    (
+        "--retry-failed",
+        {"action": "store_true", "help": "run the clips that failed before again"},
+    ),
+    (
+        "--overwrite",
+        {"action": "store_true", "help": "remove the dataset in OUT first"},
+    ),
+    (
+        "--fail-on-error",
+        {"action": "store_true", "help": "exit with code 1 if clips failed"},
+    ),
+    (
+        "--dry-run",
+        {"action": "store_true", "help": "check all, print the plan, start nothing"},
+    ),
+)
+
+
 def _add_extract(commands: Any) -> None:
     parser = commands.add_parser(
         "extract",
@@ -90,67 +154,19 @@ def _add_extract(commands: Any) -> None:
         argument_default=argparse.SUPPRESS,
     )
     parser.set_defaults(command=_extract, config=None, set=[], dry_run=False)
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "inputs",
         nargs="*",
         metavar="INPUT",
         default=[],
         help="manifest (.csv .tsv .jsonl .parquet), audio file, folder, glob or FSD50K",
     )
-    add(
-        "--model",
-        dest="models",
-        action="append",
-        metavar="NAME|PATH.pb",
-        help="model to run; repeat for several",
-    )
-    add("--output", metavar="OUT", help="folder of the dataset")
-    add("--config", metavar="FILE.yaml", help="options from a file; flags win over it")
-    add("--set", action="append", metavar="KEY=VALUE", help="one option of the file")
-    add("--engine", help="what runs the graphs (default: essentia)")
-    add(
-        "--last-patch",
-        metavar="repeat|discard",
-        help="keep the end of a clip in a filled-up patch, or drop it (repeat)",
-    )
-    add(
-        "--patch-hop",
-        type=int,
-        metavar="FRAMES",
-        help="from one patch to the next, in frames of 10 ms (default: 50)",
-    )
-    add(
-        "--outputs",
-        type=_names,
-        metavar="NAMES",
-        help="what to store for every patch (default: activations,embeddings)",
-    )
-    add(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="worker processes (default: one a core)",
-    )
-    add(
-        "--shard-clips",
-        type=int,
-        metavar="N",
-        help="clips in a shard (default: up to 64)",
-    )
-    add("--runner", help="where the job runs (default: local)")
-    add(
-        "--retry-failed",
-        action="store_true",
-        help="run the clips that failed before again",
-    )
-    add("--overwrite", action="store_true", help="remove the dataset in OUT first")
-    add("--fail-on-error", action="store_true", help="exit with code 1 if clips failed")
-    add(
-        "--dry-run",
-        action="store_true",
-        help="check everything, print the plan, start nothing",
-    )
+    config_help = "options from a file; flags win over it"
+    parser.add_argument("--config", metavar="FILE.yaml", help=config_help)
+    set_help = "one option of the file"
+    parser.add_argument("--set", action="append", metavar="KEY=VALUE", help=set_help)
+    for flag, settings in _EXTRACT_OPTIONS:
+        parser.add_argument(flag, **settings)
 
 
 def _add_manifest(commands: Any) -> None:
@@ -183,10 +199,6 @@ def _add_plot(commands: Any) -> None:
     )
     parser.add_argument("--model", help="needed if the dataset has several")
     parser.add_argument("--output", required=True, metavar="FILE.png")
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",")]
 
 
 def _extract(arguments: argparse.Namespace) -> int:

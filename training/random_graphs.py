@@ -5,12 +5,13 @@ tests, benchmarks and the demo. Usage: python -m training.random_graphs bundled|
 """
 
 import argparse
+import dataclasses
 import json
 import pathlib
 
 import numpy as np
 
-from pipeline.models import published_labels
+from pipeline.models import load_model, published_labels
 from training.sinet_graph import (
     FILTER_SIZE,
     NUM_CLASSES,
@@ -19,6 +20,9 @@ from training.sinet_graph import (
     build_graph,
     channels,
 )
+from transforms.decoding import SAMPLE_RATE_HZ
+from transforms.engines import EssentiaEngine
+from transforms.features import PatchSpec, cut_patches, log_mel, normalise
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Small graphs kept in the repository: path, width, pooling.
@@ -41,8 +45,7 @@ def random_weights(width: float, seed: int) -> SinetWeights:
     """He-initialised convolutions, near-uniform low-pass filters, a spread-out head.
 
     The first layer has zero-mean kernels, so that it answers to differences between
-    log-mel values and not to their level: clips get different activations, most of
-    them off 0 and 1, where errors would not show.
+    log-mel values and not to their level.
     """
     rng = np.random.default_rng(seed)
     first, *blocks = channels(width)
@@ -58,17 +61,52 @@ def random_weights(width: float, seed: int) -> SinetWeights:
     split = np.split(
         taps.reshape(FILTER_SIZE, FILTER_SIZE, -1), np.cumsum(blocks[:2]), axis=-1
     )
-    head = rng.standard_normal((blocks[-1], NUM_CLASSES)) / np.sqrt(blocks[-1])
+    head = rng.standard_normal((blocks[-1], NUM_CLASSES)) * 2 / np.sqrt(blocks[-1])
     return SinetWeights(
-        tuple(convolutions), tuple(split), (head, np.full(NUM_CLASSES, -1.0))
+        tuple(convolutions), tuple(split), (head, np.zeros(NUM_CLASSES))
     )
+
+
+def centred(weights: SinetWeights, path: pathlib.Path) -> SinetWeights:
+    """Takes the mean embedding of some sounds out of the logits of a written graph.
+
+    Otherwise every clip would get the same labels, many of them at 0 or 1, where
+    differences do not show.
+    """
+    rng = np.random.default_rng(0)
+    t = np.arange(SAMPLE_RATE_HZ * 2) / SAMPLE_RATE_HZ
+    noise = rng.standard_normal(len(t))
+    tones = [np.sin(2 * np.pi * f * t) for f in (110, 440, 1500, 5000)]
+    sounds = [
+        *tones,
+        noise,
+        noise * (t % 0.25 < 0.02),
+        tones[1] * np.exp(-5 * t) + noise / 50,
+    ]
+    engine = EssentiaEngine(load_model(str(path)))
+    embeddings = [
+        engine.run(
+            cut_patches(log_mel(normalise(x.astype(np.float32)))[0], PatchSpec())
+        )
+        for x in sounds
+    ]
+    mean = np.concatenate([e.embeddings for e in embeddings]).mean(axis=0)
+    kernel, _ = weights.dense
+    bias = -1.0 - mean.astype(np.float64) @ kernel
+    return dataclasses.replace(weights, dense=(kernel, bias))
 
 
 def write_graph(path: pathlib.Path, width: float, pooling: Pooling, seed: int) -> None:
     """Writes the graph and, beside it, its metadata in Essentia's format."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(build_graph(random_weights(width, seed), pooling))
-    embedding_size = channels(width)[-1]
+    weights = random_weights(width, seed)
+    write_metadata(path, channels(width)[-1])
+    path.write_bytes(build_graph(weights, pooling))
+    path.write_bytes(build_graph(centred(weights, path), pooling))
+
+
+def write_metadata(path: pathlib.Path, embedding_size: int) -> None:
+    """Writes the JSON file beside a graph."""
     metadata = {
         "name": path.stem,
         "type": "multi-label classifier",
