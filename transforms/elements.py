@@ -27,8 +27,8 @@ class Failure:
     """Why a clip has no result. Ends as a ledger row.
 
     Attributes:
-        stage: The step that gave up: read, decode, features, inference or worker.
-        error_type: One word to group by; `docs` of each in README, "Ledger".
+        stage: What gave up: read, decode or worker.
+        error_type: One word to group by; the README lists them.
         message: What failed, for which clip, what was found, what to do.
     """
 
