@@ -197,7 +197,7 @@ def _run_job(run: Run) -> dict[str, int]:
 
 def _ended_early(run: Run, error: BaseException) -> int:
     run.dataset.remove_uncommitted()
-    run.dataset.write_run(_run_content(run) | {"state": "stopped"})
+    run.dataset.write_run(run.dataset.run() | {"state": "stopped"})
     num_done = run.dataset.read_ledger(["clip_id"]).num_rows
     interrupted = isinstance(error, KeyboardInterrupt)
     print(

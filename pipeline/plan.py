@@ -114,12 +114,10 @@ def shards(rows: pa.Table, shard_clips: int) -> Iterator[tuple[str, pa.Table]]:
 
 def table_sha256(table: pa.Table) -> str:
     """Hash of a table's rows, columns and types."""
-    digest = hashlib.sha256()
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table.combine_chunks())
-    digest.update(sink.getvalue())
-    return digest.hexdigest()
+    return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 def _check_only_grown(manifest: pa.Table, ledger: pa.Table) -> None:

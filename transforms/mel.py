@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from transforms.decoding import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray
 from transforms.essentia_import import essentia_standard
 
-SAMPLE_RATE_HZ = 22050
 FRAME_SAMPLES = 660
 NUM_MELS = 96
 _FFT_SAMPLES = 2048
