@@ -6,18 +6,17 @@ tests, benchmarks and the demo. Usage: python -m training.random_graphs bundled|
 
 import argparse
 import dataclasses
-import json
 import pathlib
 
 import numpy as np
 
 from pipeline.models import load_model, published_labels
+from training.export import write_model
 from training.sinet_graph import (
     FILTER_SIZE,
     NUM_CLASSES,
     Pooling,
     SinetWeights,
-    build_graph,
     channels,
 )
 from transforms.decoding import SAMPLE_RATE_HZ
@@ -98,40 +97,14 @@ def centred(weights: SinetWeights, path: pathlib.Path) -> SinetWeights:
 
 def write_graph(path: pathlib.Path, width: float, pooling: Pooling, seed: int) -> None:
     """Writes the graph and, beside it, its metadata in Essentia's format."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    weights = random_weights(width, seed)
-    write_metadata(path, channels(width)[-1])
-    path.write_bytes(build_graph(weights, pooling))
-    path.write_bytes(build_graph(centred(weights, path), pooling))
-
-
-def write_metadata(path: pathlib.Path, embedding_size: int) -> None:
-    """Writes the JSON file beside a graph."""
     metadata = {
-        "name": path.stem,
-        "type": "multi-label classifier",
-        "version": "1",
         "description": "FSD-SINet architecture with RANDOM weights; knows no sounds",
-        "framework": "tensorflow",
         "classes": list(published_labels()),
-        "schema": {
-            "inputs": [{"name": "x", "type": "float", "shape": ["batch", 101, 96, 1]}],
-            "outputs": [
-                _output("model/predictions/Sigmoid", "predictions", NUM_CLASSES),
-                _output("model/global_max_pooling1d/Max", "embeddings", embedding_size),
-            ],
-        },
-        "inference": {
-            "sample_rate": 22050,
-            "algorithm": "TensorflowPredictFSDSINet",
-        },
+        "trained_classes": [],
     }
-    path.with_suffix(".json").write_text(json.dumps(metadata, indent=1) + "\n")
-
-
-def _output(name: str, purpose: str, size: int) -> dict[str, object]:
-    shape = ["batch", size]
-    return {"name": name, "type": "float", "shape": shape, "output_purpose": purpose}
+    weights = random_weights(width, seed)
+    write_model(path, weights, pooling, metadata)
+    write_model(path, centred(weights, path), pooling, metadata)
 
 
 def main() -> None:

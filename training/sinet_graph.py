@@ -21,6 +21,7 @@ FIRST_CHANNELS, BLOCK_CHANNELS = 32, (48, 64, 128, 256)
 NUM_CLASSES = 200
 PATCH_FRAMES, NUM_MELS = 101, 96
 FILTER_SIZE = 5
+BATCH_NORM_EPSILON = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,7 @@ class SinetWeights:
     Attributes:
         convolutions: Nine (kernel [3, 3, in, out], bias [out]).
         filters: Three [5, 5, channels]: taps of a channel are positive and sum to 1.
+            Not needed (may be empty) for a pooling without low-pass filters.
         dense: Kernel [embedding_size, num_classes] and bias [num_classes].
     """
 
@@ -48,7 +50,15 @@ def channels(width: float) -> tuple[int, ...]:
 
 
 def build_graph(weights: SinetWeights, pooling: Pooling) -> bytes:
-    """The serialized GraphDef, with the node names that Essentia expects."""
+    """The serialized GraphDef, with the node names that Essentia expects.
+
+    Raises:
+        ValueError: if `pooling` needs filters and `weights` has none.
+    """
+    if pooling in ("tlpf", "tlpf_aps") and len(weights.filters) != 3:
+        raise ValueError(
+            f"got {len(weights.filters)} filters, pooling {pooling} needs 3"
+        )
     graph = GraphWriter()
     x = graph.node(
         "Placeholder",
@@ -70,7 +80,7 @@ def build_graph(weights: SinetWeights, pooling: Pooling) -> bytes:
             graph, y, f"{name}/conv2", *weights.convolutions[2 + 2 * block]
         )
         if block < 3:
-            taps = weights.filters[block]
+            taps = weights.filters[block] if weights.filters else np.empty(0)
             y = _subsample(graph, y, f"{name}/pool", pooling, taps, sizes)
             sizes = (-(-sizes[0] // 2), -(-sizes[1] // 2))
     _head(graph, y, *weights.dense)
