@@ -33,7 +33,7 @@ def build_network(
     padding: Padding = "same",
     seed: int = 0,
     *,
-    patch_frames: int = PATCH_FRAMES,
+    patch_frames: int | None = PATCH_FRAMES,
     taps_start: TapsStart = "paper",
     momentum: float = 0.97,
     final_bias: float = -3.0,
@@ -47,7 +47,8 @@ def build_network(
         padding: "circular" only to measure shift invariance: Essentia's graphs are
             "same".
         seed: Of all random starts.
-        patch_frames: Length of an input; exported graphs take PATCH_FRAMES.
+        patch_frames: Length of an input, None for any; exported graphs take
+            PATCH_FRAMES.
         taps_start: Of the low-pass filters.
         momentum: Of the moving statistics of batch normalisation.
         final_bias: Start of the dense layer's bias: sounds have few labels.

@@ -1,0 +1,212 @@
+"""Scores a trained model, in Essentia, on sounds that it was not trained on.
+
+Usage: python -m training.evaluate MODEL.pb
+
+Reads what `training.render held_out` wrote and the real recordings, runs the model as
+Essentia's users would (TensorflowPredictFSDSINet, mean over the patches of a clip), and
+writes MODEL.scores.json: the source of every figure in the model card.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from training.facts import published_labels
+from training.ontology import with_ancestors
+from training.real_recordings import Recording, read_recordings
+from training.recipes import RECIPES, TRAINED_LABELS, Recipe
+from training.signals import render_signal
+from transforms.essentia_import import essentia_standard
+
+HELD_OUT = pathlib.Path("build/training/held_out")
+# Labels that say no more than their parents do for what they were trained on.
+_GENERAL = frozenset({"Musical instrument", "Percussion"})
+SPECIFIC_LABELS = tuple(
+    sorted({label for r in RECIPES for label in r.labels} - _GENERAL)
+)
+# From the most to the least specific: a drum is percussion, though music as well.
+_FAMILY_ROOTS = ("Percussion", "Musical instrument", "Human voice", "Animal", "Alarm")
+_NOISES = ("coloured_noise", "hum", "clicks", "sweeps", "silence")
+_NUM_NOISES, _NOISE_S = 8, 4.0
+
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """A held-out clip of a recipe: who rendered it, and the model's answer."""
+
+    recipe: Recipe
+    source: str
+    scores: np.ndarray
+
+
+def load_model(path: pathlib.Path) -> Predict:
+    """The mean activations [200] of a waveform [num_samples], by Essentia itself."""
+    model = essentia_standard().TensorflowPredictFSDSINet(
+        graphFilename=str(path), lastPatchMode="repeat"
+    )
+
+    def predict(samples: np.ndarray) -> np.ndarray:
+        activations = model(np.ascontiguousarray(samples, dtype=np.float32))
+        return np.asarray(activations).mean(axis=0)
+
+    return predict
+
+
+def score_held_out(predict: Predict, folder: pathlib.Path) -> list[Clip]:
+    """Runs the model on every clip of the held-out soundfonts and voices."""
+    clips = []
+    for recipe in RECIPES:
+        for path in sorted(folder.glob(f"{recipe.name}-*.npz")):
+            source = path.stem.rpartition("-")[2]
+            source = "voices" if source == "other" else source
+            with np.load(path) as arrays:
+                audio = arrays["audio"]
+            clips += [Clip(recipe, source, predict(samples)) for samples in audio]
+    return clips
+
+
+def average_precisions(clips: Sequence[Clip]) -> dict[str, float]:
+    """Average precision of every trained label that some clip has and some has not.
+
+    Clips for which the truth of a label is unknown do not count for it.
+    """
+    scores = np.stack([clip.scores for clip in clips])
+    result = {}
+    for label in TRAINED_LABELS:
+        is_known = np.array([label not in clip.recipe.unknown for clip in clips])
+        truth = np.array([label in clip.recipe.all_labels for clip in clips])
+        is_known |= truth
+        if truth.any() and not truth[is_known].all():
+            index = published_labels().index(label)
+            result[label] = average_precision(
+                truth[is_known], scores[is_known][:, index]
+            )
+    return result
+
+
+def average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Mean of the precision at every true clip, by falling score.
+
+    Ties count as if the false ones came first, so that a constant score earns nothing.
+    """
+    order = np.lexsort((truth, -scores))
+    hits = truth[order]
+    precisions = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    return float(precisions[hits].mean())
+
+
+def score_recording(recording: Recording, scores: np.ndarray) -> dict[str, Any]:
+    """What the model heard in a real recording, and whether it is right."""
+    labels = published_labels()
+    order = np.argsort(-scores, kind="stable")
+    top = [labels[index] for index in order[:3]]
+    specific = [labels[index] for index in order if labels[index] in SPECIFIC_LABELS]
+    true = {name for label in recording.labels for name in with_ancestors(label)}
+    false = [index for index, name in enumerate(labels) if name not in true]
+    return {
+        "source": recording.source,
+        "name": recording.name,
+        "labels": list(recording.labels),
+        "top_3": {name: round(float(scores[labels.index(name)]), 3) for name in top},
+        "top_3_specific": specific[:3],
+        "family_in_top_3": bool(set(top) & family_members(recording.labels)),
+        "label_in_top_3": bool(set(specific[:3]) & set(recording.labels)),
+        "label_first": specific[0] in recording.labels,
+        "highest_false_score": round(float(scores[false].max()), 3),
+    }
+
+
+def family_members(labels: Sequence[str]) -> set[str]:
+    """All labels of the families (percussion, speech, ...) of the given labels."""
+    members: set[str] = set()
+    for label in labels:
+        ancestors = with_ancestors(label)
+        roots = [root for root in _FAMILY_ROOTS if root in ancestors]
+        root = roots[0] if roots else ancestors[-1]
+        members |= {name for name in TRAINED_LABELS if root in with_ancestors(name)}
+    return members
+
+
+def score_noises(predict: Predict) -> dict[str, float]:
+    """The highest score of any label for each kind of noise."""
+    rng = np.random.default_rng(1)
+    return {
+        name: max(
+            round(float(predict(render_signal(name, _NOISE_S, rng)).max()), 3)
+            for _ in range(_NUM_NOISES)
+        )
+        for name in _NOISES
+    }
+
+
+def evaluate(path: pathlib.Path, held_out: pathlib.Path) -> dict[str, Any]:
+    """All scores of a model, ready for JSON."""
+    predict = load_model(path)
+    clips = score_held_out(predict, held_out)
+    sources = sorted({clip.source for clip in clips})
+    groups = {s: [clip for clip in clips if clip.source == s] for s in sources}
+    by_label = average_precisions(clips)
+    recordings = [score_recording(r, predict(r.samples)) for r in read_recordings()]
+    trained = [published_labels().index(label) for label in TRAINED_LABELS]
+    untrained = np.delete(np.stack([clip.scores for clip in clips]), trained, axis=1)
+    return {
+        "model": path.stem,
+        "num_clips": {source: len(group) for source, group in groups.items()},
+        "mean_average_precision": round(float(np.mean([*by_label.values()])), 4),
+        "num_labels": len(by_label),
+        "mean_average_precision_by_source": {
+            source: round(float(np.mean([*average_precisions(group).values()])), 4)
+            for source, group in groups.items()
+            if source != "voices"
+        },
+        "average_precision": {k: round(v, 4) for k, v in sorted(by_label.items())},
+        "highest_score_of_an_untrained_label": float(untrained.max()),
+        "noises": score_noises(predict),
+        "recordings": recordings,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=pathlib.Path)
+    parser.add_argument("--held-out", type=pathlib.Path, default=HELD_OUT)
+    arguments = parser.parse_args()
+    scores = evaluate(arguments.model, arguments.held_out)
+    path = arguments.model.with_suffix(".scores.json")
+    path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    print_summary(scores)
+    print(path)
+
+
+def print_summary(scores: dict[str, Any]) -> None:
+    print(
+        f"mAP {scores['mean_average_precision']:.3f} over {scores['num_labels']} "
+        f"labels; {scores['mean_average_precision_by_source']}"
+    )
+    for source, rows in by_source(scores["recordings"]).items():
+        counts = {
+            key: sum(row[key] for row in rows)
+            for key in ("family_in_top_3", "label_in_top_3", "label_first")
+        }
+        worst = max(row["highest_false_score"] for row in rows)
+        print(f"{source}: {len(rows)} recordings, {counts}, false score {worst}")
+    print(f"noises: {scores['noises']}")
+
+
+def by_source(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Rows by their `source`, in the order of the first of each."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row["source"], []).append(row)
+    return groups
+
+
+if __name__ == "__main__":
+    main()

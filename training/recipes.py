@@ -1,0 +1,339 @@
+"""Which sounds are rendered, and the labels that they truly have.
+
+A recipe is one kind of sound: what plays it, and every label of the vocabulary that is
+true for it. Labels of which nobody can say whether they are true (is a choir of a
+soundfont male or female?) are listed as unknown, and neither trained nor scored there.
+"""
+
+import dataclasses
+from typing import Literal
+
+from training.ontology import with_ancestors
+
+Style = Literal["mono", "poly", "pick", "strum", "arpeggio", "strokes", "sustain"]
+Preset = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Instrument:
+    """Presets (bank, program) of a soundfont that play phrases between two keys."""
+
+    presets: tuple[Preset, ...]
+    low: int
+    high: int
+    style: Style
+
+
+@dataclasses.dataclass(frozen=True)
+class Drums:
+    """Keys of the General MIDI drum map that play rhythms."""
+
+    keys: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class DrumKit:
+    """A beat on bass drum, snare drum, cymbals and now and then toms."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Effects:
+    """Presets (bank, program) that are recorded sounds; the key sets the speed."""
+
+    presets: tuple[Preset, ...]
+    low: int = 55
+    high: int = 67
+
+
+@dataclasses.dataclass(frozen=True)
+class Speech:
+    """Sentences by speech synthesisers."""
+
+    kind: Literal["male", "female", "robot", "whisper"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Signal:
+    """A function of `training.signals`."""
+
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Recordings:
+    """A group of short recordings of `training.recordings`."""
+
+    group: str
+
+
+Source = Instrument | Drums | DrumKit | Effects | Speech | Signal | Recordings
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One kind of sound.
+
+    Attributes:
+        name: Unique; names files.
+        source: What plays it.
+        labels: The most specific labels that are true; empty for sounds of which the
+            model is to say nothing.
+        unknown: Labels that may be true.
+        weight: How often it is drawn in training, 1 is usual.
+    """
+
+    name: str
+    source: Source
+    labels: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
+    weight: float = 1.0
+
+    @property
+    def all_labels(self) -> tuple[str, ...]:
+        """`labels` with all that they imply."""
+        return with_ancestors(*self.labels)
+
+
+def _gm(*programs: int) -> tuple[Preset, ...]:
+    return tuple((0, program) for program in programs)
+
+
+def _instrument(
+    label: str,
+    presets: tuple[Preset, ...],
+    low: int,
+    high: int,
+    style: Style,
+    *,
+    name: str = "",
+    unknown: tuple[str, ...] = (),
+) -> Recipe:
+    source = Instrument(presets, low, high, style)
+    return Recipe(name or _slug(label), source, (label,), unknown)
+
+
+def _drums(label: str, *keys: int, unknown: tuple[str, ...] = ()) -> Recipe:
+    return Recipe(_slug(label), Drums(keys), (label,), unknown)
+
+
+def _effect(label: str, *presets: Preset, unknown: tuple[str, ...] = ()) -> Recipe:
+    return Recipe(_slug(label), Effects(presets), (label,), unknown)
+
+
+def _slug(label: str) -> str:
+    words = "".join(c if c.isalnum() else " " for c in label.lower()).split()
+    return "_".join(words)
+
+
+_TUNED_BARS = ("Mallet percussion", "Glockenspiel", "Bell", "Chime")
+_BEAT = ("Percussion", "Musical instrument", "Music")
+_VOICE = ("Male speech and man speaking", "Female speech and woman speaking")
+_CAR_NOISE = ("Engine", "Motor vehicle (road)", "Car", "Vehicle")
+
+INSTRUMENTS = (
+    _instrument("Piano", _gm(0, 1, 2, 3, 4, 5), 28, 96, "poly"),
+    _instrument("Organ", (*_gm(16, 17, 18, 19, 20), (8, 16), (8, 19)), 36, 84, "poly"),
+    _instrument("Keyboard (musical)", (*_gm(6, 7), (8, 6)), 36, 84, "poly"),
+    _instrument("Accordion", (*_gm(21, 23), (8, 21)), 45, 84, "poly"),
+    _instrument("Harmonica", _gm(22), 55, 86, "mono"),
+    _instrument("Acoustic guitar", (*_gm(24, 25), (8, 25)), 40, 79, "pick"),
+    _instrument("Electric guitar", (*_gm(26, 27, 28, 29, 30), (8, 28)), 40, 80, "pick"),
+    Recipe(
+        "strum",
+        Instrument((*_gm(24, 25), (8, 25)), 40, 76, "strum"),
+        ("Strum", "Acoustic guitar"),
+    ),
+    _instrument("Bass guitar", _gm(33, 34, 35, 36, 37), 26, 55, "mono"),
+    _instrument("Bowed string instrument", _gm(40, 41, 42, 110), 36, 91, "sustain"),
+    _instrument(
+        "Bowed string instrument",
+        (*_gm(43, 44, 48, 49), (8, 40)),
+        36,
+        91,
+        "poly",
+        name="string_section",
+    ),
+    _instrument("Harp", _gm(46), 36, 90, "arpeggio"),
+    _instrument(
+        "Plucked string instrument",
+        (*_gm(104, 105, 106, 107), (8, 24), (16, 25)),
+        45,
+        80,
+        "pick",
+    ),
+    _instrument("Trumpet", _gm(56, 59), 54, 84, "mono"),
+    _instrument("Brass instrument", _gm(57, 58, 60), 34, 74, "mono"),
+    _instrument("Brass instrument", _gm(61), 36, 79, "poly", name="brass_section"),
+    _instrument(
+        "Wind instrument and woodwind instrument",
+        _gm(64, 65, 66, 67, 68, 69, 70, 71),
+        45,
+        86,
+        "sustain",
+        name="reeds",
+    ),
+    _instrument(
+        "Wind instrument and woodwind instrument",
+        _gm(72, 73, 74, 75, 77, 79),
+        60,
+        96,
+        "sustain",
+        name="flutes",
+    ),
+    _instrument("Glockenspiel", _gm(9), 72, 104, "strokes", unknown=("Bell", "Chime")),
+    _instrument("Marimba and xylophone", _gm(12, 13), 48, 96, "strokes"),
+    _instrument("Mallet percussion", _gm(11, 114), 53, 89, "strokes"),
+    _instrument("Bell", _gm(14, 112), 55, 86, "strokes", unknown=("Church bell",)),
+    _instrument("Church bell", ((8, 14),), 48, 76, "strokes"),
+    _instrument("Drum", _gm(47, 116, 117), 38, 64, "strokes", name="timpani_taiko"),
+    _instrument(
+        "Singing",
+        _gm(52, 53),
+        45,
+        80,
+        "poly",
+        unknown=("Music", "Musical instrument"),
+    ),
+    _instrument(
+        "Musical instrument",
+        _gm(80, 81, 84, 86, 87, 88, 89, 90, 93, 95, 98, 100, 103),
+        40,
+        84,
+        "poly",
+        name="synthesizers",
+        unknown=("Keyboard (musical)", "Bell", "Chime", "Organ"),
+    ),
+    _instrument(
+        "Musical instrument",
+        _gm(8, 10, 108, 15),
+        55,
+        90,
+        "poly",
+        name="tuned_boxes",
+        unknown=(*_TUNED_BARS, "Keyboard (musical)", "Plucked string instrument"),
+    ),
+    _instrument("Musical instrument", _gm(109), 50, 80, "sustain", name="bagpipe"),
+    _instrument(
+        "Percussion",
+        (*_gm(113, 115), (8, 115)),
+        50,
+        84,
+        "strokes",
+        name="wood_and_agogo",
+        unknown=("Cowbell", "Bell"),
+    ),
+)
+
+PERCUSSION = (
+    _drums("Drum", 41, 43, 45, 47, 48, 50, 60, 61, 62, 63, 64, 78, 79, 86, 87),
+    _drums("Bass drum", 35, 36),
+    _drums("Snare drum", 38, 40),
+    _drums("Hi-hat", 42, 44, 46),
+    _drums("Crash cymbal", 49, 57, 55),
+    _drums("Cymbal", 51, 53, 59, 52),
+    _drums("Tambourine", 54),
+    _drums("Cowbell", 56),
+    _drums("Rattle (instrument)", 69, 70, 82),
+    _drums("Percussion", 73, 74, 75, 76, 77, 80, 81, 65, 66, 37),
+    _drums("Chime", 84, unknown=("Wind chime",)),
+    _drums("Clapping", 39, unknown=_BEAT),
+    _drums("Scratching (performance technique)", 29, 30),
+    Recipe(
+        "drum_kit",
+        DrumKit(),
+        ("Drum kit", "Bass drum", "Snare drum", "Hi-hat"),
+        ("Crash cymbal",),
+        2.0,
+    ),
+)
+
+EFFECTS = (
+    _effect("Applause", (0, 126), unknown=("Clapping", "Hands")),
+    _effect("Gunshot and gunfire", (0, 127), (1, 127)),
+    _effect("Explosion", (3, 127)),
+    _effect("Aircraft", (0, 125), (7, 125), unknown=("Engine",)),
+    _effect("Telephone", (0, 124), (1, 124), unknown=("Bell",)),
+    _effect("Chirp and tweet", (0, 123), (3, 123)),
+    _effect("Waves and surf", (0, 122)),
+    _effect("Rain", (1, 122)),
+    _effect("Thunder", (2, 122), unknown=("Rain", "Water")),
+    _effect("Wind", (3, 122)),
+    _effect("Stream", (4, 122)),
+    _effect("Bark", (1, 123)),
+    Recipe(
+        "horse_gallop",
+        Effects(((2, 123),)),
+        ("Livestock and farm animals and working animals",),
+        ("Domestic animals and pets", "Walk and footsteps"),
+    ),
+    _effect("Laughter", (1, 126)),
+    _effect("Screaming", (2, 126)),
+    Recipe("car_engine", Effects(((1, 125),)), ("Engine", "Car")),
+    Recipe("car_stop_crash", Effects(((2, 125), (4, 125))), ("Car",), ("Engine",)),
+    _effect("Car passing by", (3, 125), unknown=("Engine",)),
+    _effect("Siren", (5, 125), unknown=_CAR_NOISE),
+    _effect("Train", (6, 125)),
+    _effect("Walk and footsteps", (5, 126)),
+    _effect("Slam", (3, 124)),
+    _effect("Squeak", (2, 124)),
+    _effect("Wind chime", (5, 124)),
+)
+
+SPEECH = (
+    Recipe(
+        "male_speech",
+        Speech("male"),
+        ("Male speech and man speaking",),
+        ("Speech synthesizer",),
+        3.0,
+    ),
+    Recipe(
+        "female_speech",
+        Speech("female"),
+        ("Female speech and woman speaking",),
+        ("Speech synthesizer",),
+        3.0,
+    ),
+    Recipe("speech_synthesizer", Speech("robot"), ("Speech synthesizer",), _VOICE),
+    Recipe("whispering", Speech("whisper"), ("Whispering",), ("Speech", *_VOICE)),
+)
+
+SIGNALS = (
+    Recipe("electronic_siren", Signal("siren"), ("Siren",), _CAR_NOISE),
+    Recipe("dial_tones", Signal("dial_tones"), ("Telephone",)),
+    Recipe("coloured_noise", Signal("coloured_noise"), (), weight=2.0),
+    Recipe("hum", Signal("hum"), ()),
+    Recipe("silence", Signal("silence"), (), weight=0.5),
+    Recipe("clicks", Signal("clicks"), (), weight=0.5),
+    Recipe("sweeps", Signal("sweeps"), (), ("Siren", "Alarm"), 0.5),
+)
+
+_BIRD = with_ancestors("Chirp and tweet")
+_ANIMAL = ("Animal", "Wild animals", "Domestic animals and pets")
+RECORDINGS = (
+    Recipe("guns", Recordings("guns"), ("Gunshot and gunfire",)),
+    Recipe("explosions", Recordings("explosions"), ("Explosion",)),
+    Recipe(
+        "animals",
+        Recordings("animals"),
+        (),
+        (*_ANIMAL, "Livestock and farm animals and working animals"),
+        3.0,
+    ),
+    Recipe("birds", Recordings("birds"), (), (*_BIRD, *_ANIMAL), 1.0),
+    Recipe("monsters", Recordings("monsters"), (), ("Human voice", "Animal"), 1.5),
+    Recipe("machines", Recordings("machines"), (), ("Engine", "Vehicle"), 1.0),
+    Recipe("impacts", Recordings("impacts"), (), weight=2.0),
+)
+
+RECIPES: tuple[Recipe, ...] = (
+    *INSTRUMENTS,
+    *PERCUSSION,
+    *EFFECTS,
+    *SPEECH,
+    *SIGNALS,
+    *RECORDINGS,
+)
+TRAINED_LABELS: tuple[str, ...] = tuple(
+    sorted({label for recipe in RECIPES for label in recipe.all_labels})
+)

@@ -1,0 +1,176 @@
+"""Renders the clips of a split and computes their log-mels.
+
+Usage: python -m training.render trained|held_out [--short]
+
+A job is one recipe with one soundfont (or other source); each writes one file to
+build/training/<split>/ and is skipped if the file is there, so that a stopped run
+continues. The same jobs always give the same clips: their seeds are their names.
+"""
+
+import argparse
+import concurrent.futures
+import dataclasses
+import functools
+import os
+import pathlib
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from training import degrade
+from training.recipes import (
+    RECIPES,
+    DrumKit,
+    Drums,
+    Effects,
+    Instrument,
+    Recipe,
+    Recordings,
+    Signal,
+    Speech,
+)
+from training.recordings import render_recordings
+from training.signals import render_signal
+from training.soundfonts import (
+    HELD_OUT_FONTS,
+    TRAINED_FONTS,
+    Soundfont,
+    can_play,
+    render_phrases,
+)
+from training.voices import HELD_OUT, TRAINED, render_speech
+from transforms.elements import FloatArray
+from transforms.features import log_mel, normalise
+
+FOLDER = pathlib.Path("build/training")
+SPLITS = ("trained", "held_out")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How much of a split is rendered.
+
+    Attributes:
+        phrases: Clips of a recipe and soundfont.
+        other_clips: Clips of speech, signals and recordings; speech has three times
+            as many.
+        clip_s: Length of a clip.
+        degraded: Degraded versions of a clip, beside the clean one.
+        keeps_audio: Whether the waveforms are kept beside the log-mels.
+    """
+
+    phrases: int
+    other_clips: int
+    clip_s: float
+    degraded: int
+    keeps_audio: bool
+
+
+PLANS = {
+    "trained": Plan(12, 24, 10.0, 2, False),
+    "held_out": Plan(5, 8, 4.0, 0, True),
+}
+SHORT_PLANS = {
+    "trained": Plan(2, 2, 4.0, 1, False),
+    "held_out": Plan(1, 1, 4.0, 0, True),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One recipe with one source of sound; `font` is None for all but soundfonts."""
+
+    recipe: Recipe
+    split: str
+    font: Soundfont | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe.name}-{self.font.name if self.font else 'other'}"
+
+
+def plan_jobs(split: str, recipes: Sequence[Recipe] = RECIPES) -> list[Job]:
+    """All jobs of a split. Recordings and signals are not held out: they are neither
+    independent nor scored."""
+    fonts = TRAINED_FONTS if split == "trained" else HELD_OUT_FONTS
+    jobs = []
+    for recipe in recipes:
+        source = recipe.source
+        if isinstance(source, Instrument | Drums | DrumKit | Effects):
+            jobs += [Job(recipe, split, f) for f in fonts if can_play(f, source)]
+        elif split == "trained" or isinstance(source, Speech):
+            jobs.append(Job(recipe, split, None))
+    return jobs
+
+
+def render_clips(job: Job, plan: Plan, rng: np.random.Generator) -> list[FloatArray]:
+    """The clean clips of a job: float32 [clip_s * 22050] each."""
+    source = job.recipe.source
+    match source:
+        case Speech():
+            voices = TRAINED if job.split == "trained" else HELD_OUT
+            number = 3 * plan.other_clips
+            return [
+                render_speech(source, voices, plan.clip_s, rng) for _ in range(number)
+            ]
+        case Signal():
+            draw = functools.partial(render_signal, source.name)
+        case Recordings():
+            draw = functools.partial(render_recordings, source.group)
+        case _:
+            assert job.font is not None
+            return render_phrases(job.font, source, plan.phrases, plan.clip_s, rng)
+    return [draw(plan.clip_s, rng) for _ in range(plan.other_clips)]
+
+
+def run_job(job: Job, plan: Plan) -> str:
+    """Renders a job to its file and returns a line about it.
+
+    The file has `mels`, float16 [1 + degraded, clips, frames, 96], and perhaps `audio`,
+    float32 [clips, samples].
+    """
+    path = FOLDER / job.split / f"{job.name}.npz"
+    if path.exists():
+        return f"{job.name}: there"
+    rng = np.random.default_rng(zlib.crc32(f"{job.split}/{job.name}".encode()))
+    clips = render_clips(job, plan, rng)
+    # A preset that is silent at some key would teach that silence has its label.
+    heard = [clip for clip in clips if np.abs(clip).max() > 1e-3]
+    if not heard and job.recipe.labels:
+        return f"{job.name}: SILENT"
+    clips = heard or clips
+    versions = [clips]
+    for _ in range(plan.degraded):
+        versions.append([degrade.degrade(clip, rng) for clip in clips])
+    mels = np.stack([np.stack([_mel(clip) for clip in row]) for row in versions])
+    arrays = {"mels": mels}
+    if plan.keeps_audio:
+        arrays["audio"] = np.stack(clips).astype(np.float32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    partial.replace(path)
+    return f"{job.name}: {len(clips)} clips in {len(versions)} versions"
+
+
+def _mel(clip: FloatArray) -> np.ndarray:
+    return log_mel(normalise(clip))[0].astype(np.float16)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("split", choices=SPLITS)
+    parser.add_argument("--short", action="store_true", help="few clips, for tests")
+    arguments = parser.parse_args()
+    plan = (SHORT_PLANS if arguments.short else PLANS)[arguments.split]
+    jobs = plan_jobs(arguments.split)
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
+        runs = [pool.submit(run_job, job, plan) for job in jobs]
+        for number, run in enumerate(concurrent.futures.as_completed(runs), 1):
+            print(f"{number}/{len(jobs)} {run.result()}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

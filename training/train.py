@@ -1,0 +1,207 @@
+"""Trains a member of the FSD-SINet family on rendered log-mels.
+
+Usage: python -m training.train NAME [--short]
+
+NAME is one of MODELS. Runs in the training environment (TensorFlow), after
+`training.render`. Prints its progress, keeps a checkpoint every few minutes and goes on
+from it when run again; writes build/training/<NAME>/NAME.pb with its metadata.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import dataclasses
+import math
+import os
+import pathlib
+import time
+from collections.abc import Iterator
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from training.batches import Batch, Sounds, draw_batch, read_sounds
+from training.export import to_sinet_weights, write_model
+from training.facts import demo_facts, published_labels
+from training.network import build_network
+from training.sinet_graph import PATCH_FRAMES, Pooling
+
+FOLDER = pathlib.Path("build/training")
+_BATCHES_AHEAD = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a model is trained.
+
+    Attributes:
+        width: 1 is VGG41.
+        pooling: What subsamples.
+        num_steps: Batches in all. A number of steps, not a time, so that two trainings
+            with one seed agree.
+        batch_size: Patches in a batch.
+        learning_rate: Highest rate of Adam; it rises for the first 6 % of the steps and
+            then falls to 0 along a cosine.
+        short_part: Part of the steps, at the beginning, that see patches of half the
+            length: the network takes any length, and learns nearly twice as fast.
+        seed: Of weights and batches.
+        checkpoint_steps: Between checkpoints.
+    """
+
+    width: float
+    pooling: Pooling
+    num_steps: int
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    short_part: float = 0.65
+    seed: int = 0
+    checkpoint_steps: int = 200
+
+
+MODELS = {
+    "fsd-sinet-vgg41-tlpf-demo": Recipe(1, "tlpf", 7500),
+    "fsd-sinet-vgg41-half-tlpf_aps-demo": Recipe(0.5, "tlpf_aps", 7500),
+}
+
+
+def shortened(recipe: Recipe) -> Recipe:
+    """A training of seconds, a quarter as wide: for tests."""
+    return dataclasses.replace(
+        recipe, width=recipe.width / 4, num_steps=12, batch_size=8, checkpoint_steps=4
+    )
+
+
+class Training:
+    """A model in training: a network, its optimiser, and the step they are at."""
+
+    def __init__(self, recipe: Recipe, sounds: Sounds, folder: pathlib.Path) -> None:
+        keras.utils.set_random_seed(recipe.seed)
+        self.recipe, self.sounds = recipe, sounds
+        self.network = build_network(
+            recipe.width,
+            recipe.pooling,
+            len(sounds.labels),
+            seed=recipe.seed,
+            patch_frames=None,
+            taps_start="binomial",
+        )
+        self._optimiser = keras.optimizers.Adam(recipe.learning_rate, clipnorm=1.0)
+        self._optimiser.build(self.network.trainable_variables)
+        self._step = tf.Variable(0, dtype=tf.int64)
+        checkpoint = tf.train.Checkpoint(
+            network=self.network, optimiser=self._optimiser, step=self._step
+        )
+        self._manager = tf.train.CheckpointManager(
+            checkpoint, str(folder / "checkpoints"), max_to_keep=2
+        )
+        self._manager.restore_or_initialize()
+
+    @property
+    def step(self) -> int:
+        """Batches seen so far."""
+        return int(self._step.numpy())
+
+    def run(self) -> Iterator[float]:
+        """Trains to the end, and yields the loss of every batch."""
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            for batch in self._batches(pool):
+                rate = learning_rate(self.recipe, self.step)
+                self._optimiser.learning_rate.assign(rate)
+                loss = float(self._train(batch.patches, batch.targets, batch.known))
+                self._step.assign_add(1)
+                at_end = self.step == self.recipe.num_steps
+                if at_end or self.step % self.recipe.checkpoint_steps == 0:
+                    self._manager.save()
+                yield loss
+
+    def _batches(self, pool: concurrent.futures.Executor) -> Iterator[Batch]:
+        """The batches still to come, drawn while others are trained on."""
+        ahead: collections.deque[concurrent.futures.Future[Batch]] = collections.deque()
+        for index in range(self.step, self.recipe.num_steps):
+            ahead.append(
+                pool.submit(
+                    draw_batch,
+                    self.sounds,
+                    self.recipe.batch_size,
+                    self.recipe.seed,
+                    index,
+                    num_frames(self.recipe, index),
+                )
+            )
+            if len(ahead) > _BATCHES_AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def _train(self, patches: tf.Tensor, targets: tf.Tensor, known: tf.Tensor):  # type: ignore[no-untyped-def]
+        variables = self.network.trainable_variables
+        with tf.GradientTape() as tape:
+            logits, _ = self.network(patches, training=True)
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
+            loss = tf.reduce_mean(tf.reduce_sum(losses * known, axis=1))
+        gradients = tape.gradient(loss, variables)
+        self._optimiser.apply_gradients(zip(gradients, variables, strict=True))
+        return loss
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """The rate of a step: warm-up, then a cosine to 0."""
+    position = step / recipe.num_steps
+    warm_up = min(1.0, position / 0.06 + 0.02)
+    return recipe.learning_rate * warm_up * (0.5 + 0.5 * math.cos(math.pi * position))
+
+
+def num_frames(recipe: Recipe, step: int) -> int:
+    """Length of the patches of a step."""
+    is_short = step < recipe.short_part * recipe.num_steps
+    return (PATCH_FRAMES + 1) // 2 if is_short else PATCH_FRAMES
+
+
+def train(name: str, recipe: Recipe, sounds: Sounds, folder: pathlib.Path) -> None:
+    """Trains (or goes on with) a model and writes it to `folder`."""
+    training = Training(recipe, sounds, folder)
+    first, started = training.step, time.monotonic()
+    losses: collections.deque[float] = collections.deque(maxlen=100)
+    for loss in training.run():
+        losses.append(loss)
+        step = training.step
+        if step % 50 == 0 or step == recipe.num_steps:
+            rate = (step - first) / (time.monotonic() - started)
+            left_min = (recipe.num_steps - step) / rate / 60
+            print(
+                f"step {step:,} of {recipe.num_steps:,}, loss {np.mean(losses):.3f}, "
+                f"{rate * recipe.batch_size:.0f} patches/s, {left_min:.0f} min left",
+                flush=True,
+            )
+    indices = [published_labels().index(label) for label in sounds.labels]
+    weights = to_sinet_weights(training.network, indices)
+    write_model(
+        folder / f"{name}.pb", weights, recipe.pooling, demo_facts(sounds.labels)
+    )
+    print(folder / f"{name}.pb")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=sorted(MODELS))
+    parser.add_argument("--short", action="store_true", help="seconds, for tests")
+    parser.add_argument("--steps", type=int, help="instead of the model's own number")
+    parser.add_argument("--mels", type=pathlib.Path, default=FOLDER / "trained")
+    parser.add_argument("--output", type=pathlib.Path, help="folder of the model")
+    arguments = parser.parse_args()
+    recipe = MODELS[arguments.name]
+    if arguments.short:
+        recipe = shortened(recipe)
+    if arguments.steps:
+        recipe = dataclasses.replace(recipe, num_steps=arguments.steps)
+    tf.config.experimental.enable_op_determinism()
+    folder = arguments.output or FOLDER / arguments.name
+    train(arguments.name, recipe, read_sounds(arguments.mels), folder)
+
+
+if __name__ == "__main__":
+    main()
