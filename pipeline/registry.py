@@ -11,6 +11,8 @@ import os
 import pathlib
 from typing import Any
 
+from pipeline.errors import ConfigError
+
 REGISTRY = pathlib.Path(__file__).with_name("registry.json")
 
 
@@ -51,6 +53,18 @@ def registered_models() -> dict[str, RegisteredModel]:
     """All models that have a name, by name, in the order of `registry.json`."""
     entries = _read_registry()["models"]
     return {name: RegisteredModel(name, **facts) for name, facts in entries.items()}
+
+
+def registered_model(name: str) -> RegisteredModel:
+    """Facts about one model.
+
+    Raises:
+        ConfigError: if no model has that name.
+    """
+    models = registered_models()
+    if name not in models:
+        raise ConfigError(f"no model {name!r}: expected one of {', '.join(models)}")
+    return models[name]
 
 
 def registry_notes() -> list[str]:
