@@ -11,7 +11,7 @@ import logging
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline.errors import ConfigError
@@ -205,15 +205,19 @@ def _add_plot(commands: Any) -> None:
 def _add_models(commands: Any) -> None:
     text = "list, fetch and verify models"
     parser = commands.add_parser(
-        "models", allow_abbrev=False, help=text, description=f"{text.capitalize()}."
+        "models", allow_abbrev=False, help=text, description=text
     )
     actions = parser.add_subparsers(required=True, metavar="ACTION")
-    text = "what models there are, and which of them are here"
-    listing = actions.add_parser("list", allow_abbrev=False, help=text)
-    listing.set_defaults(command=_models_list)
-    text = "download a published model; nothing is downloaded without this"
-    fetch = actions.add_parser("fetch", allow_abbrev=False, help=text)
-    fetch.set_defaults(command=_models_fetch)
+
+    def add(name: str, command: Callable, text: str) -> argparse.ArgumentParser:
+        action: argparse.ArgumentParser = actions.add_parser(
+            name, allow_abbrev=False, help=text, description=text
+        )
+        action.set_defaults(command=command)
+        return action
+
+    add("list", _models_list, "what models there are, and which of them are here")
+    fetch = add("fetch", _models_fetch, "download a published model")
     fetch.add_argument("name", metavar="NAME")
     fetch.add_argument(
         "--from",
@@ -221,9 +225,8 @@ def _add_models(commands: Any) -> None:
         metavar="URL|FOLDER",
         help="mirror, or local folder, with NAME.pb and NAME.json in it",
     )
-    text = "check a model's hash, graph and classes, and run it with every engine"
-    verify = actions.add_parser("verify", allow_abbrev=False, help=text)
-    verify.set_defaults(command=_models_verify)
+    text = "check hash, graph and classes of a model, run it with every engine"
+    verify = add("verify", _models_verify, text)
     verify.add_argument("name", metavar="NAME|PATH.pb")
 
 

@@ -19,7 +19,8 @@ def models_table() -> list[str]:
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     about = [f"{model.name}: {model.description}" for model in models]
     how = "not here: run 'fsdsinet models fetch NAME'"
-    return [*lines, "", *about, "", how, *registry_notes()]
+    cite = [f"cite: {text}" for text in dict.fromkeys(m.citation for m in models)]
+    return [*lines, "", *about, "", how, *registry_notes(), *cite]
 
 
 def _row(model: RegisteredModel) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def _check_spec(spec: ModelSpec, has_classes: bool) -> Iterator[Check]:
 
 def _check_engines(spec: ModelSpec) -> Iterator[Check]:
     sounds = _sounds()
-    reference: dict[str, Prediction] = {}
+    reference: tuple[str, dict[str, Prediction]] | None = None
     for engine_name, create in ENGINES.items():
         try:
             engine = create(spec)
@@ -88,8 +88,8 @@ def _check_engines(spec: ModelSpec) -> Iterator[Check]:
         for sound, result in results.items():
             yield _check_result(engine_name, sound, result)
         if reference:
-            yield _check_difference(engine_name, results, reference)
-        reference = reference or results
+            yield _check_difference(engine_name, results, *reference)
+        reference = reference or (engine_name, results)
 
 
 def _sounds() -> dict[str, FloatArray]:
@@ -117,21 +117,27 @@ def _check_result(engine: str, sound: str, result: Prediction) -> Check:
 
 
 def _check_difference(
-    engine: str, results: dict[str, Prediction], reference: dict[str, Prediction]
+    engine: str,
+    results: dict[str, Prediction],
+    reference_engine: str,
+    reference: dict[str, Prediction],
 ) -> Check:
     """Largest differences of activations, and of embeddings relative to the largest."""
     pairs = [(results[sound], reference[sound]) for sound in reference]
-    activations = max(np.abs(a.activations - b.activations).max() for a, b in pairs)
-    embeddings = max(
-        np.abs(a.embeddings - b.embeddings).max()
-        / max(np.abs(b.embeddings).max(), np.finfo(np.float32).tiny)
+    by_sound = [
+        (
+            np.abs(a.activations - b.activations).max(),
+            np.abs(a.embeddings - b.embeddings).max()
+            / max(np.abs(b.embeddings).max(), np.finfo(np.float32).tiny),
+        )
         for a, b in pairs
-    )
-    # The comparison is false for NaN.
-    is_good = bool(activations <= _ENGINE_TOLERANCE and embeddings <= _ENGINE_TOLERANCE)
+    ]
+    # Unlike Python's, numpy's maximum of anything and NaN is NaN.
+    activations, embeddings = np.max(by_sound, axis=0)
     text = (
-        f"against {next(iter(ENGINES))}: activations differ by {activations:.2g}, "
+        f"against {reference_engine}: activations differ by {activations:.2g}, "
         f"embeddings by {embeddings:.2g} of the largest; expected up to "
         f"{_ENGINE_TOLERANCE:g}"
     )
-    return Check(engine, is_good, text)
+    is_good = activations <= _ENGINE_TOLERANCE and embeddings <= _ENGINE_TOLERANCE
+    return Check(engine, bool(is_good), text)
