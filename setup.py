@@ -12,7 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     license="AGPL-3.0-or-later",
     packages=["pipeline", "transforms"],
-    package_data={"pipeline": ["published_models.json"]},
+    package_data={"pipeline": ["registry.json", "bundled_models/*"]},
     python_requires=">=3.11",
     install_requires=[
         "apache-beam==2.77.0",

@@ -11,7 +11,7 @@ import logging
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline.errors import ConfigError
@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_extract(commands)
     _add_manifest(commands)
     _add_plot(commands)
+    _add_models(commands)
     return parser
 
 
@@ -201,6 +202,34 @@ def _add_plot(commands: Any) -> None:
     parser.add_argument("--output", required=True, metavar="FILE.png")
 
 
+def _add_models(commands: Any) -> None:
+    text = "list, fetch and verify models"
+    parser = commands.add_parser(
+        "models", allow_abbrev=False, help=text, description=text
+    )
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+
+    def add(name: str, command: Callable, text: str) -> argparse.ArgumentParser:
+        action: argparse.ArgumentParser = actions.add_parser(
+            name, allow_abbrev=False, help=text, description=text
+        )
+        action.set_defaults(command=command)
+        return action
+
+    add("list", _models_list, "what models there are, and which of them are here")
+    fetch = add("fetch", _models_fetch, "download a published model")
+    fetch.add_argument("name", metavar="NAME")
+    fetch.add_argument(
+        "--from",
+        dest="source",
+        metavar="URL|FOLDER",
+        help="mirror, or local folder, with NAME.pb and NAME.json in it",
+    )
+    text = "check hash, graph and classes of a model, run it with every engine"
+    verify = add("verify", _models_verify, text)
+    verify.add_argument("name", metavar="NAME|PATH.pb")
+
+
 def _extract(arguments: argparse.Namespace) -> int:
     from pipeline.config import load_config
     from pipeline.launch import extract_command
@@ -235,6 +264,35 @@ def _plot(arguments: argparse.Namespace) -> int:
     )
     print(f"{clip_id}: {arguments.output}")
     return 0
+
+
+def _models_list(arguments: argparse.Namespace) -> int:
+    from pipeline.models_list import models_table
+
+    _refuse_beam_flags(arguments)
+    print("\n".join(models_table()))
+    return 0
+
+
+def _models_fetch(arguments: argparse.Namespace) -> int:
+    from pipeline.fetch import fetch_model
+    from pipeline.registry import models_folder, registered_model
+
+    _refuse_beam_flags(arguments)
+    model = registered_model(arguments.name)
+    print(fetch_model(model, models_folder(), arguments.source))
+    return 0
+
+
+def _models_verify(arguments: argparse.Namespace) -> int:
+    from pipeline.verify import verify_model
+
+    _refuse_beam_flags(arguments)
+    is_good = True
+    for check in verify_model(arguments.name):
+        print(check)
+        is_good &= check.is_good
+    return 0 if is_good else EXIT_USAGE
 
 
 def _refuse_beam_flags(arguments: argparse.Namespace) -> None:

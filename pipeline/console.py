@@ -76,6 +76,39 @@ class ProgressLine:
         )
 
 
+class DownloadLine:
+    """Shows how far a download is, on a terminal; nothing elsewhere.
+
+    Args:
+        name: What is downloaded.
+        stream: Where to write (standard error if None).
+    """
+
+    def __init__(self, name: str, stream: TextIO | None = None) -> None:
+        self._name = name
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
+        self._last = time.monotonic()
+        self._width = 0
+
+    def update(self, num_bytes: int, total: int | None) -> None:
+        """Bytes that are there, and of the whole file if that is known."""
+        now = time.monotonic()
+        if not self._live or now - self._last < _LIVE_INTERVAL_S:
+            return
+        self._last = now
+        of_total = f" of {total / 1e6:,.1f}" if total is not None else ""
+        text = f"{self._name}: {num_bytes / 1e6:,.1f}{of_total} MB"
+        self._stream.write("\r" + text.ljust(self._width))
+        self._width = len(text)
+        self._stream.flush()
+
+    def close(self) -> None:
+        if self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+
+
 def format_duration(seconds: float) -> str:
     """For people: 5 s, 3 min 20 s, 2 h 5 min."""
     seconds = round(seconds)

@@ -1,13 +1,18 @@
 """Finds a model by name or path and checks that its graph is an FSD-SINet."""
 
-import functools
 import hashlib
 import json
-import os
 import pathlib
 from typing import Any
 
 from pipeline.errors import ConfigError
+from pipeline.registry import (
+    RegisteredModel,
+    graph_path,
+    hash_problem,
+    published_labels,
+    registered_models,
+)
 from transforms.engines import ModelSpec
 from transforms.features import PATCH_FRAMES
 from transforms.graphdef import Node, read_graph
@@ -21,30 +26,11 @@ _INPUT_SIZES = (PATCH_FRAMES, NUM_MELS, 1)
 _PUBLISHED_INPUT_SIZES = (NUM_MELS, PATCH_FRAMES, 1)
 
 
-@functools.cache
-def published() -> dict[str, Any]:
-    """Facts about the four published models, from `published_models.json`."""
-    path = pathlib.Path(__file__).with_name("published_models.json")
-    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return facts
-
-
-def published_labels() -> tuple[str, ...]:
-    """The 200 labels of the published models, in the order of their activations."""
-    return tuple(published()["classes"])
-
-
-def models_folder() -> pathlib.Path:
-    """Where models given by name are looked for."""
-    default = pathlib.Path.home() / ".cache" / "fsd-sinet-beam" / "models"
-    return pathlib.Path(os.environ.get("FSDSINET_MODELS", default))
-
-
 def load_models(names: list[str]) -> tuple[ModelSpec, ...]:
     """Checks all models of a run.
 
     Args:
-        names: Names of published models, or paths of graphs (.pb).
+        names: Names of registered models, or paths of graphs (.pb).
 
     Raises:
         ConfigError: if one cannot be used, or two have the same name.
@@ -65,9 +51,31 @@ def load_model(name: str) -> ModelSpec:
         ConfigError: if the graph is missing or not an FSD-SINet, or if its metadata
             says otherwise than the graph.
     """
-    path = _find(name)
-    data = path.read_bytes()
-    metadata = _read_metadata(path.with_suffix(".json"))
+    path = find_graph(name)
+    model = registered_models().get(name)
+    try:
+        problem = hash_problem(model, path) if model else None
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read model {path}: {error.strerror}") from error
+    if model and problem:
+        raise ConfigError(
+            f"{path} is not the model {name}: {problem}; {_how_to_get(model)}"
+        )
+    return read_model(path, data, read_metadata(path.with_suffix(".json")))
+
+
+def read_model(path: pathlib.Path, data: bytes, metadata: dict[str, Any]) -> ModelSpec:
+    """Checks a graph against its metadata.
+
+    Args:
+        path: Of the graph; its stem is the model's name.
+        data: Content of the graph.
+        metadata: In Essentia's format; what is missing is as in the published models.
+
+    Raises:
+        ConfigError: if the graph is not an FSD-SINet, or not what the metadata says.
+    """
     try:
         nodes = read_graph(data)
     except ValueError as error:
@@ -105,38 +113,39 @@ def _check_model(
     )
 
 
-def _find(name: str) -> pathlib.Path:
-    if name in published()["models"]:
-        path = models_folder() / f"{name}.pb"
-        facts = published()["models"][name]
-        if not path.is_file():
-            raise ConfigError(
-                f"model {name} is not on this machine: download {facts['weights_url']} "
-                f"and {facts['metadata_url']} to {path.parent}, "
-                "or set FSDSINET_MODELS to the folder that has them"
-            )
-        _check_published(path, facts["git_blob_sha1"])
-        return path.resolve()
-    path = pathlib.Path(name)
+def find_graph(name: str) -> pathlib.Path:
+    """The file of a registered model or a path, absolute; its hash is not checked.
+
+    Raises:
+        ConfigError: if it is not there.
+    """
+    model = registered_models().get(name)
+    path = graph_path(model) if model else pathlib.Path(name).resolve()
     if path.is_file():
-        return path.resolve()
-    known = ", ".join(published()["models"])
+        return path
+    if model:
+        raise ConfigError(f"model {name} is not at {path}: {_how_to_get(model)}")
+    known = ", ".join(registered_models())
     raise ConfigError(
         f"no model {name!r}: expected the path of a .pb file or one of {known}"
     )
 
 
-def _check_published(path: pathlib.Path, git_blob_sha1: str) -> None:
-    data = path.read_bytes()
-    found = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-    if found != git_blob_sha1:
-        raise ConfigError(
-            f"{path} is not the published model: its git blob sha1 is {found}, "
-            f"expected {git_blob_sha1}; download it again"
-        )
+def _how_to_get(model: RegisteredModel) -> str:
+    if model.bundled_file is not None:
+        return "it comes with fsd-sinet-beam, so install that again"
+    return (
+        f"run 'fsdsinet models fetch {model.name}', which downloads "
+        f"{model.weights_url}, or set FSDSINET_MODELS to the folder that has it"
+    )
 
 
-def _read_metadata(path: pathlib.Path) -> dict[str, Any]:
+def read_metadata(path: pathlib.Path) -> dict[str, Any]:
+    """Metadata of a graph (.json); empty if there is none.
+
+    Raises:
+        ConfigError: if it is not a JSON object.
+    """
     if not path.is_file():
         return {}
     try:

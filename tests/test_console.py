@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from pipeline.console import ProgressLine, format_duration
+from pipeline.console import DownloadLine, ProgressLine, format_duration
 from transforms import progress
 from transforms.progress import WorkerStatus, read_statuses
 
@@ -49,6 +49,22 @@ def test_progress_shows_totals_speed_and_time_left(
     assert shown.count("\n") == (0 if stream.isatty() else 2)
     line.close()
     assert stream.getvalue().endswith("\r" if stream.isatty() else "\n")
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_a_download_shows_on_a_terminal_only(
+    clock: list[float], stream: io.StringIO
+) -> None:
+    line = DownloadLine("a.pb", stream)
+    line.update(100, None)
+    assert stream.getvalue() == ""
+    for total in (None, 20_000_000):
+        clock[0] += 0.5
+        line.update(1_234_567, total)
+    line.close()
+    shown = [text.strip() for text in stream.getvalue().split("\r")]
+    expected = ["", "a.pb: 1.2 MB", "a.pb: 1.2 of 20.0 MB", "", ""]
+    assert shown == (expected if stream.isatty() else [""])
 
 
 @pytest.mark.parametrize(

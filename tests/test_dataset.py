@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.dataset import Dataset
-from pipeline.models import published_labels
+from pipeline.registry import published_labels
 from tests.conftest import Command
 
 MODEL = "random-tiny-tlpf"

@@ -1,8 +1,11 @@
 """The README says what the program does."""
 
+import argparse
 import re
 
+from pipeline.cli import _parser
 from pipeline.config import RunConfig
+from pipeline.registry import registered_models
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -13,17 +16,30 @@ SOURCES = "\n".join(
 )
 
 
-def test_every_option_is_documented() -> None:
-    from pipeline.cli import _parser
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    """The options of a parser and of all its commands."""
+    options: set[str] = set()
+    for action in parser._actions:
+        options.update(action.option_strings)
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                options |= options_of(command)
+    return options
 
-    parser = _parser()
-    (commands,) = [a for a in parser._actions if a.choices and "extract" in a.choices]
-    actions = commands.choices["extract"]._actions  # type: ignore[index]
-    options = {name for action in actions for name in action.option_strings}
+
+def test_every_option_is_documented() -> None:
+    known = options_of(_parser())
     documented = set(re.findall(r"--[a-z][a-z-]*", README))
-    assert options - {"-h", "--help", "--runner"} <= documented
-    known = options | {"--clip", "--version", "--help"}
+    assert {"--from", "--clip", "--model"} <= known
+    assert known - {"--help", "--version", "--runner"} - {"-h"} <= documented
     assert documented <= known
+
+
+def test_every_published_model_is_documented() -> None:
+    for model in registered_models().values():
+        if model.map_fsd50k_eval is not None:
+            row = f"{model.map_fsd50k_eval} ± {model.map_std} |"
+            assert f"| `{model.name}` | {model.embedding_size} | {row}" in README
 
 
 def test_every_error_type_and_flag_is_documented() -> None:

@@ -10,7 +10,8 @@ import pathlib
 
 import numpy as np
 
-from pipeline.models import load_model, published_labels
+from pipeline.models import load_model
+from pipeline.registry import published_labels
 from training.export import write_model
 from training.sinet_graph import (
     FILTER_SIZE,

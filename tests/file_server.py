@@ -1,0 +1,138 @@
+"""A web server on the loopback interface that serves files, with faults if asked to."""
+
+import dataclasses
+import hashlib
+import http.server
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@dataclasses.dataclass
+class Request:
+    """What was asked for, and how many bytes of the file were sent."""
+
+    path: str
+    range: str | None
+    if_range: str | None
+    num_sent: int = 0
+
+
+Fault = Callable[["Handler", bytes, Request], None]
+
+
+class FileServer(http.server.ThreadingHTTPServer):
+    """Serves `files`; the next request for a path first takes one of its `faults`."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.faults: dict[str, list[Fault]] = {}
+        self.requests: list[Request] = []
+        self.knows_range = True
+        self.heeds_if_range = True
+        # Hung handlers wait for this; set at the end of every test.
+        self.release = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def asked_for(self, path: str) -> list[Request]:
+        return [request for request in self.requests if request.path == path]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that hang up are part of the tests."""
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: FileServer
+
+    def do_GET(self) -> None:
+        request = Request(self.path, self.headers["Range"], self.headers["If-Range"])
+        self.server.requests.append(request)
+        data = self.server.files.get(self.path)
+        faults = self.server.faults.get(self.path)
+        if faults:
+            faults.pop(0)(self, data or b"", request)
+        elif data is None:
+            self.send_error(404)
+        else:
+            self.send_file(data, request)
+
+    def send_file(self, data: bytes, request: Request, num_sent: int = -1) -> None:
+        """Sends a file, or its range; only `num_sent` bytes of it unless negative."""
+        server, etag, start = self.server, etag_of(data), 0
+        is_same = request.if_range == etag or not server.heeds_if_range
+        if request.range and server.knows_range and is_same:
+            (digits,) = re.fullmatch(r"bytes=(\d+)-", request.range).groups()  # type: ignore[union-attr]
+            start = int(digits)
+            if start >= len(data):
+                self.send_error(416)
+                return
+            self.send_response(206)
+            end = f"{len(data) - 1}/{len(data)}"
+            self.send_header("Content-Range", f"bytes {start}-{end}")
+        else:
+            self.send_response(200)
+        body = data[start:]
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", etag)
+        self.end_headers()
+        sent = body if num_sent < 0 else body[:num_sent]
+        request.num_sent = len(sent)
+        self.wfile.write(sent)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing on stderr."""
+
+
+def etag_of(data: bytes) -> str:
+    return f'"{hashlib.md5(data).hexdigest()}"'
+
+
+def cut_off(num_bytes: int) -> Fault:
+    """Sends this much of what it has announced, then closes the connection."""
+    return lambda handler, data, request: handler.send_file(data, request, num_bytes)
+
+
+def hang(handler: Handler, data: bytes, request: Request) -> None:
+    """Sends a little; the rest only when the server is released."""
+    handler.send_file(data, request, 1000)
+    handler.server.release.wait(60)
+    handler.wfile.write(data[1000:])
+
+
+def status(code: int, location: str | None = None) -> Fault:
+    """Answers with this code and no file."""
+
+    def fault(handler: Handler, data: bytes, request: Request) -> None:
+        handler.send_response(code)
+        handler.send_header("Content-Length", "0")
+        if location:
+            handler.send_header("Location", location)
+        handler.end_headers()
+
+    return fault
+
+
+def without_length(handler: Handler, data: bytes, request: Request) -> None:
+    """Sends the file until the connection ends, as HTTP/1.0 allows."""
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(data)
+
+
+@contextmanager
+def running_server() -> Iterator[FileServer]:
+    with FileServer() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.release.set()
+            server.shutdown()
+            thread.join()
