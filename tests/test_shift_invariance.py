@@ -1,5 +1,7 @@
 """Relative changes of embeddings, for embeddings whose changes are known."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,8 @@ from pipeline.shift_invariance import (
     embedding_changes,
     embedding_changes_in_clip,
 )
+from training.shift_table import changes_in_clips
+from training.synthetic_mels import synthetic_log_mels
 
 
 def first_frame(patches: np.ndarray) -> np.ndarray:
@@ -57,3 +61,11 @@ def test_clip_that_is_too_short_has_no_changes() -> None:
 def test_negative_real_shift_is_refused() -> None:
     with pytest.raises(ValueError, match="expected none below 0"):
         embedding_changes_in_clip(total, np.ones((200, 96)), [1, -1])
+
+
+def test_graph_is_measured_in_essentia(tiny_model: pathlib.Path) -> None:
+    log_mels = [synthetic_log_mels(1, frames, seed=0)[0] for frames in (158, 107, 120)]
+    changes = changes_in_clips(str(tiny_model), log_mels)
+    # Two patches of the first clip, none of the second, one of the third.
+    assert changes.shape == (3, 7)
+    assert (changes > 0).all() and (changes < 1).all()
