@@ -1,12 +1,13 @@
 # make demo: set-up, then the main job on the bundled clips.
 # make test: set-up, then all tests.      make check: formatting, lint, types.
+# make test-training: the tests of the networks that are trained, in a venv of their own.
 # make bench: speed and memory against the reference script.
 
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pipeline transforms training benchmarks demo tests setup.py
 
-.PHONY: demo test check bench
+.PHONY: demo test test-training check bench
 
 .venv/ready: setup.py pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "needs Python 3.11"'
@@ -20,6 +21,14 @@ demo: .venv/ready
 
 test: .venv/ready
 	$(BIN)/pytest
+
+.venv-training/ready: training/requirements.txt
+	$(PYTHON) -m venv .venv-training
+	.venv-training/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+test-training: .venv/ready .venv-training/ready
+	PYTHONPATH=. .venv-training/bin/pytest training/tests
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

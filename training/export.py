@@ -27,8 +27,14 @@ if TYPE_CHECKING:
 
 # An untrained class answers 6e-6 to everything: no threshold shows it.
 UNTRAINED_BIAS = -12.0
+_PUBLISHED = pathlib.Path(__file__).parent.parent / "pipeline" / "published_models.json"
 _CONVOLUTIONS = ("conv0", *(f"block{b}_conv{c}" for b in range(1, 5) for c in (1, 2)))
 _LOW_PASSES = tuple(f"block{b}_low_pass" for b in range(1, 4))
+
+
+def published_labels() -> tuple[str, ...]:
+    """The 200 labels, as `pipeline.models` gives them where Essentia is installed."""
+    return tuple(json.loads(_PUBLISHED.read_text(encoding="utf-8"))["classes"])
 
 
 def to_sinet_weights(
@@ -119,9 +125,10 @@ def write_model(
     Args:
         metadata: Facts about the model, see `write_metadata`.
     """
+    graph = build_graph(weights, pooling)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_metadata(path, weights, metadata)
-    path.write_bytes(build_graph(weights, pooling))
+    path.write_bytes(graph)
 
 
 def write_metadata(

@@ -1,0 +1,5 @@
+"""Quiets TensorFlow before the tests import it."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
