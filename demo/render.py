@@ -1,7 +1,10 @@
-"""Renders the demo clips: synthetic sounds, and speech by espeak-ng.
+"""Renders the demo clips: synthetic sounds, a public-domain soundfont, speech.
 
-All of it is made here from nothing, so the clips are free to use (CC0). The rendered
-files are in the repository; this script is only needed to change them.
+All of it is made here, so the clips are free to use (CC0): sounds by formula, phrases
+played with csound's sf_GMbank (public domain), sentences by espeak-ng and flite. The
+soundfont and flite's voice awb are ones that the demo model was not trained on. The
+rendered files are in the repository; this script is only needed to change them. It
+needs the Debian packages espeak-ng, flite, fluidsynth and csound-soundfont.
 
 Usage: python -m demo.render
 """
@@ -10,12 +13,17 @@ import csv
 import io
 import pathlib
 import subprocess
+import tempfile
 from collections.abc import Callable
 
 import av
 import numpy as np
+import soundfile
 
 from demo.encode import encode
+from training.recipes import RECIPES, DrumKit, Effects, Instrument
+from training.soundfonts import HELD_OUT_FONTS, render_phrases
+from transforms.decoding import SAMPLE_RATE_HZ
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "clips"
 Sound = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -147,8 +155,32 @@ def speak(voice: str, text: str) -> np.ndarray:
     return np.concatenate(frames, axis=1).astype(np.float32) / 32768
 
 
-def main() -> None:
-    FOLDER.mkdir(exist_ok=True)
+# file, recipe of `training.recipes`, seed, encoder, bit rate, what it is
+PLAYED: tuple[tuple[str, str, int, str, int | None, str], ...] = (
+    ("piano.flac", "piano", 1, "flac", None, "piano"),
+    ("drum_loop.ogg", "drum_kit", 2, "libvorbis", None, "drum loop"),
+    ("choir.mp3", "singing", 3, "libmp3lame", 64000, "choir"),
+    ("church_bell.flac", "church_bell", 4, "flac", None, "church bell"),
+    ("telephone.wav", "telephone", 5, "pcm_s16le", None, "telephone ringing"),
+    ("rain.ogg", "rain", 6, "libvorbis", None, "rain"),
+)
+PLAYED_S = 5.0
+_AWB_TEXT = "This sentence was read by a computer that sounds like a man from Scotland."
+
+
+def speak_awb() -> np.ndarray:
+    """Mono float32 speech by flite, at 16 kHz."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "speech.wav"
+        subprocess.run(
+            ["flite", "-voice", "awb", "-t", _AWB_TEXT, "-o", str(path)], check=True
+        )
+        samples, _ = soundfile.read(path, dtype="float32")
+    return np.asarray(samples)
+
+
+def write_signals() -> list[tuple[str, str]]:
+    """Writes CLIPS; returns file names and descriptions."""
     rows = []
     for seed, (name, sound, seconds, rate, channels, codec, bits, text) in enumerate(
         CLIPS
@@ -158,15 +190,48 @@ def main() -> None:
         samples = np.stack([sound(t, rng) for _ in range(channels)])
         encode(FOLDER / name, samples, rate, codec, bits)
         rows.append((name, text))
+    return rows
+
+
+def write_speech() -> list[tuple[str, str]]:
+    rows = []
     for name, voice, codec, text in SPEECH:
         encode(FOLDER / name, speak(voice, text), 22050, codec)
         rows.append((name, f"synthetic speech ({voice})"))
+    encode(FOLDER / "speech_man.flac", speak_awb()[np.newaxis], 16000, "flac")
+    rows.append(("speech_man.flac", "synthetic speech, from recordings of a man"))
+    return rows
+
+
+def write_played() -> list[tuple[str, str]]:
+    (font,) = (font for font in HELD_OUT_FONTS if font.name == "gmbank")
+    recipes = {recipe.name: recipe for recipe in RECIPES}
+    rows = []
+    for name, recipe, seed, codec, bits, text in PLAYED:
+        source = recipes[recipe].source
+        assert isinstance(source, Instrument | DrumKit | Effects)
+        rng = np.random.default_rng(seed)
+        (samples,) = render_phrases(font, source, 1, PLAYED_S, rng)
+        encode(FOLDER / name, samples[np.newaxis], SAMPLE_RATE_HZ, codec, bits)
+        rows.append((name, text))
+    return rows
+
+
+def write_odd() -> list[tuple[str, str]]:
+    """A file that is cut off, and one that is no audio."""
     whole = (FOLDER / "siren.wav").read_bytes()
     (FOLDER / "cut_off.wav").write_bytes(whole[: len(whole) // 2])
-    rows.append(("cut_off.wav", "siren.wav, cut off in the middle"))
     noise_bytes = np.random.default_rng(99).bytes(5000)
     (FOLDER / "damaged.mp3").write_bytes(noise_bytes)
-    rows.append(("damaged.mp3", "random bytes: damaged on purpose"))
+    return [
+        ("cut_off.wav", "siren.wav, cut off in the middle"),
+        ("damaged.mp3", "random bytes: damaged on purpose"),
+    ]
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    rows = [*write_signals(), *write_speech(), *write_played(), *write_odd()]
     with open(
         FOLDER.parent / "manifest.csv", "w", newline="", encoding="utf-8"
     ) as file:

@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_extract(commands)
     _add_manifest(commands)
+    _add_top(commands)
     _add_plot(commands)
     _add_models(commands)
     return parser
@@ -183,6 +184,23 @@ def _add_manifest(commands: Any) -> None:
     parser.add_argument("--output", required=True, metavar="M.csv|tsv|jsonl|parquet")
 
 
+def _add_top(commands: Any) -> None:
+    parser = commands.add_parser(
+        "top",
+        allow_abbrev=False,
+        help="list what was heard in every clip",
+        description="Lists the labels with the highest mean activations, one line a "
+        "clip, from the dataset alone.",
+    )
+    parser.set_defaults(command=_top)
+    parser.add_argument("dataset", metavar="OUT", help="folder of the dataset")
+    parser.add_argument("--model", help="needed if the dataset has several")
+    column_help = "column of the manifest to show, what a clip is for instance"
+    parser.add_argument("--column", metavar="NAME", help=column_help)
+    labels_help = "how many labels, up to 10 (default: 3)"
+    parser.add_argument("--labels", type=int, default=3, metavar="N", help=labels_help)
+
+
 def _add_plot(commands: Any) -> None:
     parser = commands.add_parser(
         "plot",
@@ -252,6 +270,17 @@ def _manifest(arguments: argparse.Namespace) -> int:
     table = read_inputs(arguments.inputs, with_stat=True)
     write_manifest_file(table, pathlib.Path(arguments.output))
     print(f"{table.num_rows:,} clips: {arguments.output}")
+    return 0
+
+
+def _top(arguments: argparse.Namespace) -> int:
+    from pipeline.top_labels import list_top_labels
+
+    _refuse_beam_flags(arguments)
+    for line in list_top_labels(
+        arguments.dataset, arguments.model, arguments.column, arguments.labels
+    ):
+        print(line)
     return 0
 
 

@@ -121,6 +121,19 @@ class Dataset:
     def model_names(self) -> list[str]:
         return [model["name"] for model in self.run().get("models", [])]
 
+    def find_model(self, name: str | None) -> str:
+        """The model of that name, or the only one if no name is given.
+
+        Raises:
+            ConfigError: if there is none, or a name is needed.
+        """
+        names = self.model_names()
+        if name is None and len(names) == 1:
+            return names[0]
+        if name not in names:
+            raise ConfigError(f"model is {name!r}, expected one of: {', '.join(names)}")
+        return str(name)
+
     def parts(self, table: str) -> list[pathlib.Path]:
         """Committed files of a table: `ledger`, `clips/model=NAME`, ..."""
         return sorted((self.root / table).glob("part-*.parquet"))

@@ -62,7 +62,7 @@ def plot_clip(output: str, clip: str, model: str | None, path: str) -> str:
     if not dataset.run():
         raise ConfigError(f"{output} is no dataset: it has no run.json")
     clip_id = find_clip(dataset, clip)
-    clip_activations = read_activations(dataset, clip_id, _model_name(dataset, model))
+    clip_activations = read_activations(dataset, clip_id, dataset.find_model(model))
     figure, axes = plt.subplots(figsize=(10, 4.5), layout="constrained")
     # A name in a script that the font lacks is drawn as boxes, without a warning.
     warnings.filterwarnings("ignore", message="Glyph")
@@ -138,12 +138,3 @@ def read_activations(dataset: Dataset, clip_id: str, model: str) -> ClipActivati
         float(metadata[b"patch_hop_s"]),
         labels,
     )
-
-
-def _model_name(dataset: Dataset, name: str | None) -> str:
-    names = dataset.model_names()
-    if name is None and len(names) == 1:
-        return names[0]
-    if name not in names:
-        raise ConfigError(f"model is {name!r}, expected one of: {', '.join(names)}")
-    return str(name)

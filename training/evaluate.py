@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from training.facts import published_labels
+from pipeline.registry import published_labels
 from training.ontology import with_ancestors
 from training.real_recordings import Recording, read_recordings
 from training.recipes import RECIPES, TRAINED_LABELS, Recipe

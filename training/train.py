@@ -23,9 +23,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pipeline.registry import published_labels
 from training.batches import Batch, Sounds, draw_batch, read_sounds
 from training.export import to_sinet_weights, write_model
-from training.facts import demo_facts, published_labels
+from training.facts import demo_facts
 from training.network import build_network
 from training.sinet_graph import PATCH_FRAMES, Pooling
 
