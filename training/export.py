@@ -27,14 +27,8 @@ if TYPE_CHECKING:
 
 # An untrained class answers 6e-6 to everything: no threshold shows it.
 UNTRAINED_BIAS = -12.0
-_PUBLISHED = pathlib.Path(__file__).parent.parent / "pipeline" / "published_models.json"
 _CONVOLUTIONS = ("conv0", *(f"block{b}_conv{c}" for b in range(1, 5) for c in (1, 2)))
 _LOW_PASSES = tuple(f"block{b}_low_pass" for b in range(1, 4))
-
-
-def published_labels() -> tuple[str, ...]:
-    """The 200 labels, as `pipeline.models` gives them where Essentia is installed."""
-    return tuple(json.loads(_PUBLISHED.read_text(encoding="utf-8"))["classes"])
 
 
 def to_sinet_weights(
@@ -156,10 +150,8 @@ def write_metadata(
         )
     x = ["batch", PATCH_FRAMES, NUM_MELS, 1]
     outputs = [
-        _output("model/predictions/Sigmoid", "predictions", num_classes, "Sigmoid"),
-        _output(
-            "model/global_max_pooling1d/Max", "embeddings", embedding_size, "Maximum"
-        ),
+        _output("model/predictions/Sigmoid", "predictions", num_classes),
+        _output("model/global_max_pooling1d/Max", "embeddings", embedding_size),
     ]
     metadata = {
         "name": path.stem,
@@ -177,15 +169,9 @@ def write_metadata(
     path.with_suffix(".json").write_text(json.dumps(metadata, indent=1) + "\n")
 
 
-def _output(name: str, purpose: str, size: int, op: str) -> dict[str, object]:
+def _output(name: str, purpose: str, size: int) -> dict[str, object]:
     shape = ["batch", size]
-    return {
-        "name": name,
-        "type": "float",
-        "shape": shape,
-        "op": op,
-        "output_purpose": purpose,
-    }
+    return {"name": name, "type": "float", "shape": shape, "output_purpose": purpose}
 
 
 def _values(variable: Any) -> Array:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.export import published_labels, to_sinet_weights, write_model
+from pipeline.registry import published_labels
+from training.export import to_sinet_weights, write_model
 from training.network import build_network
 from training.sinet_graph import Pooling
 from training.synthetic_mels import synthetic_log_mels
