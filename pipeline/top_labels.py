@@ -31,7 +31,7 @@ def list_top_labels(
         raise ConfigError(f"{output} is no dataset: it has no run.json")
     heard = _read_heard(dataset, dataset.find_model(model), num_labels)
     rows = _read_rows(dataset, column)
-    names = [(row["clip_id"], str(row.get(column) or "")) for row in rows]
+    names = [(row["clip_id"], str(row[column] or "") if column else "") for row in rows]
     columns = zip(*names, strict=True)
     widths = [min(_MAX_WIDTH, max(map(len, texts))) for texts in columns]
     for row, texts in zip(rows, names, strict=True):
