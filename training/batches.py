@@ -6,11 +6,11 @@ Batch i of a seed is always the same, so that a training can go on where it stop
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from training.recipes import RECIPES, Recipe
+from training.recipes import CALIBRATION, RECIPES, Recipe
 from training.sinet_graph import NUM_MELS, PATCH_FRAMES
 
 Array = np.ndarray
@@ -74,7 +74,7 @@ def read_sounds(folder: pathlib.Path) -> Sounds:
         FileNotFoundError: if nothing is there.
     """
     found: dict[Recipe, tuple[Array, ...]] = {}
-    for recipe in RECIPES:
+    for recipe in (*RECIPES, *CALIBRATION):
         paths = sorted(folder.glob(f"{recipe.name}-*.npz"))
         if paths:
             found[recipe] = tuple(np.load(path)["mels"] for path in paths)
@@ -110,6 +110,15 @@ def draw_batch(
     known[mixed] = np.maximum(both_known, targets[mixed])
     patches = _disturb(patches, rng)
     return Batch(patches[..., np.newaxis], targets, known)
+
+
+def whole_patches(sounds: Sounds) -> Iterator[Array]:
+    """The clean patches of every clip, undisturbed: float32 [num_patches, 101, 96]."""
+    for files in sounds.mels:
+        for versions in files:
+            for clip in versions[0].astype(np.float32):
+                starts = range(0, len(clip) - PATCH_FRAMES + 1, PATCH_FRAMES // 2)
+                yield np.stack([clip[s : s + PATCH_FRAMES] for s in starts])
 
 
 _TILT = np.linspace(-1, 1, NUM_MELS, dtype=np.float32)

@@ -326,6 +326,9 @@ RECORDINGS = (
     Recipe("impacts", Recordings("impacts"), (), weight=2.0),
 )
 
+# Beasts and buttons that are not trained on: what a model says of them is wrong.
+CALIBRATION = (Recipe("strange", Recordings("strange"), ()),)
+
 RECIPES: tuple[Recipe, ...] = (
     *INSTRUMENTS,
     *PERCUSSION,

@@ -29,6 +29,12 @@ _IMPACTS = (
     *("net", "open-chest", "sling", "spear", "squishy", "staff", "sword", "tail"),
     *("throw", "torch", "ink", "fire", "flame", "campfire", "water-blast"),
 )
+_STRANGE = (
+    *("bat-", "drake", "ghoul", "gryphon", "hiss", "horse", "naga", "tusker", "wolf"),
+    *("wose", "yeti", "heal", "potion", "poison", "rumble", "petrified", "pincers"),
+    *("slowed", "cave-in", "button", "checkbox", "contract", "expand", "slider"),
+    *("select", "receive"),
+)
 _GUNS = frozenset({"DSPISTOL", "DSSHOTGN", "DSDSHTGN"})
 _EXPLOSIONS = frozenset({"DSBAREXP", "DSRXPLOD", "DSFIRXPL"})
 _MONSTER_ENDINGS = ("SIT", "ACT", "DTH", "ATK", "PAIN", "PN")
@@ -46,7 +52,8 @@ def render_recordings(group: str, length_s: float, rng: Random) -> np.ndarray:
     """Recordings of a group, with pauses, each at a speed of its own.
 
     Args:
-        group: guns, explosions, monsters, machines, animals, birds or impacts.
+        group: guns, explosions, monsters, machines, animals, birds, impacts, or
+            strange, which is kept for calibration.
         length_s: Of the clip.
         rng: Decides which recordings, speeds and pauses.
 
@@ -83,9 +90,10 @@ def _read_group(group: str) -> tuple[np.ndarray, ...]:
         paths = sorted(path for path in stamps if path.stem in _STAMP_MACHINES)
         sounds = [read_audio(path) for path in paths]
         sounds += [s for name, s in _doom_sounds().items() if name in _DOOM_MACHINES]
-    elif group == "impacts":
+    elif group in ("impacts", "strange"):
+        starts = _IMPACTS if group == "impacts" else _STRANGE
         paths = sorted(_WESNOTH.rglob("*.*"))
-        sounds = [read_audio(path) for path in paths if path.stem.startswith(_IMPACTS)]
+        sounds = [read_audio(path) for path in paths if path.stem.startswith(starts)]
     else:
         sounds = [
             sound for name, sound in _doom_sounds().items() if _is_in(group, name)

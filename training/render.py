@@ -1,6 +1,6 @@
 """Renders the clips of a split and computes their log-mels.
 
-Usage: python -m training.render trained|held_out [--short]
+Usage: python -m training.render trained|calibration|held_out [--short]
 
 A job is one recipe with one soundfont (or other source); each writes one file to
 build/training/<split>/ and is skipped if the file is there, so that a stopped run
@@ -20,6 +20,7 @@ import numpy as np
 
 from training import degrade
 from training.recipes import (
+    CALIBRATION,
     RECIPES,
     DrumKit,
     Drums,
@@ -44,7 +45,7 @@ from transforms.elements import FloatArray
 from transforms.features import log_mel, normalise
 
 FOLDER = pathlib.Path("build/training")
-SPLITS = ("trained", "held_out")
+SPLITS = ("trained", "calibration", "held_out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +70,12 @@ class Plan:
 
 PLANS = {
     "trained": Plan(12, 24, 10.0, 2, False),
+    "calibration": Plan(0, 60, 4.0, 0, False),
     "held_out": Plan(5, 8, 4.0, 0, True),
 }
 SHORT_PLANS = {
     "trained": Plan(2, 2, 4.0, 1, False),
+    "calibration": Plan(0, 2, 4.0, 0, False),
     "held_out": Plan(1, 1, 4.0, 0, True),
 }
 
@@ -93,6 +96,8 @@ class Job:
 def plan_jobs(split: str, recipes: Sequence[Recipe] = RECIPES) -> list[Job]:
     """All jobs of a split. Recordings and signals are not held out: they are neither
     independent nor scored."""
+    if split == "calibration":
+        return [Job(recipe, split, None) for recipe in CALIBRATION]
     fonts = TRAINED_FONTS if split == "trained" else HELD_OUT_FONTS
     jobs = []
     for recipe in recipes:

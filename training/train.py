@@ -24,7 +24,14 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.registry import published_labels
-from training.batches import Batch, Sounds, draw_batch, read_sounds
+from training.batches import (
+    Batch,
+    Sounds,
+    draw_batch,
+    read_sounds,
+    whole_patches,
+)
+from training.calibrate import lowered_bias
 from training.export import to_sinet_weights, write_model
 from training.facts import demo_facts
 from training.network import build_network
@@ -162,8 +169,32 @@ def num_frames(recipe: Recipe, step: int) -> int:
     return (PATCH_FRAMES + 1) // 2 if is_short else PATCH_FRAMES
 
 
-def train(name: str, recipe: Recipe, sounds: Sounds, folder: pathlib.Path) -> None:
-    """Trains (or goes on with) a model and writes it to `folder`."""
+def calibrate(network: keras.Model, unknown: Sounds) -> None:
+    """Lowers the biases of a trained network, see `training.calibrate`."""
+    logits = [
+        network(patches[..., np.newaxis], training=False)[0].numpy()
+        for patches in whole_patches(unknown)
+    ]
+    bias = network.get_layer("predictions").bias
+    bias.assign(lowered_bias(bias.numpy(), np.concatenate(logits)))
+
+
+def train(
+    name: str,
+    recipe: Recipe,
+    sounds: Sounds,
+    calibration: Sounds,
+    folder: pathlib.Path,
+) -> None:
+    """Trains (or goes on with) a model and writes it to `folder`.
+
+    Args:
+        name: Of the model.
+        recipe: How it is trained.
+        sounds: Trained on.
+        calibration: Sounds to which no label applies.
+        folder: For checkpoints and the model.
+    """
     training = Training(recipe, sounds, folder)
     first, started = training.step, time.monotonic()
     losses: collections.deque[float] = collections.deque(maxlen=100)
@@ -178,6 +209,7 @@ def train(name: str, recipe: Recipe, sounds: Sounds, folder: pathlib.Path) -> No
                 f"{rate * recipe.batch_size:.0f} patches/s, {left_min:.0f} min left",
                 flush=True,
             )
+    calibrate(training.network, calibration)
     indices = [published_labels().index(label) for label in sounds.labels]
     weights = to_sinet_weights(training.network, indices)
     write_model(
@@ -192,6 +224,9 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="seconds, for tests")
     parser.add_argument("--steps", type=int, help="instead of the model's own number")
     parser.add_argument("--mels", type=pathlib.Path, default=FOLDER / "trained")
+    parser.add_argument(
+        "--calibration", type=pathlib.Path, default=FOLDER / "calibration"
+    )
     parser.add_argument("--output", type=pathlib.Path, help="folder of the model")
     arguments = parser.parse_args()
     recipe = MODELS[arguments.name]
@@ -201,7 +236,13 @@ def main() -> None:
         recipe = dataclasses.replace(recipe, num_steps=arguments.steps)
     tf.config.experimental.enable_op_determinism()
     folder = arguments.output or FOLDER / arguments.name
-    train(arguments.name, recipe, read_sounds(arguments.mels), folder)
+    train(
+        arguments.name,
+        recipe,
+        read_sounds(arguments.mels),
+        read_sounds(arguments.calibration),
+        folder,
+    )
 
 
 if __name__ == "__main__":

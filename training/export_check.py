@@ -1,0 +1,90 @@
+"""Shows that a trained model and its exported graph give the same activations.
+
+Usage, in the main environment and then in the one that trains:
+python -m training.export_check essentia MODEL.pb
+python -m training.export_check keras NAME
+
+The first step runs Essentia's TensorflowPredictFSDSINet on 20 held-out clips and keeps
+their patches and its activations; the second runs the network of the last checkpoint on
+these patches and writes MODEL.check.json with the largest difference.
+"""
+
+import argparse
+import json
+import pathlib
+
+import numpy as np
+
+from pipeline.registry import published_labels
+from training.recipes import TRAINED_LABELS
+
+FOLDER = pathlib.Path("build/training")
+NUM_CLIPS = 20
+TOLERANCE = 1e-5
+
+
+def run_essentia(model: pathlib.Path, held_out: pathlib.Path) -> pathlib.Path:
+    """Writes patches and activations of one clip of each of 20 held-out files.
+
+    Clips with silent frames are left out: Essentia puts noise of its own into them.
+    """
+    # Here, because Essentia's TensorFlow and the one that trains exclude each other.
+    from transforms.essentia_import import essentia_standard
+    from transforms.features import PatchSpec, cut_patches, log_mel, normalise
+
+    predict = essentia_standard().TensorflowPredictFSDSINet(graphFilename=str(model))
+    patches: list[np.ndarray] = []
+    activations: list[np.ndarray] = []
+    for path in sorted(held_out.glob("*.npz")):
+        samples = np.load(path)["audio"][0]
+        mel, num_silent = log_mel(normalise(samples))
+        if not num_silent and len(patches) < NUM_CLIPS:
+            patches.append(cut_patches(mel, PatchSpec(last_patch="discard")))
+            activations.append(np.asarray(predict(samples)))
+    if len(patches) < NUM_CLIPS:
+        raise SystemExit(f"found {len(patches)} clips in {held_out}, need {NUM_CLIPS}")
+    output = model.with_suffix(".check.npz")
+    np.savez(
+        output, patches=np.concatenate(patches), activations=np.concatenate(activations)
+    )
+    return output
+
+
+def compare_with_keras(name: str) -> float:
+    """The largest difference of an activation between Keras and Essentia."""
+    from training.batches import Sounds, read_sounds
+    from training.train import MODELS, Training, calibrate
+
+    folder = FOLDER / name
+    with np.load(folder / f"{name}.check.npz") as arrays:
+        patches, theirs = arrays["patches"], arrays["activations"]
+    training = Training(MODELS[name], Sounds((), (), TRAINED_LABELS), folder)
+    calibrate(training.network, read_sounds(FOLDER / "calibration"))
+    logits, _ = training.network(patches[..., np.newaxis], training=False)
+    ours = 1 / (1 + np.exp(-logits.numpy().astype(np.float64)))
+    indices = [published_labels().index(label) for label in TRAINED_LABELS]
+    return float(np.abs(ours - theirs[:, indices]).max())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    steps = parser.add_subparsers(dest="step", required=True)
+    essentia = steps.add_parser("essentia")
+    essentia.add_argument("model", type=pathlib.Path)
+    essentia.add_argument("--held-out", type=pathlib.Path, default=FOLDER / "held_out")
+    steps.add_parser("keras").add_argument("name")
+    arguments = parser.parse_args()
+    if arguments.step == "essentia":
+        print(run_essentia(arguments.model, arguments.held_out))
+        return
+    difference = compare_with_keras(arguments.name)
+    path = FOLDER / arguments.name / f"{arguments.name}.check.json"
+    result = {"num_clips": NUM_CLIPS, "largest_difference": difference}
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(f"{NUM_CLIPS} clips, largest difference {difference:.1e}: {path}")
+    if difference > TOLERANCE:
+        raise SystemExit(f"over {TOLERANCE}: the export is wrong")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Bundles a demo model: copies it, registers its hash and writes its model card.
+
+Usage: python -m training.model_card build/training/NAME/NAME.pb
+
+The text is that of model_card_head.md; every figure comes from what `training.evaluate`
+and `training.export_check` wrote beside the model. Their results are copied to
+training/results/, so that a test can compare.
+"""
+
+import argparse
+import json
+import pathlib
+import shutil
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pipeline.registry import REGISTRY, file_hash
+from training.evaluate import by_source
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+_HEAD = pathlib.Path(__file__).with_name("model_card_head.md")
+BUNDLED, RESULTS = ROOT / "pipeline/bundled_models", ROOT / "training/results"
+# A score from which on a user would take a label for true.
+_HEARD = 0.5
+
+
+def model_card(
+    metadata: dict[str, Any], scores: dict[str, Any], check: dict[str, Any]
+) -> str:
+    """The card as markdown.
+
+    Args:
+        metadata: Of the model, in Essentia's format.
+        scores: From `training.evaluate`.
+        check: From `training.export_check`.
+    """
+    head = _HEAD.read_text(encoding="utf-8")
+    num_trained = len(metadata["trained_classes"])
+    parts = [
+        head.format(name=metadata["name"], num_trained=num_trained),
+        _held_out_part(scores),
+        _recordings_part(scores["recordings"]),
+        _silence_part(scores),
+        "## Equal in Essentia\n\n"
+        f"On {check['num_clips']} held-out clips the activations in Essentia's "
+        "`TensorflowPredictFSDSINet` differ from those of the training framework by "
+        f"at most {check['largest_difference']:.0e}.\n",
+        _labels_part(scores["average_precision"]),
+        _all_recordings_part(scores["recordings"]),
+    ]
+    return "\n".join(parts)
+
+
+def _held_out_part(scores: dict[str, Any]) -> str:
+    clips = scores["num_clips"]
+    by_font = scores["mean_average_precision_by_source"]
+    rows = [
+        (
+            "all held-out soundfonts and voices",
+            sum(clips.values()),
+            scores["num_labels"],
+        ),
+        *((font, clips[font], "") for font in by_font),
+    ]
+    values = [scores["mean_average_precision"], *by_font.values()]
+    lines = [
+        f"| {name} | {number} | {labels} | {value:.3f} |"
+        for (name, number, labels), value in zip(rows, values, strict=True)
+    ]
+    return _section(
+        "Held-out soundfonts and voices",
+        "Mean average precision over labels, of the mean activations of clips of 4 s.",
+        "| | clips | labels | mAP |\n|---|---|---|---|",
+        lines,
+    )
+
+
+def _recordings_part(rows: Sequence[dict[str, Any]]) -> str:
+    known = [row for row in rows if row["labels"]]
+    groups = {"all": known, **by_source(known)}
+    lines = [
+        f"| {name} | {len(group)} | {_share(group, 'family_in_top_3')} "
+        f"| {_share(group, 'label_in_top_3')} | {_share(group, 'label_first')} |"
+        for name, group in groups.items()
+    ]
+    return _section(
+        "Real recordings",
+        "Human telephone prompts, a recorded drum kit, samples of Sonic Pi, "
+        "instruments and everyday sounds of GCompris. Right family (percussion, music, "
+        "voice, ...): among the three highest labels; right label: among the three "
+        "highest of the specific labels, and first of them.",
+        "| | recordings | family in top 3 | label in top 3 | label first |\n"
+        "|---|---|---|---|---|",
+        lines,
+    )
+
+
+def _silence_part(scores: dict[str, Any]) -> str:
+    rows = [row for row in scores["recordings"] if not row["labels"]]
+    high = sum(row["highest_false_score"] > _HEARD for row in rows)
+    noises = ", ".join(
+        f"{name.replace('_', ' ')} {score:.2f}"
+        for name, score in scores["noises"].items()
+    )
+    lines = [
+        f"| {row['name']} | {_heard(row['top_3'], 1)} |"
+        for row in sorted(rows, key=lambda row: -row["highest_false_score"])
+    ]
+    return _section(
+        "Sounds that it does not know",
+        f"Of {len(rows)} recordings of animals, machines and other sounds without a "
+        f"trained label, {high} get some label over {_HEARD}. Highest score of any "
+        f"label for noises by formula: {noises}.",
+        "| recording | highest label |\n|---|---|",
+        lines,
+    )
+
+
+def _labels_part(precisions: dict[str, float]) -> str:
+    lines = [
+        f"| {label} | {value:.2f} |"
+        for label, value in sorted(precisions.items(), key=lambda item: -item[1])
+    ]
+    return _section(
+        "Labels that it knows",
+        "Average precision on the held-out soundfonts and voices. Effects that were "
+        "trained from one or two recordings (rain, wind, cars, ...) hardly transfer.",
+        "| label | AP |\n|---|---|",
+        lines,
+    )
+
+
+def _all_recordings_part(rows: Iterable[dict[str, Any]]) -> str:
+    lines = [
+        f"| {row['source']}: {row['name']} | {' or '.join(row['labels']) or '-'} "
+        f"| {_heard(row['top_3'], 3)} | {', '.join(row['top_3_specific'])} |"
+        for row in rows
+    ]
+    return _section(
+        "Every real recording",
+        "",
+        "| recording | right | highest labels | highest specific labels |\n"
+        "|---|---|---|---|",
+        lines,
+    )
+
+
+def _section(title: str, text: str, header: str, lines: Sequence[str]) -> str:
+    table = "\n".join([header, *lines])
+    return "\n\n".join(part for part in (f"## {title}", text, table) if part) + "\n"
+
+
+def _share(rows: Sequence[dict[str, Any]], key: str) -> str:
+    return (
+        f"{sum(row[key] for row in rows)} ({sum(r[key] for r in rows) / len(rows):.0%})"
+    )
+
+
+def _heard(top: dict[str, float], number: int) -> str:
+    return ", ".join(f"{k} {v:.2f}" for k, v in list(top.items())[:number])
+
+
+def read_results(folder: pathlib.Path, name: str) -> list[dict[str, Any]]:
+    """Scores and check of a model."""
+    paths = [folder / f"{name}.{kind}.json" for kind in ("scores", "check")]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def register(path: pathlib.Path) -> None:
+    """Puts the hash of a bundled model into its entry in the registry."""
+    registry = json.loads(REGISTRY.read_text(encoding="utf-8"))
+    registry["models"][path.stem]["hash"] = f"sha256:{file_hash(path, 'sha256')}"
+    text = json.dumps(registry, indent=1, ensure_ascii=False)
+    REGISTRY.write_text(text + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=pathlib.Path)
+    path = parser.parse_args().model
+    metadata = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    card = model_card(metadata, *read_results(path.parent, path.stem))
+    for folder in (BUNDLED, RESULTS):
+        folder.mkdir(exist_ok=True)
+    for kind in (".pb", ".json"):
+        shutil.copy(path.with_suffix(kind), BUNDLED)
+    for kind in (".scores.json", ".check.json"):
+        shutil.copy(path.with_suffix(kind), RESULTS)
+    (BUNDLED / f"{path.stem}.md").write_text(card, encoding="utf-8")
+    register(BUNDLED / path.name)
+    print(BUNDLED / f"{path.stem}.md")
+
+
+if __name__ == "__main__":
+    main()
