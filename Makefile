@@ -1,13 +1,14 @@
 # make demo: set-up, then the main job on the bundled clips.
 # make test: set-up, then all tests.      make check: formatting, lint, types.
 # make test-training: the tests of the networks that are trained, in a venv of their own.
+# make train: renders sounds, trains the demo model (over an hour), scores and bundles it.
 # make bench: speed and memory against the reference script.
 
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pipeline transforms training benchmarks demo tests setup.py
 
-.PHONY: demo test test-training check bench
+.PHONY: demo test test-training train check bench
 
 .venv/ready: setup.py pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "needs Python 3.11"'
@@ -17,7 +18,8 @@ SOURCES := pipeline transforms training benchmarks demo tests setup.py
 
 demo: .venv/ready
 	$(BIN)/fsdsinet extract --config configs/demo.yaml
-	$(BIN)/fsdsinet plot out/demo --clip drums --output out/demo.png
+	$(BIN)/fsdsinet top out/demo --column description --labels 5
+	$(BIN)/fsdsinet plot out/demo --clip drum_loop --output out/demo.png
 
 test: .venv/ready
 	$(BIN)/pytest
@@ -29,6 +31,20 @@ test: .venv/ready
 
 test-training: .venv/ready .venv-training/ready
 	PYTHONPATH=. .venv-training/bin/pytest training/tests
+
+MODEL ?= fsd-sinet-vgg41-tlpf-demo
+TRAINED := build/training/$(MODEL)/$(MODEL).pb
+IN_TRAINING := PYTHONPATH=. .venv-training/bin/python -m
+
+train: .venv/ready .venv-training/ready
+	$(BIN)/python -m training.render trained
+	$(BIN)/python -m training.render calibration
+	$(BIN)/python -m training.render held_out
+	$(IN_TRAINING) training.train $(MODEL)
+	$(BIN)/python -m training.export_check essentia $(TRAINED)
+	$(IN_TRAINING) training.export_check keras $(MODEL)
+	$(BIN)/python -m training.evaluate $(TRAINED)
+	$(BIN)/python -m training.model_card $(TRAINED)
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

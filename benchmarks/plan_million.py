@@ -20,7 +20,7 @@ from pipeline.plan import write_plan
 from transforms.manifest import read_planned_shards
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MODEL = ROOT / "demo" / "random-vgg4-narrow-tlpf.pb"
+MODEL = ROOT / "tests" / "data" / "random-tiny-tlpf.pb"
 NUM_ROWS = 1_000_000
 
 

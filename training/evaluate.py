@@ -16,12 +16,16 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.models import load_model as load_spec
 from pipeline.registry import published_labels
+from pipeline.shift_invariance import embedding_changes_in_clip
 from training.ontology import with_ancestors
 from training.real_recordings import Recording, read_recordings
 from training.recipes import RECIPES, TRAINED_LABELS, Recipe
 from training.signals import render_signal
+from transforms.engines import EssentiaEngine
 from transforms.essentia_import import essentia_standard
+from transforms.features import log_mel, normalise
 
 HELD_OUT = pathlib.Path("build/training/held_out")
 # Labels that say no more than their parents do for what they were trained on.
@@ -33,6 +37,8 @@ SPECIFIC_LABELS = tuple(
 _FAMILY_ROOTS = ("Percussion", "Musical instrument", "Human voice", "Animal", "Alarm")
 _NOISES = ("coloured_noise", "hum", "clicks", "sweeps", "silence")
 _NUM_NOISES, _NOISE_S = 8, 4.0
+# In frames of 10 ms; three sub-samplings by 2 make 8 the period.
+_SHIFTS = range(1, 8)
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -146,6 +152,21 @@ def score_noises(predict: Predict) -> dict[str, float]:
     }
 
 
+def shift_changes(path: pathlib.Path, recordings: Sequence[Recording]) -> list[float]:
+    """Mean change of the embedding by shifts of 1 to 7 frames, on real recordings."""
+    engine = EssentiaEngine(load_spec(str(path)))
+    changes = [
+        embedding_changes_in_clip(
+            lambda patches: engine.run(patches).embeddings,
+            log_mel(normalise(recording.samples))[0],
+            _SHIFTS,
+            hop_frames=100,
+        )
+        for recording in recordings
+    ]
+    return [round(float(x), 4) for x in np.concatenate(changes).mean(axis=0)]
+
+
 def evaluate(path: pathlib.Path, held_out: pathlib.Path) -> dict[str, Any]:
     """All scores of a model, ready for JSON."""
     predict = load_model(path)
@@ -153,7 +174,8 @@ def evaluate(path: pathlib.Path, held_out: pathlib.Path) -> dict[str, Any]:
     sources = sorted({clip.source for clip in clips})
     groups = {s: [clip for clip in clips if clip.source == s] for s in sources}
     by_label = average_precisions(clips)
-    recordings = [score_recording(r, predict(r.samples)) for r in read_recordings()]
+    recordings = read_recordings()
+    instruments = [r for r in recordings if r.source == "instruments"]
     trained = [published_labels().index(label) for label in TRAINED_LABELS]
     untrained = np.delete(np.stack([clip.scores for clip in clips]), trained, axis=1)
     return {
@@ -169,7 +191,8 @@ def evaluate(path: pathlib.Path, held_out: pathlib.Path) -> dict[str, Any]:
         "average_precision": {k: round(v, 4) for k, v in sorted(by_label.items())},
         "highest_score_of_an_untrained_label": float(untrained.max()),
         "noises": score_noises(predict),
-        "recordings": recordings,
+        "embedding_change_by_shift": shift_changes(path, instruments),
+        "recordings": [score_recording(r, predict(r.samples)) for r in recordings],
     }
 
 

@@ -45,6 +45,7 @@ def model_card(
         f"On {check['num_clips']} held-out clips the activations in Essentia's "
         "`TensorflowPredictFSDSINet` differ from those of the training framework by "
         f"at most {check['largest_difference']:.0e}.\n",
+        _shift_part(scores["embedding_change_by_shift"]),
         _labels_part(scores["average_precision"]),
         _all_recordings_part(scores["recordings"]),
     ]
@@ -113,6 +114,19 @@ def _silence_part(scores: dict[str, Any]) -> str:
         f"label for noises by formula: {noises}.",
         "| recording | highest label |\n|---|---|",
         lines,
+    )
+
+
+def _shift_part(changes: Sequence[float]) -> str:
+    numbers = " | ".join(map(str, range(1, len(changes) + 1)))
+    values = " | ".join(f"{change:.3f}" for change in changes)
+    return _section(
+        "Shift invariance",
+        "Relative change of the embedding when a patch of a real recording (of an "
+        "instrument) starts some frames of 10 ms later. 0 would be invariant; with "
+        "borders no network of the family is.",
+        f"| frames | {numbers} |\n|---|{'---|' * len(changes)}",
+        [f"| change | {values} |"],
     )
 
 

@@ -1,7 +1,7 @@
 """Writes graphs of the FSD-SINet architectures with random weights.
 
 They have the right layers, sizes and node names and know nothing about sounds: for
-tests, benchmarks and the demo. Usage: python -m training.random_graphs bundled|full
+tests and benchmarks. Usage: python -m training.random_graphs bundled|full
 """
 
 import argparse
@@ -25,19 +25,18 @@ from transforms.engines import EssentiaEngine
 from transforms.features import PatchSpec, cut_patches, log_mel, normalise
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# Small graphs kept in the repository: path, width, pooling.
-BUNDLED: tuple[tuple[str, float, Pooling], ...] = (
-    ("demo/random-vgg4-narrow-tlpf.pb", 0.25, "tlpf"),
-    ("tests/data/random-tiny-tlpf.pb", 0.125, "tlpf"),
-    ("tests/data/random-tiny-aps.pb", 0.125, "aps"),
-    ("tests/data/random-tiny-tlpf_aps.pb", 0.125, "tlpf_aps"),
+# Small graphs kept in the repository, for tests: path, width, pooling, seed.
+BUNDLED: tuple[tuple[str, float, Pooling, int], ...] = (
+    ("tests/data/random-tiny-tlpf.pb", 0.125, "tlpf", 1),
+    ("tests/data/random-tiny-aps.pb", 0.125, "aps", 2),
+    ("tests/data/random-tiny-tlpf_aps.pb", 0.125, "tlpf_aps", 3),
 )
 # The architectures of the four published models, for benchmarks; not kept.
-FULL: tuple[tuple[str, float, Pooling], ...] = (
-    ("build/models/random-vgg41-tlpf.pb", 1, "tlpf"),
-    ("build/models/random-vgg42-aps.pb", 2, "aps"),
-    ("build/models/random-vgg42-tlpf.pb", 2, "tlpf"),
-    ("build/models/random-vgg42-tlpf_aps.pb", 2, "tlpf_aps"),
+FULL: tuple[tuple[str, float, Pooling, int], ...] = (
+    ("build/models/random-vgg41-tlpf.pb", 1, "tlpf", 0),
+    ("build/models/random-vgg42-aps.pb", 2, "aps", 1),
+    ("build/models/random-vgg42-tlpf.pb", 2, "tlpf", 2),
+    ("build/models/random-vgg42-tlpf_aps.pb", 2, "tlpf_aps", 3),
 )
 
 
@@ -112,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("which", choices=["bundled", "full"])
     graphs = BUNDLED if parser.parse_args().which == "bundled" else FULL
-    for seed, (path, width, pooling) in enumerate(graphs):
+    for path, width, pooling, seed in graphs:
         write_graph(ROOT / path, width, pooling, seed)
         print(f"{path}: {(ROOT / path).stat().st_size:,} bytes, random weights")
 

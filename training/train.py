@@ -69,10 +69,7 @@ class Recipe:
     checkpoint_steps: int = 200
 
 
-MODELS = {
-    "fsd-sinet-vgg41-tlpf-demo": Recipe(1, "tlpf", 7500),
-    "fsd-sinet-vgg41-half-tlpf_aps-demo": Recipe(0.5, "tlpf_aps", 7500),
-}
+MODELS = {"fsd-sinet-vgg41-tlpf-demo": Recipe(1, "tlpf", 7500)}
 
 
 def shortened(recipe: Recipe) -> Recipe:

@@ -131,3 +131,15 @@ def test_seed_decides_the_start() -> None:
     kernels = [m.get_layer("conv0").kernel for m in (first, other)]
     assert np.abs(kernels[0] - kernels[1]).max() > 0.1
     np.testing.assert_allclose(np.mean(kernels[0], axis=(0, 1)), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("num_frames", [51, 101])
+def test_network_of_any_length_is_that_of_one_length(
+    pooling: Pooling, num_frames: int
+) -> None:
+    x = synthetic_log_mels(3, num_frames, seed=1)[..., np.newaxis]
+    of_any = build_network(0.125, pooling, patch_frames=None)
+    of_one = build_network(0.125, pooling, patch_frames=num_frames)
+    for ours, theirs in zip(of_any(x), of_one(x), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
