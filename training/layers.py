@@ -79,11 +79,15 @@ class AdaptivePolyphase(keras.layers.Layer):
         self._padding = padding
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        odd = (x.shape[1] % 2, x.shape[2] % 2)
+        _, time, frequency, channels = x.shape
+        # In training patches may be of any length.
+        odd = (tf.shape(x)[1] if time is None else time) % 2, frequency % 2
         if self._padding == "circular":
             x = _extended(x, (0, odd[0]), (0, odd[1]))
         else:
             x = tf.pad(x, [[0, 0], [0, odd[0]], [0, odd[1]], [0, 0]], "REFLECT")
+            if time is None:
+                x.set_shape([None, None, frequency + odd[1], channels])
         starts = ((0, 0), (1, 0), (0, 1), (1, 1))
         grids = tf.stack([x[:, t::2, f::2] for t, f in starts], axis=1)
         strongest = tf.argmax(tf.reduce_sum(tf.abs(grids), axis=[2, 3, 4]), axis=1)
