@@ -20,6 +20,7 @@ from pipeline.models import load_model as load_spec
 from pipeline.registry import published_labels
 from pipeline.shift_invariance import embedding_changes_in_clip
 from training.ontology import with_ancestors
+from training.packages import EVALUATION, require
 from training.real_recordings import Recording, read_recordings
 from training.recipes import RECIPES, TRAINED_LABELS, Recipe
 from training.signals import render_signal
@@ -196,11 +197,15 @@ def evaluate(path: pathlib.Path, held_out: pathlib.Path) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("--held-out", type=pathlib.Path, default=HELD_OUT)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
+    try:
+        require(EVALUATION, "evaluation")
+    except FileNotFoundError as error:
+        parser.error(str(error))
     scores = evaluate(arguments.model, arguments.held_out)
     path = arguments.model.with_suffix(".scores.json")
     path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")

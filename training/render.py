@@ -1,10 +1,12 @@
 """Renders the clips of a split and computes their log-mels.
 
 Usage: python -m training.render trained|calibration|held_out [--short]
+    [--recipes NAME...] [--output FOLDER]
 
 A job is one recipe with one soundfont (or other source); each writes one file to
-build/training/<split>/ and is skipped if the file is there, so that a stopped run
-continues. The same jobs always give the same clips: their seeds are their names.
+build/training/<split>/ (or FOLDER) and is skipped if the file is there, so that a
+stopped run continues. The same jobs always give the same clips: their seeds are their
+names.
 """
 
 import argparse
@@ -19,6 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from training import degrade
+from training.packages import rendering_packages, require
 from training.recipes import (
     CALIBRATION,
     RECIPES,
@@ -129,13 +132,13 @@ def render_clips(job: Job, plan: Plan, rng: np.random.Generator) -> list[FloatAr
     return [draw(plan.clip_s, rng) for _ in range(plan.other_clips)]
 
 
-def run_job(job: Job, plan: Plan) -> str:
-    """Renders a job to its file and returns a line about it.
+def run_job(job: Job, plan: Plan, folder: pathlib.Path) -> str:
+    """Renders a job to its file in `folder` and returns a line about it.
 
     The file has `mels`, float16 [1 + degraded, clips, frames, 96], and perhaps `audio`,
     float32 [clips, samples].
     """
-    path = FOLDER / job.split / f"{job.name}.npz"
+    path = folder / f"{job.name}.npz"
     if path.exists():
         return f"{job.name}: there"
     rng = np.random.default_rng(zlib.crc32(f"{job.split}/{job.name}".encode()))
@@ -164,15 +167,42 @@ def _mel(clip: FloatArray) -> np.ndarray:
     return log_mel(normalise(clip))[0].astype(np.float16)
 
 
-def main() -> None:
+def choose_recipes(split: str, names: Sequence[str]) -> tuple[Recipe, ...]:
+    """The recipes of a split with these names, in their order; all if none is named.
+
+    Raises:
+        ValueError: if the split has no recipe with a name.
+    """
+    recipes = CALIBRATION if split == "calibration" else RECIPES
+    known = [recipe.name for recipe in recipes]
+    strangers = [name for name in names if name not in known]
+    if strangers:
+        raise ValueError(
+            f"{split} has no recipe named {', '.join(strangers)}, expected some of: "
+            f"{', '.join(known)}"
+        )
+    return tuple(recipe for recipe in recipes if not names or recipe.name in names)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("split", choices=SPLITS)
     parser.add_argument("--short", action="store_true", help="few clips, for tests")
-    arguments = parser.parse_args()
+    parser.add_argument("--recipes", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--output", type=pathlib.Path, help="folder of the files")
+    arguments = parser.parse_args(argv)
+    try:
+        recipes = choose_recipes(arguments.split, arguments.recipes)
+        is_whole = not arguments.recipes
+        packages = rendering_packages(arguments.split, is_whole=is_whole)
+        require(packages, "rendering")
+    except (ValueError, FileNotFoundError) as error:
+        parser.error(str(error))
     plan = (SHORT_PLANS if arguments.short else PLANS)[arguments.split]
-    jobs = plan_jobs(arguments.split)
+    jobs = plan_jobs(arguments.split, recipes)
+    folder = arguments.output or FOLDER / arguments.split
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
-        runs = [pool.submit(run_job, job, plan) for job in jobs]
+        runs = [pool.submit(run_job, job, plan, folder) for job in jobs]
         for number, run in enumerate(concurrent.futures.as_completed(runs), 1):
             print(f"{number}/{len(jobs)} {run.result()}", flush=True)
 

@@ -35,7 +35,7 @@ from training.calibrate import lowered_bias
 from training.export import to_sinet_weights, write_model
 from training.facts import demo_facts
 from training.network import build_network
-from training.sinet_graph import PATCH_FRAMES, Pooling
+from training.sinet_graph import NUM_MELS, PATCH_FRAMES, Pooling
 
 FOLDER = pathlib.Path("build/training")
 _BATCHES_AHEAD = 4
@@ -111,6 +111,7 @@ class Training:
 
     def run(self) -> Iterator[float]:
         """Trains to the end, and yields the loss of every batch."""
+        self._trace_first_step()
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             for batch in self._batches(pool):
                 rate = learning_rate(self.recipe, self.step)
@@ -140,6 +141,17 @@ class Training:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+
+    def _trace_first_step(self) -> None:
+        """Traces what the first step runs, also if a training goes on behind it.
+
+        For a second length of patches TensorFlow makes a graph of any length, whose
+        last bits differ from those of a graph for that length alone.
+        """
+        size, num_labels = self.recipe.batch_size, len(self.sounds.labels)
+        patches = (size, num_frames(self.recipe, 0), NUM_MELS, 1)
+        shapes = (patches, (size, num_labels), (size, num_labels))
+        self._train.get_concrete_function(*(tf.TensorSpec(shape) for shape in shapes))
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def _train(self, patches: tf.Tensor, targets: tf.Tensor, known: tf.Tensor):  # type: ignore[no-untyped-def]

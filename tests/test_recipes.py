@@ -1,0 +1,100 @@
+"""What is rendered has true labels, and what is held out is never trained on."""
+
+import pytest
+
+from pipeline.registry import published_labels
+from training.evaluate import SPECIFIC_LABELS
+from training.ontology import PARENTS, with_ancestors
+from training.recipes import CALIBRATION, RECIPES, TRAINED_LABELS, Recipe
+from training.recordings import _IMPACTS, _STRANGE
+from training.soundfonts import HELD_OUT_FONTS, TRAINED_FONTS
+from training.voices import HELD_OUT, TRAINED
+
+PUBLISHED = frozenset(published_labels())
+ALL = (*RECIPES, *CALIBRATION)
+# A telephone's bell is no instrument; celestas, music boxes, kalimbas and dulcimers are
+# tuned bars and strings that nobody calls percussion.
+FALSE_THOUGH_IMPLIED = {
+    "telephone": {"Musical instrument", "Music"},
+    "tuned_boxes": {"Percussion"},
+}
+by_name = pytest.mark.parametrize("recipe", ALL, ids=lambda r: r.name)
+
+
+@by_name
+def test_labels_are_published_and_unknown_ones_are_not_true(recipe: Recipe) -> None:
+    assert PUBLISHED >= {*recipe.all_labels, *recipe.unknown}
+    assert not set(recipe.unknown) & set(recipe.all_labels)
+    assert len(set(recipe.labels)) == len(recipe.labels)
+    assert recipe.weight > 0
+
+
+@by_name
+def test_what_a_true_label_may_imply_is_not_false(recipe: Recipe) -> None:
+    """An unknown label's parents are true or unknown: a bell would be an instrument."""
+    implied = set(with_ancestors(*recipe.unknown)) - {*recipe.all_labels}
+    assert implied - {*recipe.unknown} == FALSE_THOUGH_IMPLIED.get(recipe.name, set())
+
+
+def test_names_are_unique_and_name_files() -> None:
+    names = [recipe.name for recipe in ALL]
+    assert len(set(names)) == len(names)
+    # Files are <recipe>-<source>.npz.
+    assert all(name.isidentifier() for name in names)
+    sources = [font.name for font in (*TRAINED_FONTS, *HELD_OUT_FONTS)]
+    assert len({*sources, "other"}) == len(sources) + 1
+    assert all(source.isidentifier() for source in sources)
+
+
+def test_trained_labels_are_many_and_those_of_the_recipes() -> None:
+    assert len(TRAINED_LABELS) >= 75
+    assert list(TRAINED_LABELS) == sorted(set(TRAINED_LABELS))
+    assert {label for r in RECIPES for label in r.all_labels} == set(TRAINED_LABELS)
+    assert set(SPECIFIC_LABELS) < set(TRAINED_LABELS)
+
+
+def test_some_sounds_teach_silence_and_calibration_has_no_labels() -> None:
+    assert sum(not recipe.labels for recipe in RECIPES) > 5
+    assert not any(recipe.labels or recipe.unknown for recipe in CALIBRATION)
+
+
+def test_ontology_is_of_published_labels_and_has_no_circles() -> None:
+    assert PUBLISHED >= {*PARENTS, *(p for row in PARENTS.values() for p in row)}
+    for label, parents in PARENTS.items():
+        assert label not in with_ancestors(*parents)
+
+
+def test_ancestors_follow_the_given_labels() -> None:
+    expected = ("Snare drum", "Drum", "Percussion", "Musical instrument", "Music")
+    assert with_ancestors("Snare drum") == expected
+    assert with_ancestors(*expected) == expected
+    both = with_ancestors("Rain", "Snare drum")
+    assert both == ("Rain", "Snare drum", "Water", *expected[1:])
+    assert with_ancestors("Wind") == ("Wind",)
+    assert with_ancestors() == ()
+
+
+@pytest.mark.parametrize("label", sorted(PUBLISHED))
+def test_ancestors_are_closed(label: str) -> None:
+    closed = with_ancestors(label)
+    assert closed[0] == label and len(set(closed)) == len(closed)
+    assert with_ancestors(*closed) == closed
+    assert all(set(PARENTS.get(name, ())) <= set(closed) for name in closed)
+
+
+def test_held_out_fonts_and_voices_are_not_trained_on() -> None:
+    fonts, others = ({f.path for f in s} for s in (TRAINED_FONTS, HELD_OUT_FONTS))
+    assert fonts and others and not fonts & others
+    trained, held_out = (
+        {(voice.program, voice.name) for kind in voices.values() for voice in kind}
+        for voices in (TRAINED, HELD_OUT)
+    )
+    assert not trained & held_out
+    assert list(TRAINED) == list(HELD_OUT)
+    assert all((*TRAINED.values(), *HELD_OUT.values()))
+
+
+def test_no_recording_is_both_trained_on_and_kept_for_calibration() -> None:
+    for trained in _IMPACTS:
+        assert not trained.startswith(_STRANGE)
+        assert not any(strange.startswith(trained) for strange in _STRANGE)
