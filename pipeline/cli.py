@@ -184,6 +184,12 @@ def _add_manifest(commands: Any) -> None:
     parser.add_argument("--output", required=True, metavar="M.csv|tsv|jsonl|parquet")
 
 
+def _add_dataset(parser: argparse.ArgumentParser) -> None:
+    """Which model's results of which dataset are meant."""
+    parser.add_argument("dataset", metavar="OUT", help="folder of the dataset")
+    parser.add_argument("--model", help="needed if the dataset has several")
+
+
 def _add_top(commands: Any) -> None:
     parser = commands.add_parser(
         "top",
@@ -193,8 +199,7 @@ def _add_top(commands: Any) -> None:
         "clip, from the dataset alone.",
     )
     parser.set_defaults(command=_top)
-    parser.add_argument("dataset", metavar="OUT", help="folder of the dataset")
-    parser.add_argument("--model", help="needed if the dataset has several")
+    _add_dataset(parser)
     column_help = "column of the manifest to show, what a clip is for instance"
     parser.add_argument("--column", metavar="NAME", help=column_help)
     labels_help = "how many labels, up to 10 (default: 3)"
@@ -209,14 +214,13 @@ def _add_plot(commands: Any) -> None:
         description="Draws a clip's top 10 labels over time, from the dataset alone.",
     )
     parser.set_defaults(command=_plot)
-    parser.add_argument("dataset", metavar="OUT", help="folder of the dataset")
+    _add_dataset(parser)
     parser.add_argument(
         "--clip",
         required=True,
         metavar="ID",
         help="clip_id, or uri or file name if only one clip has it",
     )
-    parser.add_argument("--model", help="needed if the dataset has several")
     parser.add_argument("--output", required=True, metavar="FILE.png")
 
 

@@ -165,9 +165,8 @@ def _section(title: str, text: str, header: str, lines: Sequence[str]) -> str:
 
 
 def _share(rows: Sequence[dict[str, Any]], key: str) -> str:
-    return (
-        f"{sum(row[key] for row in rows)} ({sum(r[key] for r in rows) / len(rows):.0%})"
-    )
+    count = sum(row[key] for row in rows)
+    return f"{count} ({count / len(rows):.0%})"
 
 
 def _heard(top: dict[str, float], number: int) -> str:

@@ -42,7 +42,7 @@ _BATCHES_AHEAD = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class TrainingPlan:
     """How a model is trained.
 
     Attributes:
@@ -69,31 +69,33 @@ class Recipe:
     checkpoint_steps: int = 200
 
 
-MODELS = {"fsd-sinet-vgg41-tlpf-demo": Recipe(1, "tlpf", 7500)}
+MODELS = {"fsd-sinet-vgg41-tlpf-demo": TrainingPlan(1, "tlpf", 7500)}
 
 
-def shortened(recipe: Recipe) -> Recipe:
+def shortened(plan: TrainingPlan) -> TrainingPlan:
     """A training of seconds, a quarter as wide: for tests."""
     return dataclasses.replace(
-        recipe, width=recipe.width / 4, num_steps=12, batch_size=8, checkpoint_steps=4
+        plan, width=plan.width / 4, num_steps=12, batch_size=8, checkpoint_steps=4
     )
 
 
 class Training:
     """A model in training: a network, its optimiser, and the step they are at."""
 
-    def __init__(self, recipe: Recipe, sounds: Sounds, folder: pathlib.Path) -> None:
-        keras.utils.set_random_seed(recipe.seed)
-        self.recipe, self.sounds = recipe, sounds
+    def __init__(
+        self, plan: TrainingPlan, sounds: Sounds, folder: pathlib.Path
+    ) -> None:
+        keras.utils.set_random_seed(plan.seed)
+        self.plan, self.sounds = plan, sounds
         self.network = build_network(
-            recipe.width,
-            recipe.pooling,
+            plan.width,
+            plan.pooling,
             len(sounds.labels),
-            seed=recipe.seed,
+            seed=plan.seed,
             patch_frames=None,
             taps_start="binomial",
         )
-        self._optimiser = keras.optimizers.Adam(recipe.learning_rate, clipnorm=1.0)
+        self._optimiser = keras.optimizers.Adam(plan.learning_rate, clipnorm=1.0)
         self._optimiser.build(self.network.trainable_variables)
         self._step = tf.Variable(0, dtype=tf.int64)
         checkpoint = tf.train.Checkpoint(
@@ -114,27 +116,27 @@ class Training:
         self._trace_first_step()
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             for batch in self._batches(pool):
-                rate = learning_rate(self.recipe, self.step)
+                rate = learning_rate(self.plan, self.step)
                 self._optimiser.learning_rate.assign(rate)
                 loss = float(self._train(batch.patches, batch.targets, batch.known))
                 self._step.assign_add(1)
-                at_end = self.step == self.recipe.num_steps
-                if at_end or self.step % self.recipe.checkpoint_steps == 0:
+                at_end = self.step == self.plan.num_steps
+                if at_end or self.step % self.plan.checkpoint_steps == 0:
                     self._manager.save()
                 yield loss
 
     def _batches(self, pool: concurrent.futures.Executor) -> Iterator[Batch]:
         """The batches still to come, drawn while others are trained on."""
         ahead: collections.deque[concurrent.futures.Future[Batch]] = collections.deque()
-        for index in range(self.step, self.recipe.num_steps):
+        for index in range(self.step, self.plan.num_steps):
             ahead.append(
                 pool.submit(
                     draw_batch,
                     self.sounds,
-                    self.recipe.batch_size,
-                    self.recipe.seed,
+                    self.plan.batch_size,
+                    self.plan.seed,
                     index,
-                    num_frames(self.recipe, index),
+                    num_frames(self.plan, index),
                 )
             )
             if len(ahead) > _BATCHES_AHEAD:
@@ -148,8 +150,8 @@ class Training:
         For a second length of patches TensorFlow makes a graph of any length, whose
         last bits differ from those of a graph for that length alone.
         """
-        size, num_labels = self.recipe.batch_size, len(self.sounds.labels)
-        patches = (size, num_frames(self.recipe, 0), NUM_MELS, 1)
+        size, num_labels = self.plan.batch_size, len(self.sounds.labels)
+        patches = (size, num_frames(self.plan, 0), NUM_MELS, 1)
         shapes = (patches, (size, num_labels), (size, num_labels))
         self._train.get_concrete_function(*(tf.TensorSpec(shape) for shape in shapes))
 
@@ -165,16 +167,16 @@ class Training:
         return loss
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
+def learning_rate(plan: TrainingPlan, step: int) -> float:
     """The rate of a step: warm-up, then a cosine to 0."""
-    position = step / recipe.num_steps
+    position = step / plan.num_steps
     warm_up = min(1.0, position / 0.06 + 0.02)
-    return recipe.learning_rate * warm_up * (0.5 + 0.5 * math.cos(math.pi * position))
+    return plan.learning_rate * warm_up * (0.5 + 0.5 * math.cos(math.pi * position))
 
 
-def num_frames(recipe: Recipe, step: int) -> int:
+def num_frames(plan: TrainingPlan, step: int) -> int:
     """Length of the patches of a step."""
-    is_short = step < recipe.short_part * recipe.num_steps
+    is_short = step < plan.short_part * plan.num_steps
     return (PATCH_FRAMES + 1) // 2 if is_short else PATCH_FRAMES
 
 
@@ -190,7 +192,7 @@ def calibrate(network: keras.Model, unknown: Sounds) -> None:
 
 def train(
     name: str,
-    recipe: Recipe,
+    plan: TrainingPlan,
     sounds: Sounds,
     calibration: Sounds,
     folder: pathlib.Path,
@@ -199,31 +201,29 @@ def train(
 
     Args:
         name: Of the model.
-        recipe: How it is trained.
+        plan: How it is trained.
         sounds: Trained on.
         calibration: Sounds to which no label applies.
         folder: For checkpoints and the model.
     """
-    training = Training(recipe, sounds, folder)
+    training = Training(plan, sounds, folder)
     first, started = training.step, time.monotonic()
     losses: collections.deque[float] = collections.deque(maxlen=100)
     for loss in training.run():
         losses.append(loss)
         step = training.step
-        if step % 50 == 0 or step == recipe.num_steps:
+        if step % 50 == 0 or step == plan.num_steps:
             rate = (step - first) / (time.monotonic() - started)
-            left_min = (recipe.num_steps - step) / rate / 60
+            left_min = (plan.num_steps - step) / rate / 60
             print(
-                f"step {step:,} of {recipe.num_steps:,}, loss {np.mean(losses):.3f}, "
-                f"{rate * recipe.batch_size:.0f} patches/s, {left_min:.0f} min left",
+                f"step {step:,} of {plan.num_steps:,}, loss {np.mean(losses):.3f}, "
+                f"{rate * plan.batch_size:.0f} patches/s, {left_min:.0f} min left",
                 flush=True,
             )
     calibrate(training.network, calibration)
     indices = [published_labels().index(label) for label in sounds.labels]
     weights = to_sinet_weights(training.network, indices)
-    write_model(
-        folder / f"{name}.pb", weights, recipe.pooling, demo_facts(sounds.labels)
-    )
+    write_model(folder / f"{name}.pb", weights, plan.pooling, demo_facts(sounds.labels))
     print(folder / f"{name}.pb")
 
 
@@ -238,16 +238,16 @@ def main() -> None:
     )
     parser.add_argument("--output", type=pathlib.Path, help="folder of the model")
     arguments = parser.parse_args()
-    recipe = MODELS[arguments.name]
+    plan = MODELS[arguments.name]
     if arguments.short:
-        recipe = shortened(recipe)
+        plan = shortened(plan)
     if arguments.steps:
-        recipe = dataclasses.replace(recipe, num_steps=arguments.steps)
+        plan = dataclasses.replace(plan, num_steps=arguments.steps)
     tf.config.experimental.enable_op_determinism()
     folder = arguments.output or FOLDER / arguments.name
     train(
         arguments.name,
-        recipe,
+        plan,
         read_sounds(arguments.mels),
         read_sounds(arguments.calibration),
         folder,

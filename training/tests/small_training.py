@@ -13,11 +13,11 @@ import tensorflow as tf
 
 from training.batches import Sounds, read_sounds
 from training.synthetic_mels import synthetic_log_mels
-from training.train import Recipe, train
+from training.train import TrainingPlan, train
 
 NAME = "small"
 # Four steps of short patches, four of whole ones.
-RECIPE = Recipe(
+PLAN = TrainingPlan(
     0.125, "tlpf_aps", 8, batch_size=4, short_part=0.5, seed=5, checkpoint_steps=2
 )
 SAVED = "saved twice"
@@ -65,7 +65,7 @@ def main() -> None:
     folder = parser.parse_args().folder
     tf.config.experimental.enable_op_determinism()
     _wait_after_second_save()
-    train(NAME, RECIPE, *small_sounds(folder / "mels"), folder)
+    train(NAME, PLAN, *small_sounds(folder / "mels"), folder)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,11 @@ from training.batches import Sounds
 from training.network import build_network
 from training.recipes import RECIPES
 from training.sinet_graph import PATCH_FRAMES
-from training.tests.small_training import NAME, RECIPE, SAVED, small_sounds
+from training.tests.small_training import NAME, PLAN, SAVED, small_sounds
 from training.train import (
     MODELS,
-    Recipe,
     Training,
+    TrainingPlan,
     learning_rate,
     num_frames,
     shortened,
@@ -49,8 +49,8 @@ def undisturbed(sounds: Both, tmp_path_factory: pytest.TempPathFactory) -> bytes
     return trained(sounds, tmp_path_factory.mktemp("undisturbed"))
 
 
-def trained(sounds: Both, folder: pathlib.Path, recipe: Recipe = RECIPE) -> bytes:
-    train(NAME, recipe, *sounds, folder)
+def trained(sounds: Both, folder: pathlib.Path, plan: TrainingPlan = PLAN) -> bytes:
+    train(NAME, plan, *sounds, folder)
     return (folder / f"{NAME}.pb").read_bytes()
 
 
@@ -63,18 +63,18 @@ def test_seed_decides_all(
     sounds: Both, undisturbed: bytes, tmp_path: pathlib.Path
 ) -> None:
     assert trained(sounds, tmp_path / "same") == undisturbed
-    other = dataclasses.replace(RECIPE, seed=6)
+    other = dataclasses.replace(PLAN, seed=6)
     assert trained(sounds, tmp_path / "other", other) != undisturbed
 
 
 def test_weights_and_losses_are_the_same_bits(
     sounds: Both, tmp_path: pathlib.Path
 ) -> None:
-    runs = [Training(RECIPE, sounds[0], tmp_path / name) for name in "ab"]
+    runs = [Training(PLAN, sounds[0], tmp_path / name) for name in "ab"]
     start = weights(runs[0])
     first, second = (list(training.run()) for training in runs)
     assert first == second
-    assert len(first) == RECIPE.num_steps
+    assert len(first) == PLAN.num_steps
     for ours, theirs in zip(*map(weights, runs), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     pairs = zip(start, weights(runs[0]), strict=True)
@@ -86,10 +86,10 @@ def test_stopped_training_goes_on(
     sounds: Both, undisturbed: bytes, tmp_path: pathlib.Path, num_steps: int
 ) -> None:
     """Before and after the patches get longer, at and beyond a checkpoint."""
-    first = Training(RECIPE, sounds[0], tmp_path)
+    first = Training(PLAN, sounds[0], tmp_path)
     assert len(list(itertools.islice(first.run(), num_steps))) == num_steps
     assert first.step == num_steps
-    second = Training(RECIPE, sounds[0], tmp_path)
+    second = Training(PLAN, sounds[0], tmp_path)
     assert second.step == num_steps // 2 * 2
     assert trained(sounds, tmp_path) == undisturbed
 
@@ -113,7 +113,7 @@ def test_killed_training_goes_on(
     assert said.strip() == SAVED
     assert child.returncode == -signal.SIGKILL
     assert not (tmp_path / f"{NAME}.pb").exists()
-    assert Training(RECIPE, sounds[0], tmp_path).step == 4
+    assert Training(PLAN, sounds[0], tmp_path).step == 4
     assert trained(sounds, tmp_path) == undisturbed
 
 
@@ -122,7 +122,7 @@ def test_finished_training_only_writes_the_model_again(
 ) -> None:
     trained(sounds, tmp_path)
     (tmp_path / f"{NAME}.pb").unlink()
-    assert not list(Training(RECIPE, sounds[0], tmp_path).run())
+    assert not list(Training(PLAN, sounds[0], tmp_path).run())
     assert trained(sounds, tmp_path) == undisturbed
 
 
@@ -137,8 +137,8 @@ def test_metadata_names_the_trained_labels(
 
 
 def test_learning_rate_rises_and_falls_to_nothing() -> None:
-    recipe = Recipe(1, "tlpf", num_steps=1000, learning_rate=0.01)
-    rates = [learning_rate(recipe, step) for step in range(1001)]
+    plan = TrainingPlan(1, "tlpf", num_steps=1000, learning_rate=0.01)
+    rates = [learning_rate(plan, step) for step in range(1001)]
     assert rates[0] == pytest.approx(0.02 * 0.01)
     assert rates[1000] == pytest.approx(0, abs=1e-12)
     highest = int(np.argmax(rates))
@@ -150,19 +150,19 @@ def test_learning_rate_rises_and_falls_to_nothing() -> None:
 
 
 def test_patches_get_longer_once() -> None:
-    recipe = Recipe(1, "tlpf", num_steps=20, short_part=0.65)
-    lengths = [num_frames(recipe, step) for step in range(20)]
+    plan = TrainingPlan(1, "tlpf", num_steps=20, short_part=0.65)
+    lengths = [num_frames(plan, step) for step in range(20)]
     assert lengths == [51] * 13 + [PATCH_FRAMES] * 7
-    never = dataclasses.replace(recipe, short_part=0)
+    never = dataclasses.replace(plan, short_part=0)
     assert num_frames(never, 0) == PATCH_FRAMES
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_builds_and_takes_both_lengths(name: str) -> None:
-    for recipe in (shortened(MODELS[name]), MODELS[name]):
+    for plan in (shortened(MODELS[name]), MODELS[name]):
         network = build_network(
-            recipe.width,
-            recipe.pooling,
+            plan.width,
+            plan.pooling,
             80,
             patch_frames=None,
             taps_start="binomial",
@@ -170,7 +170,7 @@ def test_every_model_builds_and_takes_both_lengths(name: str) -> None:
         for length in (51, PATCH_FRAMES):
             logits, embedding = network(np.zeros((1, length, 96, 1), np.float32))
             assert logits.shape == (1, 80)
-            assert embedding.shape == (1, round(256 * recipe.width))
+            assert embedding.shape == (1, round(256 * plan.width))
     short = shortened(MODELS[name])
     assert short.num_steps < 20 < MODELS[name].num_steps
     steps = range(short.num_steps)
@@ -186,7 +186,7 @@ def test_loss_falls_on_sounds_that_are_easy_to_tell(tmp_path: pathlib.Path) -> N
     mels[[r.name == "snare_drum" for r in recipes], ..., 60:80] = 0
     labels = sorted({label for recipe in recipes for label in recipe.all_labels})
     sounds = Sounds(recipes, tuple((array,) for array in mels), tuple(labels))
-    recipe = Recipe(0.125, "tlpf", 40, batch_size=16, learning_rate=5e-3)
-    losses = list(Training(recipe, sounds, tmp_path).run())
+    plan = TrainingPlan(0.125, "tlpf", 40, batch_size=16, learning_rate=5e-3)
+    losses = list(Training(plan, sounds, tmp_path).run())
     assert np.isfinite(losses).all()
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
