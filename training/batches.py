@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from training.recipes import CALIBRATION, RECIPES, Recipe
+from training.recipes import CALIBRATION, RECIPES, TRAINED_LABELS, Recipe
 from training.sinet_graph import NUM_MELS, PATCH_FRAMES
 
 Array = np.ndarray
@@ -80,7 +80,8 @@ def read_sounds(folder: pathlib.Path) -> Sounds:
             found[recipe] = tuple(np.load(path)["mels"] for path in paths)
     if not found:
         raise FileNotFoundError(f"no log-mels in {folder}: run training.render first")
-    labels = sorted({label for recipe in found for label in recipe.all_labels})
+    learnt = {label for recipe in found for label in recipe.all_labels}
+    labels = [label for label in TRAINED_LABELS if label in learnt]
     return Sounds(tuple(found), tuple(found.values()), tuple(labels))
 
 

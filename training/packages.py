@@ -9,6 +9,7 @@ import pathlib
 import shutil
 from collections.abc import Sequence
 
+from training.recording_groups import ARCHIVES, GROUPS
 from training.soundfonts import HELD_OUT_FONTS, TRAINED_FONTS
 
 _SHARE = "/usr/share"
@@ -29,7 +30,6 @@ SYNTHESISERS = (
     Package("espeak-ng", "espeak-ng"),
     Package("flite", "flite"),
 )
-_WESNOTH = Package("wesnoth-1.16-data", f"{_SHARE}/games/wesnoth/1.16/data/core/sounds")
 FONTS: dict[str, tuple[Package, ...]] = {
     "trained": tuple(Package(f.package, str(f.path)) for f in TRAINED_FONTS),
     "held_out": tuple(Package(f.package, str(f.path)) for f in HELD_OUT_FONTS),
@@ -50,13 +50,9 @@ VOICES: dict[str, tuple[Package, ...]] = {
     "calibration": (),
 }
 RECORDINGS: dict[str, tuple[Package, ...]] = {
-    "trained": (
-        Package("freedoom", f"{_SHARE}/games/doom/freedoom2.wad"),
-        Package("tuxpaint-stamps-default", f"{_SHARE}/tuxpaint/stamps/animals"),
-        _WESNOTH,
-    ),
+    "trained": tuple(Package(a.package, str(a.path)) for a in ARCHIVES),
     "held_out": (),
-    "calibration": (_WESNOTH,),
+    "calibration": tuple(Package(a.package, str(a.path)) for a in GROUPS["strange"]),
 }
 EVALUATION = (
     Package("asterisk-core-sounds-en-g722", f"{_ASTERISK_VOICES}/en_US_f_Allison"),

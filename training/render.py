@@ -43,7 +43,7 @@ from training.soundfonts import (
     can_play,
     render_phrases,
 )
-from training.voices import HELD_OUT, TRAINED, render_speech
+from training.voices import HELD_OUT, TRAINED, render_crowd, render_speech
 from transforms.elements import FloatArray
 from transforms.features import log_mel, normalise
 
@@ -119,6 +119,8 @@ def render_clips(job: Job, plan: Plan, rng: np.random.Generator) -> list[FloatAr
         case Speech():
             voices = TRAINED if job.split == "trained" else HELD_OUT
             number = 3 * plan.other_clips
+            if source.kind == "crowd":
+                return render_crowd(voices, plan.clip_s, plan.other_clips, rng)
             return [
                 render_speech(source, voices, plan.clip_s, rng) for _ in range(number)
             ]

@@ -85,8 +85,9 @@ def clicks(t: np.ndarray, rng: Random) -> np.ndarray:
 
 
 def sweeps(t: np.ndarray, rng: Random) -> np.ndarray:
-    """A rising or falling sine, as measurements use."""
-    low, high = np.sort(rng.uniform(np.log(40), np.log(9000), size=2))
+    """A rising or falling sine over four octaves or more, as measurements use."""
+    low = rng.uniform(np.log(40), np.log(500))
+    high = rng.uniform(low + np.log(16), np.log(10000))
     position = (t * rng.uniform(0.1, 0.7)) % 1
     if rng.random() < 0.5:
         position = 1 - position

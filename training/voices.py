@@ -88,6 +88,8 @@ HELD_OUT: dict[str, tuple[Voice, ...]] = {
     "robot": _espeak("m4", "klatt2", "Robosoft3"),
     "whisper": _espeak("whisperf"),
 }
+# Talkers that the crowds of a split are drawn from.
+_CROWD = 32
 _PITCH_HZ = {"male": (80, 150), "female": (165, 245)}
 _LANGUAGES = ("en", "en-us", "en-gb-scotland", "de", "fr", "es", "it", "ru", "pl")
 
@@ -111,6 +113,30 @@ def render_speech(
         pause = np.zeros(int(rng.uniform(0.05, 0.8) * SAMPLE_RATE_HZ), np.float32)
         parts += [pause, speak(voice, _sentence(voice, rng), source.kind, tempo, rng)]
     return np.concatenate(parts)[:size]
+
+
+def render_crowd(
+    voices: dict[str, tuple[Voice, ...]], length_s: float, number: int, rng: Random
+) -> list[np.ndarray]:
+    """Clips of 6 to 20 people who talk at once, near ones louder than far ones.
+
+    Returns:
+        `number` float32 arrays [length_s * 22050], peak at 0.7.
+    """
+    kinds: tuple[Literal["male", "female"], ...] = ("male", "female")
+    talkers = [
+        render_speech(Speech(kinds[index % 2]), voices, length_s, rng)
+        for index in range(_CROWD)
+    ]
+    clips = []
+    for _ in range(number):
+        clip = np.zeros_like(talkers[0])
+        for index in rng.choice(_CROWD, size=int(rng.integers(6, 21)), replace=False):
+            # Elsewhere in what they say: no two crowds speak in one time.
+            moved = np.roll(talkers[index], int(rng.integers(len(clip))))
+            clip += moved * 10 ** (-rng.uniform(0, 15) / 20)
+        clips.append(clip * np.float32(0.7 / np.abs(clip).max()))
+    return clips
 
 
 def speak(voice: Voice, text: str, kind: str, tempo: float, rng: Random) -> np.ndarray:
