@@ -31,7 +31,10 @@ SYNTHESISERS = (
 )
 _WESNOTH = Package("wesnoth-1.16-data", f"{_SHARE}/games/wesnoth/1.16/data/core/sounds")
 FONTS: dict[str, tuple[Package, ...]] = {
-    "trained": tuple(Package(f.package, str(f.path)) for f in TRAINED_FONTS),
+    "trained": (
+        Package("timidity", "timidity"),
+        *(Package(f.package, str(f.path)) for f in TRAINED_FONTS),
+    ),
     "held_out": tuple(Package(f.package, str(f.path)) for f in HELD_OUT_FONTS),
     "calibration": (),
 }
