@@ -104,7 +104,7 @@ def test_held_out_fonts_and_voices_are_not_trained_on() -> None:
     assert all((*TRAINED.values(), *HELD_OUT.values()))
 
 
-FREEPATS_EFFECTS = {(0, 122), (0, 125)}
+FREEPATS_EFFECTS = {(0, 125)}
 SCRATCHES = {29, 30}
 
 

@@ -400,11 +400,13 @@ NOT_CLAIMED = (
     "Car",
     "Car passing by",
     "Livestock and farm animals and working animals",
+    "Ocean",
     "Rain",
     "Scratching (performance technique)",
     "Slam",
     "Squeak",
     "Stream",
+    "Waves and surf",
     "Wind chime",
 )
 # The labels that a model knows.

@@ -31,11 +31,12 @@ _DRUM_BANK = 128
 # and the effects' keys mean other instruments.
 _OTHER_KITS = frozenset({24, 25, 48, 55, 56, 57, 58, 59, 95, 96, 127})
 
-# Programs of FreePats whose recordings are, or may be, in a held-out font, too: the flute,
-# cor anglais, pan flute and ocarina sample by sample; windows of 0.3 s of the others
-# correlate by more than 0.9 with it, and FluidR3's far less.
+# Programs of FreePats whose recordings are, or may be, in a held-out font, too: the
+# flute, cor anglais, pan flute and ocarina sample by sample; windows of 0.3 s, or short
+# ones of the bare samples, of the others correlate by more than 0.9 with it.
 _SHARED_PATCHES = frozenset(
-    (0, program) for program in (25, 26, 44, 64, 67, 69, 73, 75, 79, 101, 122)
+    (0, program)
+    for program in (4, 25, 26, 44, 46, 64, 67, 68, 69, 73, 74, 75, 79, 101, 122)
 )
 
 
