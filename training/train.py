@@ -64,12 +64,12 @@ class TrainingPlan:
     num_steps: int
     batch_size: int = 32
     learning_rate: float = 2e-3
-    short_part: float = 0.65
+    short_part: float = 0.75
     seed: int = 0
     checkpoint_steps: int = 200
 
 
-MODELS = {"fsd-sinet-vgg41-tlpf-demo": TrainingPlan(1, "tlpf", 7500)}
+MODELS = {"fsd-sinet-vgg41-tlpf-demo": TrainingPlan(1, "tlpf", 9500)}
 
 
 def shortened(plan: TrainingPlan) -> TrainingPlan:
