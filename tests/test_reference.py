@@ -11,7 +11,7 @@ from pipeline.models import load_model
 from pipeline.registry import graph_path, registered_model
 from tests.audio_files import NOT_BIT_EXACT, READABLE, make_readable, make_wav, signal
 from tests.conftest import DATA, ROOT, Reference
-from transforms.audio import decode_audio, resample
+from transforms.audio import decode_audio
 from transforms.elements import Clip, Prediction
 from transforms.engines import EssentiaEngine
 from transforms.features import (
@@ -21,6 +21,7 @@ from transforms.features import (
     log_mel,
     normalise,
 )
+from transforms.resampling import resample
 
 DEMO_MODEL = graph_path(registered_model("fsd-sinet-vgg41-tlpf-demo"))
 # AAC, Vorbis, AC3 and WMA decoders changed their rounding since FFmpeg 2.8.

@@ -14,10 +14,10 @@ import numpy as np
 
 from demo.encode import encode
 from training.signals import coloured_noise, shape_spectrum
-from transforms.audio import resample
 from transforms.decoding import SAMPLE_RATE_HZ, decode_file
 from transforms.elements import FloatArray
 from transforms.essentia_import import essentia_standard
+from transforms.resampling import resample
 
 Random = np.random.Generator
 

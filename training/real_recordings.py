@@ -13,8 +13,8 @@ import av
 import numpy as np
 
 from training.recordings import read_audio
-from transforms.audio import resample
 from transforms.decoding import SAMPLE_RATE_HZ
+from transforms.resampling import resample
 
 _SHARE = pathlib.Path("/usr/share")
 PACKAGES = (

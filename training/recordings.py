@@ -10,8 +10,8 @@ import numpy as np
 
 from training.archives import list_sounds
 from training.recording_groups import GROUPS
-from transforms.audio import resample
 from transforms.decoding import SAMPLE_RATE_HZ, decode_file
+from transforms.resampling import resample
 
 Random = np.random.Generator
 

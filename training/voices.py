@@ -17,8 +17,8 @@ import numpy as np
 import soundfile
 
 from training.recipes import Speech
-from transforms.audio import resample
 from transforms.decoding import SAMPLE_RATE_HZ
+from transforms.resampling import resample
 
 Random = np.random.Generator
 Program = Literal["espeak", "flite", "festival"]

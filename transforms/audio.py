@@ -1,22 +1,16 @@
 """DecodeAudio: reads the clips of a shard as mono waveforms at 22,050 Hz."""
 
 import dataclasses
-import math
 
 import apache_beam as beam
 import numpy as np
 
 from transforms.decoding import SAMPLE_RATE_HZ, decode_file
 from transforms.elements import AudioInfo, Clip, ClipError, FloatArray, Shard
-from transforms.essentia_import import essentia_standard
 from transforms.progress import report_clip, timed
+from transforms.resampling import resample
 from transforms.storage import open_audio
 
-# Essentia's Resample: libsamplerate's sinc-medium, MonoLoader's default.
-_RESAMPLE_QUALITY = 1
-# MonoLoader hands its resampler blocks of this many samples; if the last one is full
-# it never flushes the filter, and the end of the clip is lost.
-_MONOLOADER_BLOCK = 4096
 _DC_OFFSET = 0.01
 
 
@@ -53,41 +47,6 @@ def decode_audio(clip: Clip) -> Clip:
     return dataclasses.replace(
         clip, info=info, flags=(*clip.flags, *flags), waveform=waveform
     )
-
-
-def resample(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
-    """Resamples to 22,050 Hz exactly as MonoLoader does.
-
-    Args:
-        samples: float32 [num_samples], not empty.
-        sample_rate_hz: Of `samples`.
-
-    Returns:
-        float32 [about num_samples * 22050 / sample_rate_hz].
-    """
-    if sample_rate_hz == SAMPLE_RATE_HZ:
-        return samples
-    resampler = essentia_standard().Resample(
-        inputSampleRate=sample_rate_hz,
-        outputSampleRate=SAMPLE_RATE_HZ,
-        quality=_RESAMPLE_QUALITY,
-    )
-    result: FloatArray = resampler(samples)
-    if len(samples) % _MONOLOADER_BLOCK == 0:
-        result = result[: _unflushed_length(len(samples), sample_rate_hz)]
-    return result
-
-
-def _unflushed_length(num_samples: int, sample_rate_hz: int) -> int:
-    """Output samples of the resampler as long as it waits for more input.
-
-    libsamplerate's sinc_process stops when no more than half its filter lies ahead of
-    the read position; sinc-medium has 22,438 coefficients a side, 491 an input sample
-    (src_sinc.c). Equal to MonoLoader's lengths for 12 rates, see the tests.
-    """
-    ratio = float(np.float32(SAMPLE_RATE_HZ) / np.float32(sample_rate_hz))
-    half_filter = round((22438 + 2) / 491 / min(ratio, 1.0)) + 1
-    return max(0, math.ceil((num_samples - half_filter) * ratio))
 
 
 def _check_finite(clip_id: str, samples: FloatArray) -> None:
