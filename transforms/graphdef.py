@@ -1,14 +1,18 @@
 """Reads a frozen TensorFlow graph (GraphDef protobuf) without TensorFlow.
 
-Only what the pipeline asks of a graph: its nodes with operation, inputs, shapes. Field
-numbers are those of tensorflow/core/framework/{graph,node_def,attr_value,tensor,
-tensor_shape}.proto.
+Field numbers are those of tensorflow/core/framework/{graph,node_def,attr_value,tensor,
+tensor_shape,types}.proto.
 """
 
 import dataclasses
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
+# Values of DataType (types.proto), and the field of a tensor that lists such values.
+_TYPES = {1: ("<f4", 5), 2: ("<f8", 6), 3: ("<i4", 7), 9: ("<i8", 10)}
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -21,12 +25,61 @@ class Node:
         op: Operation, for instance Conv2D.
         inputs: Names of the nodes it reads, without output index and control inputs.
         shape: Of a Placeholder (-1 where open) or a Const; None where unknown.
+        attributes: Serialized AttrValue messages, by name.
     """
 
     name: str
     op: str
     inputs: tuple[str, ...]
     shape: tuple[int, ...] | None
+    attributes: Mapping[str, memoryview] = dataclasses.field(repr=False)
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        """A list of numbers, such as strides; empty if there is none."""
+        content = self._attribute(key).get(1)
+        packed = dict(_fields(content)).get(3) if content is not None else None
+        return tuple(_varints(packed)) if packed is not None else ()
+
+    def text(self, key: str) -> str:
+        """A string, such as padding; empty if there is none."""
+        content = self._attribute(key).get(2)
+        return "" if content is None else _text(content)
+
+    def boolean(self, key: str) -> bool:
+        """A flag; false if it is not set."""
+        return bool(self._attribute(key).get(5, 0))
+
+    def real(self, key: str) -> float:
+        """A number; 0 if it is not set."""
+        content = self._attribute(key).get(4)
+        return 0.0 if content is None else float(struct.unpack("<f", content)[0])
+
+    def tensor(self) -> np.ndarray:
+        """The value of a Const, of its own type.
+
+        Raises:
+            ValueError: if it is none, or of a type that no layer has.
+        """
+        content = self._attribute("value").get(8)
+        if content is None:
+            raise ValueError(f"node {self.name} holds no tensor")
+        fields = dict(_fields(content))
+        if fields.get(1) not in _TYPES:
+            raise ValueError(f"node {self.name} has values of type {fields.get(1)}")
+        dtype, listed = _TYPES[fields[1]]
+        shape = _read_shape(fields[2]) if 2 in fields else ()
+        if 4 in fields:
+            values = np.frombuffer(fields[4], dtype)
+        else:
+            values = _listed_values(fields.get(listed), dtype)
+        size = int(np.prod(shape or ()))
+        # One value stands for all.
+        values = np.full(size, values[0]) if len(values) == 1 else values
+        return values.reshape(shape or ())
+
+    def _attribute(self, key: str) -> dict[int, Any]:
+        content = self.attributes.get(key)
+        return {} if content is None else dict(_fields(content))
 
 
 def read_graph(data: bytes) -> dict[str, Node]:
@@ -48,7 +101,7 @@ def read_graph(data: bytes) -> dict[str, Node]:
 def _read_node(data: memoryview) -> Node:
     name = op = ""
     inputs: list[str] = []
-    shape = None
+    attributes: dict[str, memoryview] = {}
     for field, value in _fields(data):
         if field == 1:
             name = _text(value)
@@ -57,22 +110,39 @@ def _read_node(data: memoryview) -> Node:
         elif field == 3 and not _text(value).startswith("^"):
             inputs.append(_text(value).split(":")[0])
         elif field == 5:
-            found = _shape_of_attribute(value)
-            shape = shape if found is None else found
-    return Node(name, op, tuple(inputs), shape)
+            entry = dict(_fields(value))
+            attributes[_text(entry[1])] = entry.get(2, memoryview(b""))
+    return Node(name, op, tuple(inputs), _shape(attributes), attributes)
 
 
-def _shape_of_attribute(entry: memoryview) -> tuple[int, ...] | None:
+def _shape(attributes: Mapping[str, memoryview]) -> tuple[int, ...] | None:
     """The shape held by attribute `shape` (field 7) or tensor `value` (field 8, 2)."""
-    attribute = dict(_fields(entry))
-    key = _text(attribute[1])
-    content = dict(_fields(attribute[2])) if 2 in attribute else {}
-    if key == "shape" and 7 in content:
-        return _read_shape(content[7])
-    if key == "value" and 8 in content:
-        tensor = dict(_fields(content[8]))
+    shape = dict(_fields(attributes.get("shape", memoryview(b""))))
+    if 7 in shape:
+        return _read_shape(shape[7])
+    value = dict(_fields(attributes.get("value", memoryview(b""))))
+    if 8 in value:
+        tensor = dict(_fields(value[8]))
         return _read_shape(tensor[2]) if 2 in tensor else ()
     return None
+
+
+def _listed_values(content: memoryview | int | None, dtype: str) -> np.ndarray:
+    """Values of a tensor that are not in `tensor_content`, packed or a single one."""
+    if content is None:
+        return np.zeros(1, dtype)
+    if isinstance(content, int):
+        return np.array([content], dtype)
+    if dtype in ("<f4", "<f8"):
+        return np.frombuffer(content, dtype)
+    return np.array([*_varints(content)], dtype)
+
+
+def _varints(data: memoryview) -> Iterator[int]:
+    position = 0
+    while position < len(data):
+        value, position = _varint(data, position)
+        yield value - (1 << 64) if value >> 63 else value
 
 
 def _read_shape(data: memoryview) -> tuple[int, ...] | None:

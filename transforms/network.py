@@ -1,0 +1,294 @@
+"""Reads the layers of an FSD-SINet from its frozen graph, for engines of our own.
+
+The reader is strict: it walks back from the activations, and what is not a layer of the
+family (arXiv 2107.00623), in one of the forms in which such graphs are written, is
+refused by name. Batch normalisation may be a node or folded into the convolution, the
+softmax of the low-pass filters nodes or folded into the taps, adaptive polyphase
+sampling made of gathers or of strided slices.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from transforms.graphdef import Node
+
+Array = np.ndarray
+
+
+class UnknownLayerError(ValueError):
+    """A graph that is not of the family; the message names the node."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Convolution:
+    """3x3, stride 1, zero padding, then a bias and ReLU.
+
+    Attributes:
+        kernel: float64 [3, 3, in, out], batch normalisation folded in.
+        bias: float64 [out].
+    """
+
+    kernel: Array
+    bias: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Subsampling:
+    """Halves time and frequency: a 2x2 maximum, and what keeps shifts from mattering.
+
+    Attributes:
+        taps: float64 [5, 5, channels] of the low-pass filters; None without.
+        is_adaptive: Whether the strongest of the four phases is kept (APS), or the
+            first.
+    """
+
+    taps: Array | None
+    is_adaptive: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """An FSD-SINet.
+
+    Attributes:
+        convolutions: Nine: the first one, then two in each of four blocks.
+        subsamplings: Three, at the end of the first three blocks. These have a 3x3
+            maximum of stride 1 between their convolutions, too.
+        dense: float64 [embedding_size, num_classes] and its bias [num_classes].
+    """
+
+    convolutions: tuple[Convolution, ...]
+    subsamplings: tuple[Subsampling, ...]
+    dense: tuple[Array, Array]
+
+
+def read_network(nodes: Mapping[str, Node], activations_node: str) -> Network:
+    """The layers that lead to the activations.
+
+    Raises:
+        UnknownLayerError: naming the first node that is not of the family.
+    """
+    reader = _Reader(nodes, activations_node)
+    reader.take("Sigmoid")
+    bias = reader.take_bias()
+    kernel = reader.operand(reader.take("MatMul"), 1)
+    reader.take_reduction("Max", 1)
+    reader.take_reduction("Mean", 2)
+    # From here to the input, so the last layer comes first.
+    convolutions, subsamplings = [reader.take_convolution()], list[Subsampling]()
+    convolutions.append(reader.take_convolution())
+    for _ in range(3):
+        subsamplings.append(reader.take_subsampling())
+        convolutions.append(reader.take_convolution())
+        reader.take_maximum(size=3, stride=1)
+        convolutions.append(reader.take_convolution())
+    convolutions.append(reader.take_convolution())
+    reader.take("Placeholder")
+    network = Network(
+        tuple(convolutions[::-1]), tuple(subsamplings[::-1]), (kernel, bias)
+    )
+    _check_sizes(network)
+    return network
+
+
+class _Reader:
+    """Walks back from a node to the input, one layer after the other."""
+
+    def __init__(self, nodes: Mapping[str, Node], last: str) -> None:
+        self._nodes = nodes
+        self._name: str | None = last
+
+    def take(self, *ops: str) -> Node:
+        """The node at hand, which must be one of `ops`; goes on to its first input."""
+        node = self._here(f"expected {' or '.join(ops)}")
+        if node.op not in ops:
+            raise UnknownLayerError(
+                f"node {node.name} is {node.op}, expected {' or '.join(ops)}"
+            )
+        self._name = node.inputs[0] if node.inputs else None
+        return node
+
+    def take_if(self, *ops: str) -> Node | None:
+        node = self._here(f"expected {' or '.join(ops)} or another layer")
+        return self.take(*ops) if node.op in ops else None
+
+    def take_bias(self) -> Array:
+        return self.operand(self.take("BiasAdd", "AddV2", "Add"), 1)
+
+    def take_reduction(self, op: str, axis: int) -> None:
+        node = self.take(op)
+        axes = np.atleast_1d(self.operand(node, 1)).tolist()
+        _require(axes == [axis], node, f"is over axes {axes}, expected {axis}")
+        _require(not node.boolean("keep_dims"), node, "keeps its dimensions")
+
+    def take_maximum(self, size: int, stride: int) -> None:
+        node = self.take("MaxPool")
+        sizes, strides = node.integers("ksize"), node.integers("strides")
+        expected = (1, size, size, 1), (1, stride, stride, 1)
+        _require(
+            (sizes, strides) == expected,
+            node,
+            f"has sizes {sizes} and strides {strides}, expected {expected}",
+        )
+        _check_window(node)
+
+    def take_convolution(self) -> Convolution:
+        self.take("Relu")
+        scale, shift = np.ones(1), np.zeros(1)
+        while node := self.take_if(*_AFFINE):
+            a, b = _AFFINE[node.op](self, node)
+            # What follows in the graph was met before: scale * (a x + b) + shift.
+            scale, shift = scale * a, scale * b + shift
+        node = self.take("Conv2D")
+        kernel = self.operand(node, 1)
+        strides = node.integers("strides")
+        _require(kernel.shape[:2] == (3, 3), node, f"has a kernel of {kernel.shape}")
+        _require(strides == (1, 1, 1, 1), node, f"has strides {strides}")
+        _check_window(node)
+        return Convolution(kernel * scale, shift + np.zeros(kernel.shape[3]))
+
+    def take_subsampling(self) -> Subsampling:
+        is_adaptive = self._take_polyphase()
+        node = self.take_if("DepthwiseConv2dNative")
+        stride = 1 if is_adaptive else 2
+        if node is None:
+            self.take_maximum(size=2, stride=stride)
+            return Subsampling(None, is_adaptive)
+        taps = self.operand(node, 1)
+        strides = node.integers("strides")
+        expected = (1, stride, stride, 1)
+        _require(strides == expected, node, f"has strides {strides}, not {expected}")
+        is_filter = taps.shape[:2] == (5, 5) and taps.shape[3:] == (1,)
+        _require(is_filter, node, f"has a kernel of {taps.shape}")
+        _check_window(node)
+        self.take_maximum(size=2, stride=1)
+        return Subsampling(taps[..., 0], is_adaptive)
+
+    def _take_polyphase(self) -> bool:
+        """Whether adaptive polyphase sampling is next: nodes between two layers that
+        choose one of four phase grids by its l1 norm."""
+        assert self._name is not None
+        region, entries = set[str](), set[str]()
+        waiting = [self._name]
+        while waiting:
+            name = waiting.pop()
+            node = self._nodes[name]
+            if node.op in _POLYPHASE:
+                region.add(name)
+                waiting += [i for i in node.inputs if i not in region]
+            elif node.op != "Const":
+                entries.add(name)
+        choosing = [name for name in region if self._nodes[name].op == "ArgMax"]
+        if not region:
+            return False
+        node = self._nodes[self._name]
+        _require(len(choosing) == 1, node, "is no adaptive polyphase sampling")
+        _require(len(entries) == 1, node, f"reads {len(entries)} layers, expected one")
+        self._name = entries.pop()
+        return True
+
+    def operand(self, node: Node, index: int) -> Array:
+        """An input of a node that must be constant, as float64."""
+        value = self._constant(node.inputs[index])
+        if value is None:
+            raise UnknownLayerError(
+                f"input {node.inputs[index]} of node {node.name} is not constant"
+            )
+        return value
+
+    def _constant(self, name: str) -> Array | None:
+        """The value of a node that depends on constants only."""
+        node = self._node(name)
+        if node.op == "Const":
+            return node.tensor().astype(np.float64)
+        if node.op not in _FOLDED:
+            return None
+        values = [self._constant(source) for source in node.inputs]
+        known = [value for value in values if value is not None]
+        return _FOLDED[node.op](*known) if len(known) == len(values) else None
+
+    def _here(self, problem: str) -> Node:
+        if self._name is None:
+            raise UnknownLayerError(f"the graph begins too late, {problem}")
+        return self._node(self._name)
+
+    def _node(self, name: str) -> Node:
+        if name not in self._nodes:
+            raise UnknownLayerError(f"node {name} is missing")
+        return self._nodes[name]
+
+    def batch_norm(self, node: Node) -> tuple[Array, Array]:
+        gamma, beta, mean, variance = (self.operand(node, i) for i in range(1, 5))
+        _require(not node.boolean("is_training"), node, "is in training")
+        scale = gamma / np.sqrt(variance + node.real("epsilon"))
+        return scale, beta - mean * scale
+
+
+# How a node changes x to a x + b.
+_AFFINE: dict[str, Callable[[_Reader, Node], tuple[Array, Array]]] = {
+    **dict.fromkeys(
+        ("BiasAdd", "Add", "AddV2"), lambda r, n: (np.ones(1), r.operand(n, 1))
+    ),
+    "Mul": lambda r, n: (r.operand(n, 1), np.zeros(1)),
+    **dict.fromkeys(
+        ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), _Reader.batch_norm
+    ),
+}
+
+
+def _softmax(logits: Array) -> Array:
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+# What may stand between constants and a layer.
+_FOLDED: dict[str, Callable[..., Array]] = {
+    "Identity": lambda x: x,
+    "Softmax": _softmax,
+    "Reshape": lambda x, shape: x.reshape(shape.astype(np.int64)),
+    "Transpose": lambda x, order: x.transpose(order.astype(np.int64)),
+    "ExpandDims": lambda x, axis: np.expand_dims(x, int(axis)),
+}
+# What adaptive polyphase sampling is made of.
+_POLYPHASE = frozenset(
+    "Abs ArgMax Cast ConcatV2 ExpandDims GatherNd GatherV2 Identity MirrorPad Mul Pack "
+    "Pad PadV2 Prod Range Reshape Shape Sqrt Square Squeeze StridedSlice Sum Transpose "
+    "Unpack".split()
+)
+
+
+def _require(is_right: bool, node: Node, problem: str) -> None:
+    if not is_right:
+        raise UnknownLayerError(f"node {node.name} ({node.op}) {problem}")
+
+
+def _check_window(node: Node) -> None:
+    padding, layout = node.text("padding"), node.text("data_format") or "NHWC"
+    _require(padding == "SAME", node, f"has padding {padding}, expected SAME")
+    _require(layout == "NHWC", node, f"has layout {layout}, expected NHWC")
+    dilations = node.integers("dilations")
+    _require(set(dilations) <= {1}, node, f"has dilations {dilations}")
+
+
+def _check_sizes(network: Network) -> None:
+    """Every layer takes the channels that the one before it gives."""
+    size = 1
+    for index, layer in enumerate(network.convolutions):
+        if layer.kernel.shape[2] != size:
+            raise UnknownLayerError(
+                f"convolution {index} takes {layer.kernel.shape[2]} channels of {size}"
+            )
+        size = layer.kernel.shape[3]
+    for index, subsampling in enumerate(network.subsamplings):
+        channels = network.convolutions[2 * index + 2].kernel.shape[3]
+        if subsampling.taps is not None and subsampling.taps.shape[2] != channels:
+            raise UnknownLayerError(
+                f"low-pass filter {index} has {subsampling.taps.shape[2]} channels of "
+                f"{channels}"
+            )
+    if network.dense[0].shape[0] != size:
+        raise UnknownLayerError(
+            f"the dense layer takes {network.dense[0].shape[0]} values of {size}"
+        )

@@ -1,0 +1,196 @@
+"""Pooling of stacked feature maps, as numba kernels: maxima, low-pass, polyphase.
+
+Maps are [rows, columns, channels] of float32 that are not negative (they come from a
+ReLU), with zeros around them: a zero outside is then as good as none.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from transforms.simd import (
+    FUSED,
+    VECTOR,
+    emit_load,
+    emit_store,
+    load,
+    maximum,
+    store,
+    total,
+    zero,
+)
+from transforms.winograd import OPTIONS
+
+FILTER_SIZE = 5
+
+
+@njit(**OPTIONS)
+def maximum_3x3(source, row, pixel, target, scratch, height, width):  # type: ignore[no-untyped-def]
+    """The maximum of 3x3 around every pixel of one map.
+
+    Args:
+        source: Address of the map's first pixel.
+        row: Bytes between rows, of both maps.
+        pixel: Bytes of the channels.
+        target: Address of the result's first pixel.
+        scratch: Address of memory for a row.
+        height: Rows.
+        width: Columns.
+    """
+    for y in range(height):
+        above = source + (y - 1) * row - pixel
+        for at in range(0, (width + 2) * pixel, VECTOR):
+            outer = maximum(load(above + at), load(above + at + 2 * row))
+            store(scratch + at, maximum(outer, load(above + at + row)))
+        for at in range(0, width * pixel, VECTOR):
+            left = scratch + at
+            outer = maximum(load(left), load(left + 2 * pixel))
+            store(target + y * row + at, maximum(outer, load(left + pixel)))
+
+
+@njit(**OPTIONS)
+def maximum_2x2(source, row, pixel, target, target_row, height, width, stride):  # type: ignore[no-untyped-def]
+    """The maximum of every pixel, the next one, and those below.
+
+    Args:
+        source: Address of the map's first pixel.
+        row: Bytes between its rows.
+        pixel: Bytes of the channels.
+        target: Address of the result's first pixel.
+        target_row: Bytes between its rows.
+        height: Rows of the result.
+        width: Columns of the result.
+        stride: 1, or 2 to halve the map.
+    """
+    for y in range(height):
+        for x in range(width):
+            first = source + stride * (y * row + x * pixel)
+            to = target + y * target_row + x * pixel
+            for channel in range(0, pixel, VECTOR):
+                at = first + channel
+                upper = maximum(load(at), load(at + pixel))
+                lower = maximum(load(at + row), load(at + row + pixel))
+                store(to + channel, maximum(upper, lower))
+
+
+@intrinsic
+def _filter_row(
+    typing: Any,
+    source: Any,
+    row: Any,
+    pixel: Any,
+    taps: Any,
+    target: Any,
+    width: Any,
+    stride: Any,
+) -> Any:
+    """One row of `low_pass`, of one vector of channels whose 25 taps stay in
+    registers."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, row, pixel, taps, target, width, stride = arguments
+        number = ir.IntType(64)
+
+        def place(base: Any, step: Any, count: int) -> Any:
+            return builder.add(base, builder.mul(step, ir.Constant(number, count)))
+
+        factors = [
+            emit_load(builder, place(taps, pixel, tap)) for tap in range(FILTER_SIZE**2)
+        ]
+        rows = [place(source, row, y) for y in range(FILTER_SIZE)]
+        with cgutils.for_range(builder, width, intp=number) as loop:
+            across = builder.mul(loop.index, builder.mul(stride, pixel))
+            terms = []
+            for index, factor in enumerate(factors):
+                y, x = divmod(index, FILTER_SIZE)
+                at = place(builder.add(rows[y], across), pixel, x)
+                value = builder.fmul(factor, emit_load(builder, at), flags=FUSED)
+                # Two chains of sums, so that one does not wait for the other.
+                if index < 2:
+                    terms.append(value)
+                else:
+                    chain = index % 2
+                    terms[chain] = builder.fadd(terms[chain], value, flags=FUSED)
+            result = builder.fadd(*terms)
+            emit_store(
+                builder, builder.add(target, builder.mul(loop.index, pixel)), result
+            )
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 7), code
+
+
+@njit(**OPTIONS)
+def low_pass(  # type: ignore[no-untyped-def]
+    source, row, pixel, taps, target, target_row, height, width, stride
+):
+    """A 5x5 filter of its own for every channel.
+
+    Args:
+        source: Address of the pixel that the first tap of the first output meets.
+        row: Bytes between rows of the map.
+        pixel: Bytes of the channels.
+        taps: Address of [25, channels].
+        target: Address of the result's first pixel.
+        target_row: Bytes between its rows.
+        height: Rows of the result.
+        width: Columns of the result.
+        stride: 1, or 2 to halve the map.
+    """
+    for y in range(height):
+        for channel in range(0, pixel, VECTOR):
+            _filter_row(
+                source + y * stride * row + channel,
+                row,
+                pixel,
+                taps + channel,
+                target + y * target_row + channel,
+                width,
+                stride,
+            )
+
+
+@njit(**OPTIONS)
+def keep_strongest_phase(source, row, pixel, target, target_row, height, width):  # type: ignore[no-untyped-def]
+    """Adaptive polyphase sampling: of the four grids of every second pixel, the one
+    with the largest sum; the first of equal ones.
+
+    Args:
+        source: Address of the first pixel of a map of 2 height x 2 width.
+        row: Bytes between its rows.
+        pixel: Bytes of the channels.
+        target: Address of the result's first pixel.
+        target_row: Bytes between its rows.
+        height: Rows of the result.
+        width: Columns of the result.
+    """
+    best, strongest = -1.0, source
+    for phase in range(4):
+        # Time first, as in (t0, f0), (t1, f0), (t0, f1), (t1, f1).
+        grid = source + (phase % 2) * row + (phase // 2) * pixel
+        strength = _grid_sum(grid, row, pixel, height, width)
+        if strength > best:
+            best, strongest = strength, grid
+    for y in range(height):
+        for x in range(width):
+            at = strongest + 2 * (y * row + x * pixel)
+            to = target + y * target_row + x * pixel
+            for channel in range(0, pixel, VECTOR):
+                store(to + channel, load(at + channel))
+
+
+@njit(**OPTIONS)
+def _grid_sum(grid, row, pixel, height, width):  # type: ignore[no-untyped-def]
+    """Rows are summed in float32, their sums in float64."""
+    result = 0.0
+    for y in range(height):
+        partial = zero()
+        for x in range(width):
+            at = grid + 2 * (y * row + x * pixel)
+            for channel in range(0, pixel, VECTOR):
+                partial = partial + load(at + channel)
+        result += total(partial)
+    return result

@@ -1,0 +1,336 @@
+"""3x3 convolutions by Winograd's minimal filtering F(4x4, 3x3), as numba kernels.
+
+A tile of 4x4 outputs takes 6x6 inputs. Transformed, both become 36 numbers whose
+products, summed over the input channels, transform back to the outputs: 36 products
+instead of 144 (A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural
+Networks", CVPR 2016, arXiv 1509.09308). For many tiles and channels the products are 36
+matrix products, which is where the time goes.
+
+The transforms are those of Cook and Toom with the interpolation points 0, +-A, +-B and
+infinity: with 3/4 and 3/2 the error is about half of that of the usual 1 and 2, at the
+same cost.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from transforms.simd import (
+    FLOAT,
+    FUSED,
+    LANES,
+    VECTOR,
+    aligned_zeros,
+    emit_load,
+    emit_splat,
+    emit_store,
+    emit_zero,
+    load,
+    maximum,
+    store,
+    zero,
+)
+
+Array = np.ndarray
+
+TILE, TAPS = 4, 3
+POINTS = (TILE + TAPS - 1) ** 2
+A, B = 0.75, 1.5
+# Tiles that one product of registers takes: with two vectors of outputs their sums fill
+# the registers (32 with 16 lanes, 16 with 8) but for those that hold factors.
+ROWS = 12 if LANES == 16 else 6
+OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+
+_A2, _B2 = A * A, B * B
+_A3, _B3 = A * A * A, B * B * B
+
+
+def transform_filters(kernel: Array) -> Array:
+    """Filters as factors of the 36 products.
+
+    Args:
+        kernel: float64 [3, 3, in, out].
+
+    Returns:
+        float64 [36, in, out].
+    """
+    # A point p with value (1, p, p^2), over the product of its distances to the others.
+    rows = [[1 / (_A2 * _B2), 0.0, 0.0]]
+    for point, square, other in ((A, _A2, _B2), (B, _B2, _A2)):
+        distances = 2 * square * (square - other)
+        for p in (point, -point):
+            rows.append([1 / distances, p / distances, square / distances])
+    rows.append([0.0, 0.0, 1.0])
+    matrix = np.array(rows)
+    factors = np.einsum("ia,abco,jb->ijco", matrix, kernel, matrix, optimize=True)
+    return factors.reshape(POINTS, *kernel.shape[2:])
+
+
+def pack_filters(factors: Array) -> Array:
+    """Lays factors out as the products read them: float32, flat.
+
+    Args:
+        factors: [36, in, out], out a multiple of LANES.
+    """
+    points, inputs, outputs = factors.shape
+    packed = aligned_zeros(points, inputs * outputs)
+    for start in range(0, outputs, 2 * LANES):
+        panel = factors[:, :, start : start + 2 * LANES]
+        place = slice(inputs * start, inputs * (start + panel.shape[2]))
+        packed[:, place] = panel.reshape(points, -1)
+    return packed
+
+
+@njit(**OPTIONS)
+def _input_1d(d0, d1, d2, d3, d4, d5):  # type: ignore[no-untyped-def]
+    """Six inputs as polynomials at the points."""
+    even_a, odd_a = d4 - _B2 * d2, A * (d3 - _B2 * d1)
+    even_b, odd_b = d4 - _A2 * d2, B * (d3 - _A2 * d1)
+    return (
+        (_A2 * _B2) * d0 - (_A2 + _B2) * d2 + d4,
+        even_a + odd_a,
+        even_a - odd_a,
+        even_b + odd_b,
+        even_b - odd_b,
+        (_A2 * _B2) * d1 - (_A2 + _B2) * d3 + d5,
+    )
+
+
+@njit(**OPTIONS)
+def _output_1d(m0, m1, m2, m3, m4, m5):  # type: ignore[no-untyped-def]
+    """Four outputs from the products at the points."""
+    sum_a, difference_a = m1 + m2, m1 - m2
+    sum_b, difference_b = m3 + m4, m3 - m4
+    return (
+        m0 + sum_a + sum_b,
+        A * difference_a + B * difference_b,
+        _A2 * sum_a + _B2 * sum_b,
+        _A3 * difference_a + _B3 * difference_b + m5,
+    )
+
+
+@njit(**OPTIONS)
+def _load_input_column(at, row):  # type: ignore[no-untyped-def]
+    return _input_1d(
+        load(at),
+        load(at + row),
+        load(at + 2 * row),
+        load(at + 3 * row),
+        load(at + 4 * row),
+        load(at + 5 * row),
+    )
+
+
+@njit(**OPTIONS)
+def _store_points(at, point, c0, c1, c2, c3, c4, c5):  # type: ignore[no-untyped-def]
+    t0, t1, t2, t3, t4, t5 = _input_1d(c0, c1, c2, c3, c4, c5)
+    store(at, t0)
+    store(at + point, t1)
+    store(at + 2 * point, t2)
+    store(at + 3 * point, t3)
+    store(at + 4 * point, t4)
+    store(at + 5 * point, t5)
+
+
+@njit(**OPTIONS)
+def transform_input(  # type: ignore[no-untyped-def]
+    source, row, pixel, target, point, tile, rows_of_tiles, tiles_in_row
+):
+    """Transforms rows of tiles.
+
+    Args:
+        source: Address of the first input of the first tile: a row and a column before
+            its first output. [rows, columns, channels].
+        row: Bytes between rows of it.
+        pixel: Bytes of its channels.
+        target: Address of [36, tiles, channels].
+        point: Bytes between points of it.
+        tile: Bytes between its tiles, at least `pixel`.
+        rows_of_tiles: How many rows of tiles.
+        tiles_in_row: How many tiles a row has.
+    """
+    for index in range(rows_of_tiles * tiles_in_row):
+        y, x = divmod(index, tiles_in_row)
+        first = source + TILE * (y * row + x * pixel)
+        for channel in range(0, pixel, VECTOR):
+            at = first + channel
+            a = _load_input_column(at, row)
+            b = _load_input_column(at + pixel, row)
+            c = _load_input_column(at + 2 * pixel, row)
+            d = _load_input_column(at + 3 * pixel, row)
+            e = _load_input_column(at + 4 * pixel, row)
+            f = _load_input_column(at + 5 * pixel, row)
+            to = target + index * tile + channel
+            _store_points(to, point, a[0], b[0], c[0], d[0], e[0], f[0])
+            _store_points(to + 6 * point, point, a[1], b[1], c[1], d[1], e[1], f[1])
+            _store_points(to + 12 * point, point, a[2], b[2], c[2], d[2], e[2], f[2])
+            _store_points(to + 18 * point, point, a[3], b[3], c[3], d[3], e[3], f[3])
+            _store_points(to + 24 * point, point, a[4], b[4], c[4], d[4], e[4], f[4])
+            _store_points(to + 30 * point, point, a[5], b[5], c[5], d[5], e[5], f[5])
+
+
+@njit(**OPTIONS)
+def _load_product_column(at, step):  # type: ignore[no-untyped-def]
+    return _output_1d(
+        load(at),
+        load(at + step),
+        load(at + 2 * step),
+        load(at + 3 * step),
+        load(at + 4 * step),
+        load(at + 5 * step),
+    )
+
+
+@njit(**OPTIONS)
+def _store_outputs(at, pixel, bias, c0, c1, c2, c3, c4, c5):  # type: ignore[no-untyped-def]
+    y0, y1, y2, y3 = _output_1d(c0, c1, c2, c3, c4, c5)
+    store(at, maximum(y0 + bias, zero()))
+    store(at + pixel, maximum(y1 + bias, zero()))
+    store(at + 2 * pixel, maximum(y2 + bias, zero()))
+    store(at + 3 * pixel, maximum(y3 + bias, zero()))
+
+
+@njit(**OPTIONS)
+def transform_output(  # type: ignore[no-untyped-def]
+    source, point, tile, bias, target, row, pixel, rows_of_tiles, tiles_in_row
+):
+    """Transforms products back, adds the bias and takes what is positive.
+
+    Args:
+        source: Address of [36, tiles, channels].
+        point: Bytes between points of it.
+        tile: Bytes between its tiles.
+        bias: Address of [channels].
+        target: Address of the first output: [rows, columns, channels].
+        row: Bytes between rows of it.
+        pixel: Bytes of its channels.
+        rows_of_tiles: How many rows of tiles.
+        tiles_in_row: How many tiles a row has.
+    """
+    for index in range(rows_of_tiles * tiles_in_row):
+        y, x = divmod(index, tiles_in_row)
+        first = target + TILE * (y * row + x * pixel)
+        for channel in range(0, pixel, VECTOR):
+            at = source + index * tile + channel
+            a = _load_product_column(at, 6 * point)
+            b = _load_product_column(at + point, 6 * point)
+            c = _load_product_column(at + 2 * point, 6 * point)
+            d = _load_product_column(at + 3 * point, 6 * point)
+            e = _load_product_column(at + 4 * point, 6 * point)
+            f = _load_product_column(at + 5 * point, 6 * point)
+            z, to = load(bias + channel), first + channel
+            _store_outputs(to, pixel, z, a[0], b[0], c[0], d[0], e[0], f[0])
+            _store_outputs(to + row, pixel, z, a[1], b[1], c[1], d[1], e[1], f[1])
+            _store_outputs(to + 2 * row, pixel, z, a[2], b[2], c[2], d[2], e[2], f[2])
+            _store_outputs(to + 3 * row, pixel, z, a[3], b[3], c[3], d[3], e[3], f[3])
+
+
+def _register_product(vectors: int) -> Any:
+    """A product of ROWS tiles with a panel of `vectors` vectors of outputs, all of
+    whose sums stay in registers."""
+
+    @intrinsic
+    def product(
+        typing: Any,
+        tiles: Any,
+        tile: Any,
+        factors: Any,
+        sums: Any,
+        sum_tile: Any,
+        depth: Any,
+    ) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            _emit_product(builder, vectors, *arguments)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 6), code
+
+    return product
+
+
+def _emit_product(
+    builder: ir.IRBuilder,
+    vectors: int,
+    tiles: Any,
+    tile: Any,
+    factors: Any,
+    sums: Any,
+    sum_tile: Any,
+    depth: Any,
+) -> None:
+    """LLVM code: for every input channel, its factors times every tile's number."""
+    number = ir.IntType(64)
+    zero_vector = emit_zero()
+    places = [
+        [cgutils.alloca_once_value(builder, zero_vector) for _ in range(vectors)]
+        for _ in range(ROWS)
+    ]
+    for row in places:
+        for place in row:
+            builder.store(zero_vector, place)
+
+    def offset(base: Any, step: Any, count: int) -> Any:
+        return builder.add(base, builder.mul(step, ir.Constant(number, count)))
+
+    rows = [offset(tiles, tile, row) for row in range(ROWS)]
+    with cgutils.for_range(builder, depth, intp=number) as loop:
+        panel = builder.add(
+            factors, offset(ir.Constant(number, 0), loop.index, vectors * VECTOR)
+        )
+        columns = [
+            emit_load(builder, builder.add(panel, ir.Constant(number, v * VECTOR)))
+            for v in range(vectors)
+        ]
+        channel = builder.mul(loop.index, ir.Constant(number, FLOAT))
+        for row, row_places in zip(rows, places, strict=True):
+            scalar = emit_load(builder, builder.add(row, channel), ir.FloatType())
+            value = emit_splat(builder, scalar)
+            for column, place in zip(columns, row_places, strict=True):
+                term = builder.fmul(value, column, flags=FUSED)
+                total = builder.fadd(builder.load(place), term, flags=FUSED)
+                builder.store(total, place)
+    for index, row_places in enumerate(places):
+        start = offset(sums, sum_tile, index)
+        for v, place in enumerate(row_places):
+            at = builder.add(start, ir.Constant(number, v * VECTOR))
+            emit_store(builder, at, builder.load(place))
+
+
+_product_1 = _register_product(1)
+_product_2 = _register_product(2)
+
+
+@njit(**OPTIONS)
+def multiply(  # type: ignore[no-untyped-def]
+    tiles, tile, factors, sums, sum_tile, num_tiles, inputs, outputs
+):
+    """The 36 matrix products.
+
+    Args:
+        tiles: Address of [36, num_tiles, inputs].
+        tile: Bytes between tiles of it.
+        factors: Address of what `pack_filters` gives.
+        sums: Address of the result, [36, num_tiles, outputs].
+        sum_tile: Bytes between tiles of it.
+        num_tiles: A multiple of ROWS.
+        inputs: Channels.
+        outputs: Channels, a multiple of LANES.
+    """
+    width = 2 * VECTOR
+    for point in range(POINTS):
+        left = tiles + point * num_tiles * tile
+        result = sums + point * num_tiles * sum_tile
+        right = factors + point * inputs * outputs * FLOAT
+        for start in range(0, outputs * FLOAT, width):
+            panel = right + start * inputs
+            is_wide = start + width <= outputs * FLOAT
+            for first in range(0, num_tiles, ROWS):
+                a, c = left + first * tile, result + first * sum_tile + start
+                if is_wide:
+                    _product_2(a, tile, panel, c, sum_tile, inputs)
+                else:
+                    _product_1(a, tile, panel, c, sum_tile, inputs)

@@ -1,0 +1,370 @@
+"""The `winograd` engine: runs an FSD-SINet on one core, several times as fast.
+
+Patches are stacked on one another with one row of zeros between them, so that a batch
+is one tall map. The blocks that have large maps take few patches at once, to stay in
+the processor's caches.
+"""
+
+import dataclasses
+import pathlib
+import threading
+
+import numpy as np
+
+from transforms.elements import FloatArray, Prediction
+from transforms.engines import ModelSpec
+from transforms.features import PATCH_FRAMES
+from transforms.graphdef import read_graph
+from transforms.mel import NUM_MELS
+from transforms.network import Convolution, Network, Subsampling, read_network
+from transforms.pooling import (
+    keep_strongest_phase,
+    low_pass,
+    maximum_2x2,
+    maximum_3x3,
+)
+from transforms.simd import LANES, aligned_zeros
+from transforms.winograd import (
+    POINTS,
+    ROWS,
+    TILE,
+    multiply,
+    pack_filters,
+    transform_filters,
+    transform_input,
+    transform_output,
+)
+
+Array = np.ndarray
+
+# Patches that a block takes at once, and tiles that are transformed at once, by block.
+_PATCHES = (1, 1, 4, 16)
+_TILES = (48, 72, 96, 384)
+# Keeps strides from being powers of two, whose addresses compete for the same places
+# in the caches.
+_SPREAD = 16
+_BORDER = 2
+
+
+class WinogradEngine:
+    """Convolutions by `transforms.winograd`; float32, within 1e-5 of the reference.
+
+    Raises:
+        UnknownLayerError: if the graph is not of the family.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        nodes = read_graph(pathlib.Path(spec.graph_path).read_bytes())
+        self._blocks = _make_blocks(read_network(nodes, spec.activations_node))
+        self._dense = read_network(nodes, spec.activations_node).dense
+        # Buffers are used again and again: one batch at a time.
+        self._lock = threading.Lock()
+
+    def run(self, patches: FloatArray) -> Prediction:
+        size = _PATCHES[-1]
+        with self._lock:
+            embeddings = [
+                self._embed(patches[start : start + size])
+                for start in range(0, len(patches), size)
+            ]
+        kernel, bias = (part.astype(np.float32) for part in self._dense)
+        empty = np.empty((0, len(kernel)), np.float32)
+        joined = np.concatenate([empty, *embeddings])
+        return Prediction(1 / (1 + np.exp(-(joined @ kernel + bias))), joined)
+
+    def _embed(self, patches: FloatArray) -> FloatArray:
+        last = self._blocks[-1]
+        last.run(patches)
+        maps = last.output.maps(len(patches))
+        embedding: FloatArray = maps.mean(axis=2).max(axis=1)
+        return embedding[:, : len(self._dense[0])]
+
+
+class _Stack:
+    """Maps on one another, with zeros around each: float32 [rows, columns, channels].
+
+    Row 0 is zero, then `height` rows of the first map, a zero row, and so on; the first
+    and the last column are zero.
+    """
+
+    def __init__(self, num_maps: int, height: int, width: int, channels: int) -> None:
+        self.height, self.width = height, width
+        rows = num_maps * (height + 1) + 1 + TILE
+        self.array = aligned_zeros(rows, width + 2, channels)
+        self.row, self.pixel = self.array.strides[:2]
+
+    def address(self, index: int = 0) -> int:
+        """Of the first pixel of a map."""
+        start: int = self.array.ctypes.data
+        return start + (index * (self.height + 1) + 1) * self.row + self.pixel
+
+    def maps(self, num_maps: int) -> Array:
+        """[num_maps, height, width, channels], a view."""
+        rows = num_maps * (self.height + 1)
+        stacked = self.array[1 : rows + 1, 1 : self.width + 1]
+        shape = (num_maps, self.height + 1, *stacked.shape[1:])
+        return stacked.reshape(shape)[:, : self.height]
+
+    def clear_separators(self, num_maps: int) -> None:
+        """Makes the rows between the maps zero again."""
+        self.array[: num_maps * (self.height + 1) + 1 : self.height + 1] = 0
+
+
+class _ConvolutionLayer:
+    """A 3x3 convolution with bias and ReLU from one stack to another."""
+
+    def __init__(self, layer: Convolution, num_tiles: int) -> None:
+        kernel = _with_whole_vectors(layer.kernel, (2, 3))
+        self.inputs, self.outputs = kernel.shape[2:]
+        self._factors = pack_filters(transform_filters(kernel))
+        self._bias = aligned_zeros(self.outputs)
+        self._bias[: len(layer.bias)] = layer.bias
+        self._num_tiles = num_tiles
+        size = _whole(num_tiles, ROWS)
+        self._tiles = aligned_zeros(POINTS, size, self.inputs + _SPREAD)
+        self._sums = aligned_zeros(POINTS, size, self.outputs + _SPREAD)
+
+    def run(self, source: _Stack, target: _Stack, num_maps: int) -> None:
+        tiles_in_row = source.width // TILE
+        rows = -(-num_maps * (source.height + 1) // TILE)
+        step = max(1, self._num_tiles // tiles_in_row)
+        for first in range(0, rows, step):
+            self._run_strip(
+                source, target, first, min(step, rows - first), tiles_in_row
+            )
+        target.clear_separators(num_maps)
+
+    def _run_strip(
+        self,
+        source: _Stack,
+        target: _Stack,
+        first: int,
+        rows_of_tiles: int,
+        tiles_in_row: int,
+    ) -> None:
+        size = _whole(rows_of_tiles * tiles_in_row, ROWS)
+        tiles, sums = self._tiles.ctypes.data, self._sums.ctypes.data
+        tile, sum_tile = self._tiles.strides[1], self._sums.strides[1]
+        shape = rows_of_tiles, tiles_in_row
+        down = first * TILE
+        above = source.address() - source.row - source.pixel + down * source.row
+        to = target.address() + down * target.row
+        transform_input(
+            above, source.row, source.pixel, tiles, size * tile, tile, *shape
+        )
+        multiply(
+            tiles,
+            tile,
+            self._factors.ctypes.data,
+            sums,
+            sum_tile,
+            size,
+            self.inputs,
+            self.outputs,
+        )
+        transform_output(
+            sums,
+            size * sum_tile,
+            sum_tile,
+            self._bias.ctypes.data,
+            to,
+            target.row,
+            target.pixel,
+            *shape,
+        )
+
+
+class _SubsamplingLayer:
+    """Halves the maps of a stack into another one."""
+
+    def __init__(self, layer: Subsampling, height: int, width: int, channels: int):
+        self._is_adaptive = layer.is_adaptive
+        self._height, self._width = height, width
+        shape = height + 2 * _BORDER, width + 2 * _BORDER, channels
+        self._padded = aligned_zeros(*shape)
+        # Adaptive sampling extends an odd axis by one.
+        self._dense = aligned_zeros(height + 1, width, channels)
+        self._taps: Array | None = None
+        if layer.taps is not None:
+            taps = layer.taps.reshape(-1, layer.taps.shape[2])
+            self._taps = aligned_zeros(len(taps), channels)
+            self._taps[:, : taps.shape[1]] = taps
+
+    def run(self, source: _Stack, index: int, target: _Stack, slot: int) -> None:
+        """Halves map `index` of a stack into place `slot` of another."""
+        at, row, pixel = source.address(index), source.row, source.pixel
+        to = target.address(slot)
+        size = target.height, target.width
+        if self._is_adaptive:
+            self._fill_dense(at, row, pixel)
+            dense, dense_row = self._dense.ctypes.data, self._dense.strides[0]
+            keep_strongest_phase(dense, dense_row, pixel, to, target.row, *size)
+        elif self._taps is None:
+            maximum_2x2(at, row, pixel, to, target.row, *size, 2)
+        else:
+            self._fill_padded(at, row, pixel)
+            self._low_pass(pixel, to, target.row, size, 2)
+
+    def _fill_dense(self, at: int, row: int, pixel: int) -> None:
+        dense, dense_row = self._dense.ctypes.data, self._dense.strides[0]
+        size = self._height, self._width
+        if self._taps is None:
+            maximum_2x2(at, row, pixel, dense, dense_row, *size, 1)
+        else:
+            self._fill_padded(at, row, pixel)
+            self._low_pass(pixel, dense, dense_row, size, 1)
+        # Reflected at the last row; the width is even.
+        self._dense[self._height] = self._dense[self._height - 2]
+
+    def _fill_padded(self, at: int, row: int, pixel: int) -> None:
+        inside = self._padded[_BORDER:, _BORDER:]
+        maximum_2x2(
+            at,
+            row,
+            pixel,
+            inside.ctypes.data,
+            inside.strides[0],
+            self._height,
+            self._width,
+            1,
+        )
+
+    def _low_pass(
+        self, pixel: int, to: int, to_row: int, size: tuple[int, int], stride: int
+    ) -> None:
+        assert self._taps is not None
+        # TensorFlow's SAME puts the odd zero at the end.
+        before = [
+            ((s - 1) * stride + 5 - full) // 2
+            for s, full in zip(size, (self._height, self._width), strict=True)
+        ]
+        first = self._padded[_BORDER - before[0] :, _BORDER - before[1] :]
+        low_pass(
+            first.ctypes.data,
+            first.strides[0],
+            pixel,
+            self._taps.ctypes.data,
+            to,
+            to_row,
+            *size,
+            stride,
+        )
+
+
+class _FirstLayer:
+    """The convolution of the log-mels themselves: one channel in."""
+
+    def __init__(self, layer: Convolution) -> None:
+        kernel = _with_whole_vectors(layer.kernel, (3,))
+        self.outputs = kernel.shape[3]
+        self._kernel = kernel.reshape(9, self.outputs).astype(np.float32)
+        self._bias = _with_whole_vectors(layer.bias, (0,)).astype(np.float32)
+
+    def run(self, patches: FloatArray, target: _Stack) -> None:
+        num_patches, height, width = patches.shape
+        padded = np.zeros((num_patches, height + 2, width + 2), np.float32)
+        padded[:, 1:-1, 1:-1] = patches
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
+        columns = windows.reshape(num_patches, height, width, 9)
+        target.maps(num_patches)[:] = np.maximum(columns @ self._kernel + self._bias, 0)
+
+
+@dataclasses.dataclass
+class _Block:
+    """Two convolutions with a 3x3 maximum between them, and what comes before them.
+
+    Attributes:
+        before: The block before, with its subsampling; or the first layer.
+        size: Patches at once.
+        input: Filled from `before`.
+        middle, output: Of the two convolutions.
+        pooled: The maximum of `middle`; `middle` itself in the last block.
+    """
+
+    before: "tuple[_Block, _SubsamplingLayer] | _FirstLayer"
+    size: int
+    first: _ConvolutionLayer
+    second: _ConvolutionLayer
+    input: _Stack
+    middle: _Stack
+    pooled: _Stack
+    output: _Stack
+
+    def run(self, patches: FloatArray) -> None:
+        """Leaves the maps of at most `size` patches in `output`."""
+        num_maps = len(patches)
+        self._fill_input(patches)
+        self.first.run(self.input, self.middle, num_maps)
+        if self.pooled is not self.middle:
+            self._pool(num_maps)
+        self.second.run(self.pooled, self.output, num_maps)
+
+    def _fill_input(self, patches: FloatArray) -> None:
+        if isinstance(self.before, _FirstLayer):
+            self.before.run(patches, self.input)
+            return
+        block, subsampling = self.before
+        for start in range(0, len(patches), block.size):
+            group = patches[start : start + block.size]
+            block.run(group)
+            for index in range(len(group)):
+                subsampling.run(block.output, index, self.input, start + index)
+
+    def _pool(self, num_maps: int) -> None:
+        middle, pooled = self.middle, self.pooled
+        scratch = aligned_zeros(middle.array.shape[1], middle.array.shape[2])
+        for index in range(num_maps):
+            maximum_3x3(
+                middle.address(index),
+                middle.row,
+                middle.pixel,
+                pooled.address(index),
+                scratch.ctypes.data,
+                middle.height,
+                middle.width,
+            )
+
+
+def _make_blocks(network: Network) -> list[_Block]:
+    height, width = PATCH_FRAMES, NUM_MELS
+    before: tuple[_Block, _SubsamplingLayer] | _FirstLayer
+    before = _FirstLayer(network.convolutions[0])
+    blocks: list[_Block] = []
+    for number, (size, num_tiles) in enumerate(zip(_PATCHES, _TILES, strict=True)):
+        first, second = (
+            _ConvolutionLayer(layer, num_tiles)
+            for layer in network.convolutions[2 * number + 1 :][:2]
+        )
+        middle, other = (_Stack(size, height, width, first.outputs) for _ in range(2))
+        is_last = number == len(_PATCHES) - 1
+        pooled, output = (middle, other) if is_last else (other, middle)
+        block = _Block(
+            before,
+            size,
+            first,
+            second,
+            _Stack(size, height, width, first.inputs),
+            middle,
+            pooled,
+            output,
+        )
+        blocks.append(block)
+        if not is_last:
+            layer = network.subsamplings[number]
+            subsampling = _SubsamplingLayer(layer, height, width, second.outputs)
+            before = block, subsampling
+            height, width = -(-height // 2), -(-width // 2)
+    return blocks
+
+
+def _with_whole_vectors(array: Array, axes: tuple[int, ...]) -> Array:
+    """Zeros added at the end of some axes, to whole vectors; one channel stays one."""
+    missing = [
+        (0, _whole(size, LANES) - size if axis in axes else 0)
+        for axis, size in enumerate(array.shape)
+    ]
+    return np.pad(array, missing)
+
+
+def _whole(number: int, unit: int) -> int:
+    return -(-number // unit) * unit
