@@ -19,6 +19,7 @@ setup(
         "essentia-tensorflow==2.1b6.dev1389",
         "av>=18.0,<19",
         "matplotlib>=3.10,<4",
+        "numba>=0.61.2,<0.70",
         "numpy>=2.2,<3",
         "pyarrow>=20,<26",
         "PyYAML>=6.0.1,<7",

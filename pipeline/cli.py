@@ -93,7 +93,10 @@ _EXTRACT_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         },
     ),
     ("--output", {"metavar": "OUT", "help": "folder of the dataset"}),
-    ("--engine", {"help": "what runs the graphs (default: essentia)"}),
+    (
+        "--engine",
+        {"help": "what runs the graphs: winograd (default, fast) or essentia"},
+    ),
     (
         "--last-patch",
         {

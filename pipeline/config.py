@@ -47,7 +47,7 @@ class RunConfig:
     inputs: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     output: str = ""
-    engine: str = "essentia"
+    engine: str = "winograd"
     last_patch: str = "repeat"
     patch_hop: int = DEFAULT_PATCH_HOP_FRAMES
     outputs: tuple[str, ...] = OUTPUTS

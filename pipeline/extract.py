@@ -21,13 +21,11 @@ class ExtractJob:
     Attributes:
         plan_path: The planned shards, see `transforms.manifest`.
         output: Folder of the dataset.
-        engine: Name in `transforms.engines.ENGINES`.
         dataset: Models, outputs, patches and what the files say of themselves.
     """
 
     plan_path: str
     output: str
-    engine: str
     dataset: DatasetSpec
 
 
@@ -39,6 +37,6 @@ def extract(pipeline: beam.Pipeline, job: ExtractJob) -> beam.PCollection:
         | ReadManifest()
         | DecodeAudio()
         | ComputePatches(job.dataset.patch_spec)
-        | RunModels(job.engine, job.dataset.models)
+        | RunModels(job.dataset.models)
         | CommitShard(job.output, job.dataset)
     )

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from pipeline.config import RunConfig
 from pipeline.console import ProgressLine
 from pipeline.dataset import Dataset
+from pipeline.engine_choice import choose_engines
 from pipeline.errors import ConfigError
 from pipeline.extract import ExtractJob
 from pipeline.inputs import read_inputs
@@ -85,7 +86,7 @@ def extract_command(config: RunConfig, dry_run: bool) -> int:
 def prepare(config: RunConfig) -> Run:
     """Checks configuration, models, inputs and output; changes nothing."""
     check_beam_flags(config.beam_flags)
-    models = load_models(list(config.models))
+    models = choose_engines(load_models(list(config.models)), config.engine)
     dataset = Dataset(config.output)
     dataset.check_writable()
     manifest = ledger_columns(read_inputs(list(config.inputs)))
@@ -100,7 +101,7 @@ def prepare(config: RunConfig) -> Run:
     state = dataset.state()
     previous = {} if config.overwrite else dataset.run()
     if previous:
-        _check_same_identity(previous["identity"], _identity(config.engine, spec))
+        _check_same_identity(previous["identity"], _identity(spec))
     is_new = config.overwrite or not dataset.parts("ledger")
     if is_new and config.retry_failed:
         raise ConfigError(f"nothing to retry: {dataset.root} has no results yet")
@@ -125,14 +126,15 @@ def plan_text(run: Run) -> str:
         f"{len(sizes) - len(found):,} files not found",
         f"manifest columns carried to the ledger: {carried}",
         f"shards: {plan.num_shards:,} of up to {plan.shard_clips} clips, "
-        f"{run.config.num_workers()} workers, engine {run.config.engine}",
+        f"{run.config.num_workers()} workers",
         f"patches: every {spec.patch_spec.patch_hop_frames} frames, "
         f"last patch: {spec.patch_spec.last_patch}, stored: {', '.join(spec.outputs)}",
     ]
     for model in spec.models:
         lines.append(
             f"model {model.name}: {len(model.labels)} classes, embedding of "
-            f"{model.embedding_size}, sha256 {model.sha256[:12]}"
+            f"{model.embedding_size}, sha256 {model.sha256[:12]}, "
+            f"engine {model.engine}"
         )
     lines.append(f"output: {run.dataset.root}")
     return "\n".join([*lines, "dry run: nothing was started or written"])
@@ -180,9 +182,7 @@ def _run_job(run: Run) -> dict[str, int]:
         write_plan(left, str(dataset.plan_path), given_up)
         return bool(left.pending.num_rows)
 
-    job = ExtractJob(
-        str(dataset.plan_path), str(dataset.root), run.config.engine, run.spec
-    )
+    job = ExtractJob(str(dataset.plan_path), str(dataset.root), run.spec)
     try:
         return run_local(
             job,
@@ -238,14 +238,14 @@ def _versions() -> dict[str, str]:
     return {**versions, "libavcodec": libavcodec, "python": platform.python_version()}
 
 
-def _identity(engine: str, spec: DatasetSpec) -> dict[str, Any]:
+def _identity(spec: DatasetSpec) -> dict[str, Any]:
     """What decides the numbers of a dataset; the same for all runs that add to it."""
     return {
         "models": sorted(
             f"{model.name} sha256:{model.sha256} metadata:{model.metadata_digest()}"
             for model in spec.models
         ),
-        "engine": engine,
+        "engines": {model.name: model.engine for model in spec.models},
         "last_patch": spec.patch_spec.last_patch,
         "patch_hop": spec.patch_spec.patch_hop_frames,
         "outputs": sorted(spec.outputs),
@@ -288,7 +288,7 @@ def _run_content(run: Run) -> dict[str, Any]:
         "state": "running",
         "started": _now(),
         "finished": None,
-        "identity": _identity(run.config.engine, run.spec),
+        "identity": _identity(run.spec),
         "config": {**dataclasses.asdict(run.config), "inputs": inputs},
         "shard_clips": run.plan.shard_clips,
         "manifest": {

@@ -34,7 +34,7 @@ def test_flags_win_over_set_over_yaml_over_defaults(tmp_path: pathlib.Path) -> N
         ({"patch_hop": 0}, "patch_hop is 0, expected 1 to 101"),
         ({"patch_hop": 200}, "a longer hop would skip audio"),
         ({"last_patch": "drop"}, "expected one of: repeat, discard"),
-        ({"engine": "tpu"}, "engine is 'tpu', expected one of: essentia"),
+        ({"engine": "tpu"}, "engine is 'tpu', expected one of: essentia, winograd"),
         ({"outputs": ["mel"]}, "expected one of: activations, embeddings"),
         ({"outputs": []}, "expected one of: activations, embeddings"),
         ({"outputs": ["embeddings"] * 2}, "name each once"),

@@ -141,7 +141,7 @@ def test_run_models_runs_every_model(tiny_model: pathlib.Path) -> None:
             assert prediction.embeddings.shape == (4, 32)
         assert failed == FAILED
 
-    counters = run(RunModels("essentia", models), shard, check)
+    counters = run(RunModels(models), shard, check)
     assert counters["clips"] == 2 and counters["patches"] == 4
     assert counters["num_inferences"] == 1
 
@@ -156,7 +156,7 @@ def test_a_model_with_another_output_size_stops_the_run(
     clip = Clip("a", "a.wav", info, (), signal(44100, 22050)[0])
     shard = compute_shard_patches(Shard("s", b"", (clip,)), PatchSpec())
     with pytest.raises(Exception, match="expected 99 values a patch"):
-        run(RunModels("essentia", (spec,)), shard, lambda shards: None)
+        run(RunModels((spec,)), shard, lambda shards: None)
 
 
 def test_commit_shard_writes_the_ledger_last(

@@ -1,7 +1,8 @@
 """Engines run a model's graph on patches. One small class an engine.
 
 An Engine is built from a ModelSpec in the worker process, once, and then called for
-every clip. `essentia` is the reference; a new one adds a class and a line in ENGINES.
+every clip. `essentia` is the reference, `winograd` the fastest; a new one adds a class
+and a line in ENGINES.
 """
 
 import dataclasses
@@ -36,6 +37,9 @@ class ModelSpec:
         embeddings_node: Gives float32 [batch, embedding_size].
         labels: Names of the classes, in the order of the activations.
         embedding_size: Length of an embedding.
+        engine: Name in ENGINES of what runs the graph.
+        expected: What the reference gives for `transforms.engine_check.check_patches`;
+            None if the engine needs no check.
     """
 
     name: str
@@ -46,6 +50,10 @@ class ModelSpec:
     embeddings_node: str
     labels: tuple[str, ...]
     embedding_size: int
+    engine: str = "essentia"
+    expected: Prediction | None = dataclasses.field(
+        default=None, repr=False, compare=False
+    )
 
     def metadata_digest(self) -> str:
         """Short hash of what decides the results beside the graph."""
@@ -124,4 +132,14 @@ class EssentiaEngine:
         return output.reshape(num_patches, size)
 
 
-ENGINES: dict[str, Callable[[ModelSpec], Engine]] = {"essentia": EssentiaEngine}
+def _winograd(spec: ModelSpec) -> Engine:
+    # numba takes half a second to import, and does not exist for every platform.
+    from transforms.winograd_engine import WinogradEngine
+
+    return WinogradEngine(spec)
+
+
+ENGINES: dict[str, Callable[[ModelSpec], Engine]] = {
+    "essentia": EssentiaEngine,
+    "winograd": _winograd,
+}

@@ -12,6 +12,7 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from transforms.elements import Clip, Shard
+from transforms.engine_check import require_agreement
 from transforms.engines import ENGINES, Engine, ModelSpec
 from transforms.progress import METRICS_NAMESPACE, report_clip, report_done, timed
 
@@ -39,6 +40,12 @@ def _run_clip(clip: Clip, engines: Mapping[str, Engine]) -> Clip:
     return dataclasses.replace(clip, patches=None, predictions=predictions)
 
 
+def _load(spec: ModelSpec) -> Engine:
+    engine = ENGINES[spec.engine](spec)
+    require_agreement(spec, engine)
+    return engine
+
+
 class LoadedModels(dict[str, Engine]):
     """Engines by model name. A class of its own because Beam keeps weak references."""
 
@@ -46,14 +53,12 @@ class LoadedModels(dict[str, Engine]):
 class ShardModelHandler(ModelHandler[Shard, Shard, LoadedModels]):
     """Loads all models of a run into one worker process and runs them on shards."""
 
-    def __init__(self, engine: str, models: Sequence[ModelSpec]) -> None:
+    def __init__(self, models: Sequence[ModelSpec]) -> None:
         super().__init__()
-        self._engine = engine
         self._models = tuple(models)
 
     def load_model(self) -> LoadedModels:
-        create = ENGINES[self._engine]
-        return LoadedModels((spec.name, create(spec)) for spec in self._models)
+        return LoadedModels((spec.name, _load(spec)) for spec in self._models)
 
     def run_inference(
         self,
@@ -88,11 +93,10 @@ class RunModels(beam.PTransform):
     own, `clips`, `patches` and `inference_us`.
     """
 
-    engine: str
     models: Sequence[ModelSpec]
 
     def expand(self, shards: beam.PCollection) -> beam.PCollection:
-        handler = ShardModelHandler(self.engine, self.models)
+        handler = ShardModelHandler(self.models)
         # The identifier keeps one copy a process, whichever stage asks for it.
-        identifier = "-".join([self.engine, *(spec.sha256 for spec in self.models)])
+        identifier = "-".join(f"{spec.engine}-{spec.sha256}" for spec in self.models)
         return shards | RunInference(handler, model_identifier=identifier)

@@ -8,11 +8,13 @@ sampling made of gathers or of strided slices.
 """
 
 import dataclasses
+import pathlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from transforms.graphdef import Node
+from transforms.engines import ModelSpec
+from transforms.graphdef import Node, read_graph
 
 Array = np.ndarray
 
@@ -57,11 +59,29 @@ class Network:
         subsamplings: Three, at the end of the first three blocks. These have a 3x3
             maximum of stride 1 between their convolutions, too.
         dense: float64 [embedding_size, num_classes] and its bias [num_classes].
+        embeddings_node: Where the embedding is, before the dense layer.
     """
 
     convolutions: tuple[Convolution, ...]
     subsamplings: tuple[Subsampling, ...]
     dense: tuple[Array, Array]
+    embeddings_node: str
+
+
+def read_network_of(spec: ModelSpec) -> Network:
+    """The layers of a model.
+
+    Raises:
+        UnknownLayerError: naming the first node that is not of the family.
+    """
+    nodes = read_graph(pathlib.Path(spec.graph_path).read_bytes())
+    network = read_network(nodes, spec.activations_node)
+    if network.embeddings_node != spec.embeddings_node:
+        raise UnknownLayerError(
+            f"embeddings are to be {spec.embeddings_node}, but activations come from "
+            f"{network.embeddings_node}"
+        )
+    return network
 
 
 def read_network(nodes: Mapping[str, Node], activations_node: str) -> Network:
@@ -74,7 +94,7 @@ def read_network(nodes: Mapping[str, Node], activations_node: str) -> Network:
     reader.take("Sigmoid")
     bias = reader.take_bias()
     kernel = reader.operand(reader.take("MatMul"), 1)
-    reader.take_reduction("Max", 1)
+    embeddings = reader.take_reduction("Max", 1)
     reader.take_reduction("Mean", 2)
     # From here to the input, so the last layer comes first.
     convolutions, subsamplings = [reader.take_convolution()], list[Subsampling]()
@@ -87,7 +107,10 @@ def read_network(nodes: Mapping[str, Node], activations_node: str) -> Network:
     convolutions.append(reader.take_convolution())
     reader.take("Placeholder")
     network = Network(
-        tuple(convolutions[::-1]), tuple(subsamplings[::-1]), (kernel, bias)
+        tuple(convolutions[::-1]),
+        tuple(subsamplings[::-1]),
+        (kernel, bias),
+        embeddings.name,
     )
     _check_sizes(network)
     return network
@@ -117,11 +140,12 @@ class _Reader:
     def take_bias(self) -> Array:
         return self.operand(self.take("BiasAdd", "AddV2", "Add"), 1)
 
-    def take_reduction(self, op: str, axis: int) -> None:
+    def take_reduction(self, op: str, axis: int) -> Node:
         node = self.take(op)
         axes = np.atleast_1d(self.operand(node, 1)).tolist()
         _require(axes == [axis], node, f"is over axes {axes}, expected {axis}")
         _require(not node.boolean("keep_dims"), node, "keeps its dimensions")
+        return node
 
     def take_maximum(self, size: int, stride: int) -> None:
         node = self.take("MaxPool")

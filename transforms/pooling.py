@@ -28,7 +28,15 @@ FILTER_SIZE = 5
 
 
 @njit(**OPTIONS)
-def maximum_3x3(source, row, pixel, target, scratch, height, width):  # type: ignore[no-untyped-def]
+def maximum_3x3(
+    source: int,
+    row: int,
+    pixel: int,
+    target: int,
+    scratch: int,
+    height: int,
+    width: int,
+) -> None:
     """The maximum of 3x3 around every pixel of one map.
 
     Args:
@@ -52,7 +60,16 @@ def maximum_3x3(source, row, pixel, target, scratch, height, width):  # type: ig
 
 
 @njit(**OPTIONS)
-def maximum_2x2(source, row, pixel, target, target_row, height, width, stride):  # type: ignore[no-untyped-def]
+def maximum_2x2(
+    source: int,
+    row: int,
+    pixel: int,
+    target: int,
+    target_row: int,
+    height: int,
+    width: int,
+    stride: int,
+) -> None:
     """The maximum of every pixel, the next one, and those below.
 
     Args:
@@ -124,9 +141,17 @@ def _filter_row(
 
 
 @njit(**OPTIONS)
-def low_pass(  # type: ignore[no-untyped-def]
-    source, row, pixel, taps, target, target_row, height, width, stride
-):
+def low_pass(
+    source: int,
+    row: int,
+    pixel: int,
+    taps: int,
+    target: int,
+    target_row: int,
+    height: int,
+    width: int,
+    stride: int,
+) -> None:
     """A 5x5 filter of its own for every channel.
 
     Args:
@@ -154,7 +179,15 @@ def low_pass(  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def keep_strongest_phase(source, row, pixel, target, target_row, height, width):  # type: ignore[no-untyped-def]
+def keep_strongest_phase(
+    source: int,
+    row: int,
+    pixel: int,
+    target: int,
+    target_row: int,
+    height: int,
+    width: int,
+) -> None:
     """Adaptive polyphase sampling: of the four grids of every second pixel, the one
     with the largest sum; the first of equal ones.
 
@@ -183,7 +216,7 @@ def keep_strongest_phase(source, row, pixel, target, target_row, height, width):
 
 
 @njit(**OPTIONS)
-def _grid_sum(grid, row, pixel, height, width):  # type: ignore[no-untyped-def]
+def _grid_sum(grid: int, row: int, pixel: int, height: int, width: int) -> float:
     """Rows are summed in float32, their sums in float64."""
     result = 0.0
     for y in range(height):

@@ -21,6 +21,8 @@ FLOAT = 4
 VECTOR = LANES * FLOAT
 _FLOAT, _INT32, _INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
+# A value of VectorType in a kernel.
+Vector = Any
 # Products may be fused with sums: more exact, and twice as fast.
 FUSED = ("contract",)
 
@@ -36,7 +38,7 @@ vector = VectorType()
 
 
 @register_model(VectorType)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: VectorType) -> None:
         super().__init__(manager, kind, _VECTOR)
 

@@ -24,6 +24,7 @@ from transforms.simd import (
     FUSED,
     LANES,
     VECTOR,
+    Vector,
     aligned_zeros,
     emit_load,
     emit_splat,
@@ -86,7 +87,9 @@ def pack_filters(factors: Array) -> Array:
 
 
 @njit(**OPTIONS)
-def _input_1d(d0, d1, d2, d3, d4, d5):  # type: ignore[no-untyped-def]
+def _input_1d(
+    d0: Vector, d1: Vector, d2: Vector, d3: Vector, d4: Vector, d5: Vector
+) -> tuple[Vector, ...]:
     """Six inputs as polynomials at the points."""
     even_a, odd_a = d4 - _B2 * d2, A * (d3 - _B2 * d1)
     even_b, odd_b = d4 - _A2 * d2, B * (d3 - _A2 * d1)
@@ -101,7 +104,9 @@ def _input_1d(d0, d1, d2, d3, d4, d5):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def _output_1d(m0, m1, m2, m3, m4, m5):  # type: ignore[no-untyped-def]
+def _output_1d(
+    m0: Vector, m1: Vector, m2: Vector, m3: Vector, m4: Vector, m5: Vector
+) -> tuple[Vector, ...]:
     """Four outputs from the products at the points."""
     sum_a, difference_a = m1 + m2, m1 - m2
     sum_b, difference_b = m3 + m4, m3 - m4
@@ -114,7 +119,7 @@ def _output_1d(m0, m1, m2, m3, m4, m5):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def _load_input_column(at, row):  # type: ignore[no-untyped-def]
+def _load_input_column(at: int, row: int) -> tuple[Vector, ...]:
     return _input_1d(
         load(at),
         load(at + row),
@@ -126,7 +131,16 @@ def _load_input_column(at, row):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def _store_points(at, point, c0, c1, c2, c3, c4, c5):  # type: ignore[no-untyped-def]
+def _store_points(
+    at: int,
+    point: int,
+    c0: Vector,
+    c1: Vector,
+    c2: Vector,
+    c3: Vector,
+    c4: Vector,
+    c5: Vector,
+) -> None:
     t0, t1, t2, t3, t4, t5 = _input_1d(c0, c1, c2, c3, c4, c5)
     store(at, t0)
     store(at + point, t1)
@@ -137,9 +151,16 @@ def _store_points(at, point, c0, c1, c2, c3, c4, c5):  # type: ignore[no-untyped
 
 
 @njit(**OPTIONS)
-def transform_input(  # type: ignore[no-untyped-def]
-    source, row, pixel, target, point, tile, rows_of_tiles, tiles_in_row
-):
+def transform_input(
+    source: int,
+    row: int,
+    pixel: int,
+    target: int,
+    point: int,
+    tile: int,
+    rows_of_tiles: int,
+    tiles_in_row: int,
+) -> None:
     """Transforms rows of tiles.
 
     Args:
@@ -174,7 +195,7 @@ def transform_input(  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def _load_product_column(at, step):  # type: ignore[no-untyped-def]
+def _load_product_column(at: int, step: int) -> tuple[Vector, ...]:
     return _output_1d(
         load(at),
         load(at + step),
@@ -186,7 +207,17 @@ def _load_product_column(at, step):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def _store_outputs(at, pixel, bias, c0, c1, c2, c3, c4, c5):  # type: ignore[no-untyped-def]
+def _store_outputs(
+    at: int,
+    pixel: int,
+    bias: Vector,
+    c0: Vector,
+    c1: Vector,
+    c2: Vector,
+    c3: Vector,
+    c4: Vector,
+    c5: Vector,
+) -> None:
     y0, y1, y2, y3 = _output_1d(c0, c1, c2, c3, c4, c5)
     store(at, maximum(y0 + bias, zero()))
     store(at + pixel, maximum(y1 + bias, zero()))
@@ -195,9 +226,17 @@ def _store_outputs(at, pixel, bias, c0, c1, c2, c3, c4, c5):  # type: ignore[no-
 
 
 @njit(**OPTIONS)
-def transform_output(  # type: ignore[no-untyped-def]
-    source, point, tile, bias, target, row, pixel, rows_of_tiles, tiles_in_row
-):
+def transform_output(
+    source: int,
+    point: int,
+    tile: int,
+    bias: int,
+    target: int,
+    row: int,
+    pixel: int,
+    rows_of_tiles: int,
+    tiles_in_row: int,
+) -> None:
     """Transforms products back, adds the bias and takes what is positive.
 
     Args:
@@ -305,9 +344,16 @@ _product_2 = _register_product(2)
 
 
 @njit(**OPTIONS)
-def multiply(  # type: ignore[no-untyped-def]
-    tiles, tile, factors, sums, sum_tile, num_tiles, inputs, outputs
-):
+def multiply(
+    tiles: int,
+    tile: int,
+    factors: int,
+    sums: int,
+    sum_tile: int,
+    num_tiles: int,
+    inputs: int,
+    outputs: int,
+) -> None:
     """The 36 matrix products.
 
     Args:

@@ -6,7 +6,6 @@ the processor's caches.
 """
 
 import dataclasses
-import pathlib
 import threading
 
 import numpy as np
@@ -14,9 +13,8 @@ import numpy as np
 from transforms.elements import FloatArray, Prediction
 from transforms.engines import ModelSpec
 from transforms.features import PATCH_FRAMES
-from transforms.graphdef import read_graph
 from transforms.mel import NUM_MELS
-from transforms.network import Convolution, Network, Subsampling, read_network
+from transforms.network import Convolution, Network, Subsampling, read_network_of
 from transforms.pooling import (
     keep_strongest_phase,
     low_pass,
@@ -54,20 +52,26 @@ class WinogradEngine:
     """
 
     def __init__(self, spec: ModelSpec) -> None:
-        nodes = read_graph(pathlib.Path(spec.graph_path).read_bytes())
-        self._blocks = _make_blocks(read_network(nodes, spec.activations_node))
-        self._dense = read_network(nodes, spec.activations_node).dense
+        network = read_network_of(spec)
+        self._blocks = _make_blocks(network)
+        kernel, bias = network.dense
+        self._dense = kernel.astype(np.float32), bias.astype(np.float32)
         # Buffers are used again and again: one batch at a time.
         self._lock = threading.Lock()
 
     def run(self, patches: FloatArray) -> Prediction:
+        if patches.shape[1:] != (PATCH_FRAMES, NUM_MELS):
+            raise ValueError(
+                f"got patches of shape {patches.shape[1:]}, "
+                f"expected {(PATCH_FRAMES, NUM_MELS)}"
+            )
         size = _PATCHES[-1]
         with self._lock:
             embeddings = [
                 self._embed(patches[start : start + size])
                 for start in range(0, len(patches), size)
             ]
-        kernel, bias = (part.astype(np.float32) for part in self._dense)
+        kernel, bias = self._dense
         empty = np.empty((0, len(kernel)), np.float32)
         joined = np.concatenate([empty, *embeddings])
         return Prediction(1 / (1 + np.exp(-(joined @ kernel + bias))), joined)

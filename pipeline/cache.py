@@ -1,0 +1,36 @@
+"""Where compiled code and checks are kept between runs."""
+
+import os
+import pathlib
+import tempfile
+
+_VARIABLE = "FSDSINET_CACHE"
+
+
+def cache_folder(name: str) -> pathlib.Path:
+    """A folder that can be written, for one purpose; it may be removed at any time.
+
+    It is in the folder that the variable FSDSINET_CACHE names, ~/.cache/fsd-sinet-beam
+    without; where that cannot be written, among the temporary files of this user.
+    """
+    default = pathlib.Path.home() / ".cache" / "fsd-sinet-beam"
+    folder = pathlib.Path(os.environ.get(_VARIABLE) or default) / name
+    if _can_be_written(folder):
+        return folder
+    own = pathlib.Path(tempfile.gettempdir()) / f"fsd-sinet-beam-{os.getuid()}"
+    own.mkdir(mode=0o700, exist_ok=True)
+    if own.stat().st_uid != os.getuid():
+        # What another user put there would run as code of this one.
+        own = pathlib.Path(tempfile.mkdtemp(prefix="fsd-sinet-beam-"))
+    folder = own / name
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _can_be_written(folder: pathlib.Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,150 @@
+"""Chooses what runs each model: the engine asked for, or the reference if need be.
+
+An engine of our own is compiled and compared with the reference once for a model, a
+version and a processor, in a process of its own; what the reference gave is kept, so
+that every worker can compare again when it loads the model.
+"""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import importlib.metadata
+import importlib.util
+import multiprocessing
+import os
+import pathlib
+import platform
+import shutil
+import sys
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+
+import transforms
+from pipeline.cache import cache_folder
+from transforms.elements import Prediction
+from transforms.engine_check import disagreement, reference
+from transforms.engines import ENGINES, ModelSpec
+from transforms.features import FRONT_END_VERSION
+from transforms.network import UnknownLayerError, read_network_of
+
+REFERENCE = "essentia"
+_NUMBA_CACHE, _NUMBA = "NUMBA_CACHE_DIR", "numba"
+_SOURCES = ("engine_check", "network", "pooling", "simd", "winograd", "winograd_engine")
+
+
+def choose_engines(models: Sequence[ModelSpec], engine: str) -> tuple[ModelSpec, ...]:
+    """The models with the engine that runs each; says on stderr where it is another.
+
+    Args:
+        models: Checked models.
+        engine: Asked for.
+    """
+    if engine == REFERENCE:
+        return tuple(dataclasses.replace(m, engine=REFERENCE) for m in models)
+    os.environ.setdefault(_NUMBA_CACHE, str(cache_folder(_NUMBA)))
+    chosen = []
+    for model in models:
+        found = _checked(dataclasses.replace(model, engine=engine))
+        if isinstance(found, Prediction):
+            spec = dataclasses.replace(model, engine=engine, expected=found)
+        else:
+            spec = dataclasses.replace(model, engine=REFERENCE)
+            text = f"{REFERENCE} runs {model.name} instead of {engine}: {found}"
+            print(f"fsdsinet: {text}", file=sys.stderr)
+        chosen.append(spec)
+    return tuple(chosen)
+
+
+def _checked(spec: ModelSpec) -> Prediction | str:
+    """What the reference gives, or why the engine cannot be used."""
+    if importlib.util.find_spec("numba") is None:
+        return "numba is not installed"
+    try:
+        read_network_of(spec)
+    except UnknownLayerError as error:
+        return str(error)
+    path = cache_folder("checked") / f"{_key(spec)}.npz"
+    known = _read(path)
+    if known is not None:
+        return known
+    found = _in_own_process(spec)
+    if not isinstance(found, str):
+        _write(path, found)
+    return found
+
+
+def check_engine(spec: ModelSpec) -> Prediction | str:
+    """Compiles the engine of a model and compares it with the reference."""
+    try:
+        engine = ENGINES[spec.engine](spec)
+        expected = reference(spec)
+        return disagreement(engine, expected) or expected
+    except Exception as error:
+        # Whatever compiling meets on a strange machine, the reference still runs.
+        return f"{type(error).__name__}: {error}"
+
+
+def _in_own_process(spec: ModelSpec) -> Prediction | str:
+    """`check_engine` where nothing of it stays in memory; a compiler may crash, too."""
+    found = _run_check(spec)
+    folder = cache_folder(_NUMBA)
+    if isinstance(found, str) and os.environ[_NUMBA_CACHE] == str(folder):
+        # Damaged code must not cost the speed for ever.
+        shutil.rmtree(folder, ignore_errors=True)
+        found = _run_check(spec)
+    return found
+
+
+def _run_check(spec: ModelSpec) -> Prediction | str:
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+        try:
+            return pool.submit(check_engine, spec).result()
+        except concurrent.futures.process.BrokenProcessPool:
+            return "the process that compiles it has died"
+
+
+def _key(spec: ModelSpec) -> str:
+    """Changes with everything that the engine's results may depend on."""
+    folder = pathlib.Path(transforms.__file__).parent
+    parts = [
+        spec.sha256,
+        spec.engine,
+        spec.activations_node,
+        str(FRONT_END_VERSION),
+        *(
+            importlib.metadata.version(name)
+            for name in ("numba", "essentia-tensorflow")
+        ),
+        _processor(),
+        *((folder / f"{name}.py").read_text("utf-8") for name in _SOURCES),
+    ]
+    return hashlib.sha256("\n".join(parts).encode("utf-8")).hexdigest()[:24]
+
+
+def _processor() -> str:
+    """Name and features of the processor."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return "".join(
+        sorted({x for x in lines if x.startswith(("model name", "flags", "Features"))})
+    )
+
+
+def _read(path: pathlib.Path) -> Prediction | None:
+    try:
+        with np.load(path) as arrays:
+            return Prediction(arrays["activations"], arrays["embeddings"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _write(path: pathlib.Path, expected: Prediction) -> None:
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        np.savez(file, activations=expected.activations, embeddings=expected.embeddings)
+    partial.replace(path)
