@@ -46,12 +46,18 @@ train: .venv/ready .venv-training/ready
 	$(BIN)/python -m training.evaluate $(TRAINED)
 	$(BIN)/python -m training.model_card $(TRAINED)
 
+.venv-bench/ready: benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(SOURCES)
 
-bench: .venv/ready
+bench: .venv/ready .venv-bench/ready
 	$(BIN)/python -m training.random_graphs full
+	$(BIN)/python -m benchmarks.engine_speed
 	$(BIN)/python -m benchmarks.extract_speed --memory
 	$(BIN)/python -m benchmarks.plan_million

@@ -16,11 +16,10 @@ from transforms.winograd import (
     POINTS,
     ROWS,
     TILE,
-    multiply,
+    convolve,
+    convolve_first,
     pack_filters,
     transform_filters,
-    transform_input,
-    transform_output,
 )
 
 Array = np.ndarray
@@ -61,27 +60,19 @@ def winograd_convolution(maps: Array, kernel: Array, bias: Array) -> Array:
     factors = pack_filters(transform_filters(kernel))
     result = aligned_zeros(height, width, outputs)
     single_bias = bias.astype(np.float32)
-    at = padded.ctypes.data
-    transform_input(
-        at, *padded.strides[:2], tiles.ctypes.data, *tiles.strides[:2], *shape
-    )
-    multiply(
+    convolve(
+        padded.ctypes.data,
+        *padded.strides[:2],
         tiles.ctypes.data,
-        tiles.strides[1],
+        *tiles.strides[:2],
         factors.ctypes.data,
-        sums.ctypes.data,
-        sums.strides[1],
-        num_tiles,
-        inputs,
-        outputs,
-    )
-    transform_output(
         sums.ctypes.data,
         *sums.strides[:2],
         single_bias.ctypes.data,
         result.ctypes.data,
         *result.strides[:2],
         *shape,
+        2,
     )
     return result
 
@@ -108,6 +99,29 @@ def test_convolution(
     actual = winograd_convolution(maps, kernel, bias)
     largest = max(expected.max(), level)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=3e-6 * largest)
+
+
+@settings(deadline=None, max_examples=20)
+@given(**SIZES)
+def test_first_convolution(height: int, width: int, vectors: int) -> None:
+    rng = np.random.default_rng(height)
+    maps = rng.standard_normal((height, width, 1)).astype(np.float32)
+    kernel = rng.standard_normal((3, 3, 1, vectors * LANES)).astype(np.float32)
+    bias = rng.standard_normal(vectors * LANES).astype(np.float32)
+    padded = with_border(maps)
+    result = np.zeros((height, width, len(bias)), np.float32)
+    convolve_first(
+        padded.ctypes.data,
+        padded.strides[0],
+        kernel.ctypes.data,
+        bias.ctypes.data,
+        result.ctypes.data,
+        *result.strides[:2],
+        height,
+        width,
+    )
+    expected = plain_convolution(maps, kernel, bias)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
 
 
 def test_filters_transform_exactly() -> None:

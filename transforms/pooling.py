@@ -6,16 +6,19 @@ ReLU), with zeros around them: a zero outside is then as good as none.
 
 from typing import Any
 
-from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from transforms.simd import (
-    FUSED,
+    NUMBER,
     VECTOR,
     emit_load,
+    emit_offset,
+    emit_product,
     emit_store,
+    emit_sum,
+    emit_zero,
     load,
     maximum,
     store,
@@ -109,32 +112,23 @@ def _filter_row(
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source, row, pixel, taps, target, width, stride = arguments
-        number = ir.IntType(64)
-
-        def place(base: Any, step: Any, count: int) -> Any:
-            return builder.add(base, builder.mul(step, ir.Constant(number, count)))
-
         factors = [
-            emit_load(builder, place(taps, pixel, tap)) for tap in range(FILTER_SIZE**2)
+            emit_load(builder, emit_offset(builder, taps, pixel, tap))
+            for tap in range(FILTER_SIZE**2)
         ]
-        rows = [place(source, row, y) for y in range(FILTER_SIZE)]
-        with cgutils.for_range(builder, width, intp=number) as loop:
-            across = builder.mul(loop.index, builder.mul(stride, pixel))
-            terms = []
+        rows = [emit_offset(builder, source, row, y) for y in range(FILTER_SIZE)]
+        step = builder.mul(stride, pixel)
+        with cgutils.for_range(builder, width, intp=NUMBER) as loop:
+            # Two chains of sums, so that one does not wait for the other.
+            chains = [emit_zero(), emit_zero()]
             for index, factor in enumerate(factors):
                 y, x = divmod(index, FILTER_SIZE)
-                at = place(builder.add(rows[y], across), pixel, x)
-                value = builder.fmul(factor, emit_load(builder, at), flags=FUSED)
-                # Two chains of sums, so that one does not wait for the other.
-                if index < 2:
-                    terms.append(value)
-                else:
-                    chain = index % 2
-                    terms[chain] = builder.fadd(terms[chain], value, flags=FUSED)
-            result = builder.fadd(*terms)
-            emit_store(
-                builder, builder.add(target, builder.mul(loop.index, pixel)), result
-            )
+                at = emit_offset(builder, rows[y], step, loop.index)
+                at = emit_offset(builder, at, pixel, x)
+                term = emit_product(builder, factor, emit_load(builder, at))
+                chains[index % 2] = emit_sum(builder, chains[index % 2], term)
+            to = emit_offset(builder, target, pixel, loop.index)
+            emit_store(builder, to, emit_sum(builder, *chains))
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 7), code

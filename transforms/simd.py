@@ -19,12 +19,14 @@ LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
 # Bytes of a float32, and of a vector.
 FLOAT = 4
 VECTOR = LANES * FLOAT
-_FLOAT, _INT32, _INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+# Of addresses and sizes.
+NUMBER = ir.IntType(64)
+_FLOAT, _INT32 = ir.FloatType(), ir.IntType(32)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
 # A value of VectorType in a kernel.
 Vector = Any
 # Products may be fused with sums: more exact, and twice as fast.
-FUSED = ("contract",)
+_FUSED = ("contract",)
 
 
 class VectorType(types.Type):
@@ -65,6 +67,26 @@ def emit_splat(builder: ir.IRBuilder, scalar: Any) -> Any:
 
 def emit_zero() -> Any:
     return ir.Constant(_VECTOR, [0.0] * LANES)
+
+
+def emit_offset(builder: ir.IRBuilder, base: Any, step: Any, count: Any) -> Any:
+    """base + step * count; all but the base may be Python's numbers."""
+    factors = [
+        ir.Constant(NUMBER, x) if isinstance(x, int) else x for x in (step, count)
+    ]
+    return builder.add(base, builder.mul(*factors))
+
+
+def emit_sum(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
+    return builder.fadd(a, b, flags=_FUSED)
+
+
+def emit_product(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
+    return builder.fmul(a, b, flags=_FUSED)
+
+
+def emit_maximum(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
 @intrinsic
@@ -113,8 +135,7 @@ def maximum(typing: Any, a: Any, b: Any) -> Any:
     """The larger of two vectors, lane by lane."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        is_larger = builder.fcmp_ordered(">", *arguments)
-        return builder.select(is_larger, *arguments)
+        return emit_maximum(builder, *arguments)
 
     return vector(vector, vector), code
 
@@ -145,16 +166,16 @@ def _operation(emit: Callable[[Any, Any, Any], Any]) -> Any:
     return apply
 
 
-_add = _operation(lambda builder, a, b: builder.fadd(a, b, flags=FUSED))
-_subtract = _operation(lambda builder, a, b: builder.fsub(a, b, flags=FUSED))
-_multiply = _operation(lambda builder, a, b: builder.fmul(a, b, flags=FUSED))
+_add = _operation(emit_sum)
+_subtract = _operation(lambda builder, a, b: builder.fsub(a, b, flags=_FUSED))
+_multiply = _operation(emit_product)
 
 
 @intrinsic
 def _scale(typing: Any, factor: Any, a: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         single = builder.fptrunc(arguments[0], _FLOAT)
-        return builder.fmul(emit_splat(builder, single), arguments[1], flags=FUSED)
+        return emit_product(builder, emit_splat(builder, single), arguments[1])
 
     return vector(types.float64, vector), code
 

@@ -21,14 +21,18 @@ from numba.extending import intrinsic
 
 from transforms.simd import (
     FLOAT,
-    FUSED,
     LANES,
+    NUMBER,
     VECTOR,
     Vector,
     aligned_zeros,
     emit_load,
+    emit_maximum,
+    emit_offset,
+    emit_product,
     emit_splat,
     emit_store,
+    emit_sum,
     emit_zero,
     load,
     maximum,
@@ -302,40 +306,31 @@ def _emit_product(
     depth: Any,
 ) -> None:
     """LLVM code: for every input channel, its factors times every tile's number."""
-    number = ir.IntType(64)
-    zero_vector = emit_zero()
     places = [
-        [cgutils.alloca_once_value(builder, zero_vector) for _ in range(vectors)]
+        [cgutils.alloca_once_value(builder, emit_zero()) for _ in range(vectors)]
         for _ in range(ROWS)
     ]
     for row in places:
         for place in row:
-            builder.store(zero_vector, place)
-
-    def offset(base: Any, step: Any, count: int) -> Any:
-        return builder.add(base, builder.mul(step, ir.Constant(number, count)))
-
-    rows = [offset(tiles, tile, row) for row in range(ROWS)]
-    with cgutils.for_range(builder, depth, intp=number) as loop:
-        panel = builder.add(
-            factors, offset(ir.Constant(number, 0), loop.index, vectors * VECTOR)
-        )
+            builder.store(emit_zero(), place)
+    rows = [emit_offset(builder, tiles, tile, row) for row in range(ROWS)]
+    with cgutils.for_range(builder, depth, intp=NUMBER) as loop:
+        panel = emit_offset(builder, factors, loop.index, vectors * VECTOR)
         columns = [
-            emit_load(builder, builder.add(panel, ir.Constant(number, v * VECTOR)))
+            emit_load(builder, builder.add(panel, ir.Constant(NUMBER, v * VECTOR)))
             for v in range(vectors)
         ]
-        channel = builder.mul(loop.index, ir.Constant(number, FLOAT))
         for row, row_places in zip(rows, places, strict=True):
-            scalar = emit_load(builder, builder.add(row, channel), ir.FloatType())
-            value = emit_splat(builder, scalar)
+            at = emit_offset(builder, row, loop.index, FLOAT)
+            value = emit_splat(builder, emit_load(builder, at, ir.FloatType()))
             for column, place in zip(columns, row_places, strict=True):
-                term = builder.fmul(value, column, flags=FUSED)
-                total = builder.fadd(builder.load(place), term, flags=FUSED)
+                term = emit_product(builder, value, column)
+                total = emit_sum(builder, builder.load(place), term)
                 builder.store(total, place)
     for index, row_places in enumerate(places):
-        start = offset(sums, sum_tile, index)
+        start = emit_offset(builder, sums, sum_tile, index)
         for v, place in enumerate(row_places):
-            at = builder.add(start, ir.Constant(number, v * VECTOR))
+            at = builder.add(start, ir.Constant(NUMBER, v * VECTOR))
             emit_store(builder, at, builder.load(place))
 
 
@@ -346,9 +341,11 @@ _product_2 = _register_product(2)
 @njit(**OPTIONS)
 def multiply(
     tiles: int,
+    point: int,
     tile: int,
     factors: int,
     sums: int,
+    sum_point: int,
     sum_tile: int,
     num_tiles: int,
     inputs: int,
@@ -358,19 +355,20 @@ def multiply(
 
     Args:
         tiles: Address of [36, num_tiles, inputs].
+        point: Bytes between points of it.
         tile: Bytes between tiles of it.
         factors: Address of what `pack_filters` gives.
         sums: Address of the result, [36, num_tiles, outputs].
+        sum_point: Bytes between points of it.
         sum_tile: Bytes between tiles of it.
-        num_tiles: A multiple of ROWS.
+        num_tiles: How many; memory must be there for a multiple of ROWS.
         inputs: Channels.
         outputs: Channels, a multiple of LANES.
     """
     width = 2 * VECTOR
-    for point in range(POINTS):
-        left = tiles + point * num_tiles * tile
-        result = sums + point * num_tiles * sum_tile
-        right = factors + point * inputs * outputs * FLOAT
+    for index in range(POINTS):
+        left, result = tiles + index * point, sums + index * sum_point
+        right = factors + index * inputs * outputs * FLOAT
         for start in range(0, outputs * FLOAT, width):
             panel = right + start * inputs
             is_wide = start + width <= outputs * FLOAT
@@ -380,3 +378,150 @@ def multiply(
                     _product_2(a, tile, panel, c, sum_tile, inputs)
                 else:
                     _product_1(a, tile, panel, c, sum_tile, inputs)
+
+
+@njit(**OPTIONS)
+def convolve(
+    source: int,
+    row: int,
+    pixel: int,
+    tiles: int,
+    point: int,
+    tile: int,
+    factors: int,
+    sums: int,
+    sum_point: int,
+    sum_tile: int,
+    bias: int,
+    target: int,
+    target_row: int,
+    target_pixel: int,
+    rows_of_tiles: int,
+    tiles_in_row: int,
+    rows_at_once: int,
+) -> None:
+    """A convolution, some rows of tiles at a time, so that these stay in the cache.
+
+    Args:
+        source: Address of the first input, a row and a column before the first output.
+        row: Bytes between rows of the input.
+        pixel: Bytes of its channels.
+        tiles: Address of memory for the transformed tiles of `rows_at_once`.
+        point: Bytes between points of it.
+        tile: Bytes between its tiles.
+        factors: Address of what `pack_filters` gives.
+        sums: Address of memory for the products of as many tiles.
+        sum_point: Bytes between points of it.
+        sum_tile: Bytes between its tiles.
+        bias: Address of a number for every output channel.
+        target: Address of the first output.
+        target_row: Bytes between rows of the output.
+        target_pixel: Bytes of its channels.
+        rows_of_tiles: How many in all.
+        tiles_in_row: How many tiles a row has.
+        rows_at_once: How many rows of tiles.
+    """
+    for first in range(0, rows_of_tiles, rows_at_once):
+        num_rows = min(rows_at_once, rows_of_tiles - first)
+        down = first * TILE
+        transform_input(
+            source + down * row, row, pixel, tiles, point, tile, num_rows, tiles_in_row
+        )
+        multiply(
+            tiles,
+            point,
+            tile,
+            factors,
+            sums,
+            sum_point,
+            sum_tile,
+            num_rows * tiles_in_row,
+            pixel // FLOAT,
+            target_pixel // FLOAT,
+        )
+        transform_output(
+            sums,
+            sum_point,
+            sum_tile,
+            bias,
+            target + down * target_row,
+            target_row,
+            target_pixel,
+            num_rows,
+            tiles_in_row,
+        )
+
+
+@njit(**OPTIONS)
+def convolve_first(
+    source: int,
+    row: int,
+    kernel: int,
+    bias: int,
+    target: int,
+    target_row: int,
+    pixel: int,
+    height: int,
+    width: int,
+) -> None:
+    """A convolution of one input channel, directly.
+
+    Args:
+        source: Address of the first input, a row and a column before the first output.
+        row: Bytes between rows of it; a pixel is a float32.
+        kernel: Address of [9, channels].
+        bias: Address of [channels].
+        target: Address of the first output.
+        target_row: Bytes between rows of it.
+        pixel: Bytes of the channels.
+        height: Rows.
+        width: Columns.
+    """
+    for y in range(height):
+        for channel in range(0, pixel, VECTOR):
+            _first_row(
+                source + y * row,
+                row,
+                kernel + channel,
+                pixel,
+                bias + channel,
+                target + y * target_row + channel,
+                width,
+            )
+
+
+@intrinsic
+def _first_row(
+    typing: Any,
+    source: Any,
+    row: Any,
+    kernel: Any,
+    pixel: Any,
+    bias: Any,
+    target: Any,
+    width: Any,
+) -> Any:
+    """One row of `convolve_first`, of one vector of channels, factors in registers."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, row, kernel, pixel, bias, target, width = arguments
+        factors = [
+            emit_load(builder, emit_offset(builder, kernel, pixel, tap))
+            for tap in range(TAPS**2)
+        ]
+        rows = [emit_offset(builder, source, row, y) for y in range(TAPS)]
+        start = emit_load(builder, bias)
+        with cgutils.for_range(builder, width, intp=NUMBER) as loop:
+            across = builder.mul(loop.index, ir.Constant(NUMBER, FLOAT))
+            total = start
+            for index, factor in enumerate(factors):
+                y, x = divmod(index, TAPS)
+                at = builder.add(rows[y], across)
+                at = builder.add(at, ir.Constant(NUMBER, x * FLOAT))
+                value = emit_splat(builder, emit_load(builder, at, ir.FloatType()))
+                total = emit_sum(builder, total, emit_product(builder, factor, value))
+            to = builder.add(target, builder.mul(loop.index, pixel))
+            emit_store(builder, to, emit_maximum(builder, total, emit_zero()))
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 7), code

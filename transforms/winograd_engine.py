@@ -21,16 +21,15 @@ from transforms.pooling import (
     maximum_2x2,
     maximum_3x3,
 )
-from transforms.simd import LANES, aligned_zeros
+from transforms.simd import FLOAT, LANES, aligned_zeros
 from transforms.winograd import (
     POINTS,
     ROWS,
     TILE,
-    multiply,
+    convolve,
+    convolve_first,
     pack_filters,
     transform_filters,
-    transform_input,
-    transform_output,
 )
 
 Array = np.ndarray
@@ -38,9 +37,6 @@ Array = np.ndarray
 # Patches that a block takes at once, and tiles that are transformed at once, by block.
 _PATCHES = (1, 1, 4, 16)
 _TILES = (48, 72, 96, 384)
-# Keeps strides from being powers of two, whose addresses compete for the same places
-# in the caches.
-_SPREAD = 16
 _BORDER = 2
 
 
@@ -124,58 +120,46 @@ class _ConvolutionLayer:
         self._bias = aligned_zeros(self.outputs)
         self._bias[: len(layer.bias)] = layer.bias
         self._num_tiles = num_tiles
-        size = _whole(num_tiles, ROWS)
-        self._tiles = aligned_zeros(POINTS, size, self.inputs + _SPREAD)
-        self._sums = aligned_zeros(POINTS, size, self.outputs + _SPREAD)
+        self._tiles = _points(num_tiles, self.inputs)
+        self._sums = _points(num_tiles, self.outputs)
 
     def run(self, source: _Stack, target: _Stack, num_maps: int) -> None:
         tiles_in_row = source.width // TILE
-        rows = -(-num_maps * (source.height + 1) // TILE)
-        step = max(1, self._num_tiles // tiles_in_row)
-        for first in range(0, rows, step):
-            self._run_strip(
-                source, target, first, min(step, rows - first), tiles_in_row
-            )
-        target.clear_separators(num_maps)
-
-    def _run_strip(
-        self,
-        source: _Stack,
-        target: _Stack,
-        first: int,
-        rows_of_tiles: int,
-        tiles_in_row: int,
-    ) -> None:
-        size = _whole(rows_of_tiles * tiles_in_row, ROWS)
-        tiles, sums = self._tiles.ctypes.data, self._sums.ctypes.data
-        tile, sum_tile = self._tiles.strides[1], self._sums.strides[1]
-        shape = rows_of_tiles, tiles_in_row
-        down = first * TILE
-        above = source.address() - source.row - source.pixel + down * source.row
-        to = target.address() + down * target.row
-        transform_input(
-            above, source.row, source.pixel, tiles, size * tile, tile, *shape
-        )
-        multiply(
-            tiles,
-            tile,
+        convolve(
+            source.address() - source.row - source.pixel,
+            source.row,
+            source.pixel,
+            self._tiles.ctypes.data,
+            *self._tiles.strides[:2],
             self._factors.ctypes.data,
-            sums,
-            sum_tile,
-            size,
-            self.inputs,
-            self.outputs,
-        )
-        transform_output(
-            sums,
-            size * sum_tile,
-            sum_tile,
+            self._sums.ctypes.data,
+            *self._sums.strides[:2],
             self._bias.ctypes.data,
-            to,
+            target.address(),
             target.row,
             target.pixel,
-            *shape,
+            -(-num_maps * (source.height + 1) // TILE),
+            tiles_in_row,
+            max(1, self._num_tiles // tiles_in_row),
         )
+        target.clear_separators(num_maps)
+
+
+def _points(num_tiles: int, channels: int) -> Array:
+    """Memory for the 36 points of tiles: float32 [36, tiles, channels], a view.
+
+    Strides that are multiples of 4,096 bytes would have the points compete for the same
+    places in the cache: these are odd multiples of 64.
+    """
+    line = 64 // FLOAT
+    tile = _whole(channels, line) + line
+    tile += line * (tile // line % 2 == 0)
+    point = _whole(num_tiles, ROWS) * tile
+    point += line * (point // line % 2 == 0)
+    memory = aligned_zeros(POINTS, point)
+    shape = POINTS, _whole(num_tiles, ROWS), channels
+    strides = point * FLOAT, tile * FLOAT, FLOAT
+    return np.lib.stride_tricks.as_strided(memory, shape, strides)
 
 
 class _SubsamplingLayer:
@@ -258,19 +242,29 @@ class _SubsamplingLayer:
 class _FirstLayer:
     """The convolution of the log-mels themselves: one channel in."""
 
-    def __init__(self, layer: Convolution) -> None:
+    def __init__(self, layer: Convolution, height: int, width: int) -> None:
         kernel = _with_whole_vectors(layer.kernel, (3,))
         self.outputs = kernel.shape[3]
-        self._kernel = kernel.reshape(9, self.outputs).astype(np.float32)
-        self._bias = _with_whole_vectors(layer.bias, (0,)).astype(np.float32)
+        self._kernel = aligned_zeros(9, self.outputs)
+        self._kernel[:] = kernel.reshape(9, self.outputs)
+        self._bias = aligned_zeros(self.outputs)
+        self._bias[: len(layer.bias)] = layer.bias
+        self._padded = aligned_zeros(height + 2, width + 2)
 
     def run(self, patches: FloatArray, target: _Stack) -> None:
-        num_patches, height, width = patches.shape
-        padded = np.zeros((num_patches, height + 2, width + 2), np.float32)
-        padded[:, 1:-1, 1:-1] = patches
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
-        columns = windows.reshape(num_patches, height, width, 9)
-        target.maps(num_patches)[:] = np.maximum(columns @ self._kernel + self._bias, 0)
+        for index, patch in enumerate(patches):
+            self._padded[1:-1, 1:-1] = patch
+            convolve_first(
+                self._padded.ctypes.data,
+                self._padded.strides[0],
+                self._kernel.ctypes.data,
+                self._bias.ctypes.data,
+                target.address(index),
+                target.row,
+                target.pixel,
+                target.height,
+                target.width,
+            )
 
 
 @dataclasses.dataclass
@@ -332,7 +326,7 @@ class _Block:
 def _make_blocks(network: Network) -> list[_Block]:
     height, width = PATCH_FRAMES, NUM_MELS
     before: tuple[_Block, _SubsamplingLayer] | _FirstLayer
-    before = _FirstLayer(network.convolutions[0])
+    before = _FirstLayer(network.convolutions[0], height, width)
     blocks: list[_Block] = []
     for number, (size, num_tiles) in enumerate(zip(_PATCHES, _TILES, strict=True)):
         first, second = (

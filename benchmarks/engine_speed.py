@@ -1,0 +1,86 @@
+"""Speed of the engines alone, on one core, in alternating rounds.
+
+Usage: python -m benchmarks.engine_speed [--rounds N] [--models NAME...]
+Every engine runs in a process of its own on the same patches. Peers (OpenVINO, MNN) are
+measured if .venv-bench is there (`make .venv-bench/ready`). Graphs with random weights
+are those of `training.random_graphs full`.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import save
+from transforms.engine_check import check_patches
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+MODELS = tuple(
+    f"random-{name}"
+    for name in ("vgg41-tlpf", "vgg42-aps", "vgg42-tlpf", "vgg42-tlpf_aps")
+)
+OURS, PEERS = ("essentia", "winograd"), ("openvino", "mnn")
+PEER_PYTHON = ROOT / ".venv-bench/bin/python"
+_NUM_PATCHES = 48
+_ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+
+
+def run_engine(engine: str, model: str, folder: pathlib.Path) -> dict[str, Any]:
+    """One process; also the largest differences from what Essentia gave."""
+    python = PEER_PYTHON if engine in PEERS else pathlib.Path(sys.executable)
+    path = ROOT / "build/models" / f"{model}.pb"
+    output = folder / f"{engine}.npz"
+    done = subprocess.run(
+        [python, "-m", "benchmarks.engine_run"]
+        + [engine, path, folder / "patches.npy", output],
+        cwd=ROOT,
+        env={**os.environ, **_ONE_THREAD, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        return {"error": (done.stderr.strip().splitlines() or ["no message"])[-1]}
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    with np.load(output) as actual, np.load(folder / "essentia.npz") as expected:
+        difference = np.abs(actual["activations"] - expected["activations"]).max()
+    return result | {"largest_difference_of_activations": float(difference)}
+
+
+def compare(model: str, rounds: int, folder: pathlib.Path) -> dict[str, Any]:
+    """The best of all rounds of every engine, and the ratios that follow."""
+    engines = (*OURS, *(PEERS if PEER_PYTHON.exists() else ()))
+    best: dict[str, dict[str, Any]] = {}
+    for _ in range(rounds):
+        for engine in engines:
+            result = run_engine(engine, model, folder)
+            before = best.get(engine, result)
+            best[engine] = max(before, result, key=lambda r: r.get("patches_per_s", 0))
+    speed = {name: result.get("patches_per_s", 0.0) for name, result in best.items()}
+    peers = [speed[name] for name in engines if name in PEERS]
+    ratios = {"winograd_to_essentia": speed["winograd"] / speed["essentia"]}
+    if peers:
+        ratios["winograd_to_best_peer"] = speed["winograd"] / max(peers)
+    return {"engines": best, "ratios": ratios}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--models", nargs="+", default=MODELS)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        patches = np.resize(check_patches(), (_NUM_PATCHES, *check_patches().shape[1:]))
+        np.save(folder / "patches.npy", patches)
+        models = {m: compare(m, arguments.rounds, folder) for m in arguments.models}
+    save("engine-speed", {"cores": 1, "models": models})
+
+
+if __name__ == "__main__":
+    main()
