@@ -5,6 +5,7 @@ tensor_shape,types}.proto.
 """
 
 import dataclasses
+import math
 import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -37,8 +38,7 @@ class Node:
     def integers(self, key: str) -> tuple[int, ...]:
         """A list of numbers, such as strides; empty if there is none."""
         content = self._attribute(key).get(1)
-        packed = dict(_fields(content)).get(3) if content is not None else None
-        return tuple(_varints(packed)) if packed is not None else ()
+        return () if content is None else tuple(_repeated(content, 3, "<i8").tolist())
 
     def text(self, key: str) -> str:
         """A string, such as padding; empty if there is none."""
@@ -58,7 +58,8 @@ class Node:
         """The value of a Const, of its own type.
 
         Raises:
-            ValueError: if it is none, or of a type that no layer has.
+            ValueError: naming the node, if it is none, of a type that no layer has, or
+                of another size than it says.
         """
         content = self._attribute("value").get(8)
         if content is None:
@@ -67,15 +68,15 @@ class Node:
         if fields.get(1) not in _TYPES:
             raise ValueError(f"node {self.name} has values of type {fields.get(1)}")
         dtype, listed = _TYPES[fields[1]]
-        shape = _read_shape(fields[2]) if 2 in fields else ()
-        if 4 in fields:
-            values = np.frombuffer(fields[4], dtype)
+        shape = (_read_shape(fields[2]) if 2 in fields else ()) or ()
+        size, raw = math.prod(shape), fields.get(4, b"")
+        if not len(raw):
+            values = _filled(_repeated(content, listed, dtype), size)
+        elif len(raw) == size * np.dtype(dtype).itemsize:
+            values = np.frombuffer(raw, dtype)
         else:
-            values = _listed_values(fields.get(listed), dtype)
-        size = int(np.prod(shape or ()))
-        # One value stands for all.
-        values = np.full(size, values[0]) if len(values) == 1 else values
-        return values.reshape(shape or ())
+            raise ValueError(f"node {self.name} has {len(raw)} bytes for shape {shape}")
+        return values.reshape(shape)
 
     def _attribute(self, key: str) -> dict[int, Any]:
         content = self.attributes.get(key)
@@ -127,22 +128,37 @@ def _shape(attributes: Mapping[str, memoryview]) -> tuple[int, ...] | None:
     return None
 
 
-def _listed_values(content: memoryview | int | None, dtype: str) -> np.ndarray:
-    """Values of a tensor that are not in `tensor_content`, packed or a single one."""
-    if content is None:
-        return np.zeros(1, dtype)
-    if isinstance(content, int):
-        return np.array([content], dtype)
-    if dtype in ("<f4", "<f8"):
-        return np.frombuffer(content, dtype)
-    return np.array([*_varints(content)], dtype)
+def _filled(values: np.ndarray, size: int) -> np.ndarray:
+    """As TensorFlow does it: none are zeros, and the last stands for all that lack."""
+    if not len(values):
+        return np.zeros(size, values.dtype)
+    return values[np.minimum(np.arange(size), len(values) - 1)]
+
+
+def _repeated(content: memoryview, number: int, dtype: str) -> np.ndarray:
+    """The values of a repeated field: packed, one by one, or some of both."""
+    parts = [value for field, value in _fields(content) if field == number]
+    return np.concatenate([np.empty(0, dtype), *(_values(p, dtype) for p in parts)])
+
+
+def _values(part: memoryview | int, dtype: str) -> np.ndarray:
+    """Of one field: a varint by itself, or the bytes of numbers."""
+    if isinstance(part, memoryview) and np.dtype(dtype).kind == "f":
+        return np.frombuffer(part, dtype)
+    numbers = [_signed(part)] if isinstance(part, int) else [*_varints(part)]
+    return np.array(numbers, np.int64).astype(dtype)
 
 
 def _varints(data: memoryview) -> Iterator[int]:
     position = 0
     while position < len(data):
         value, position = _varint(data, position)
-        yield value - (1 << 64) if value >> 63 else value
+        yield _signed(value)
+
+
+def _signed(value: int) -> int:
+    """Negative numbers are written as if they had 64 bits without a sign."""
+    return value - (1 << 64) if value >> 63 else value
 
 
 def _read_shape(data: memoryview) -> tuple[int, ...] | None:
@@ -151,8 +167,7 @@ def _read_shape(data: memoryview) -> tuple[int, ...] | None:
         if field == 3 and value:
             return None
         if field == 2:
-            size = dict(_fields(value)).get(1, 0)
-            sizes.append(size - (1 << 64) if size >> 63 else size)
+            sizes.append(_signed(dict(_fields(value)).get(1, 0)))
     return tuple(sizes)
 
 

@@ -91,9 +91,7 @@ def read_network(nodes: Mapping[str, Node], activations_node: str) -> Network:
         UnknownLayerError: naming the first node that is not of the family.
     """
     reader = _Reader(nodes, activations_node)
-    reader.take("Sigmoid")
-    bias = reader.take_bias()
-    kernel = reader.operand(reader.take("MatMul"), 1)
+    dense = reader.take_dense()
     embeddings = reader.take_reduction("Max", 1)
     reader.take_reduction("Mean", 2)
     # From here to the input, so the last layer comes first.
@@ -105,15 +103,9 @@ def read_network(nodes: Mapping[str, Node], activations_node: str) -> Network:
         reader.take_maximum(size=3, stride=1)
         convolutions.append(reader.take_convolution())
     convolutions.append(reader.take_convolution())
-    reader.take("Placeholder")
-    network = Network(
-        tuple(convolutions[::-1]),
-        tuple(subsamplings[::-1]),
-        (kernel, bias),
-        embeddings.name,
-    )
-    _check_sizes(network)
-    return network
+    reader.take_input()
+    layers = tuple(convolutions[::-1]), tuple(subsamplings[::-1])
+    return Network(*layers, dense, embeddings.name)
 
 
 class _Reader:
@@ -122,6 +114,8 @@ class _Reader:
     def __init__(self, nodes: Mapping[str, Node], last: str) -> None:
         self._nodes = nodes
         self._name: str | None = last
+        # That the layer met last takes.
+        self._channels = 0
 
     def take(self, *ops: str) -> Node:
         """The node at hand, which must be one of `ops`; goes on to its first input."""
@@ -137,8 +131,21 @@ class _Reader:
         node = self._here(f"expected {' or '.join(ops)} or another layer")
         return self.take(*ops) if node.op in ops else None
 
-    def take_bias(self) -> Array:
-        return self.operand(self.take("BiasAdd", "AddV2", "Add"), 1)
+    def take_input(self) -> None:
+        self._check_channels(self.take("Placeholder"), 1)
+
+    def take_dense(self) -> tuple[Array, Array]:
+        self.take("Sigmoid")
+        addition = self.take("BiasAdd", "AddV2", "Add")
+        node = self.take("MatMul")
+        kernel, bias = self.operand(node, 1), self.operand(addition, 1)
+        is_transposed = node.boolean("transpose_a") or node.boolean("transpose_b")
+        _require(not is_transposed, node, "transposes its inputs")
+        _require(kernel.ndim == 2, node, f"has a kernel of {kernel.shape}")
+        fits = bias.shape == kernel.shape[1:]
+        _require(fits, addition, f"adds {bias.shape} to {kernel.shape[1:]}")
+        self._channels = kernel.shape[0]
+        return kernel, bias
 
     def take_reduction(self, op: str, axis: int) -> Node:
         node = self.take(op)
@@ -160,18 +167,27 @@ class _Reader:
 
     def take_convolution(self) -> Convolution:
         self.take("Relu")
-        scale, shift = np.ones(1), np.zeros(1)
-        while node := self.take_if(*_AFFINE):
-            a, b = _AFFINE[node.op](self, node)
-            # What follows in the graph was met before: scale * (a x + b) + shift.
-            scale, shift = scale * a, scale * b + shift
+        steps = list[Node]()
+        while step := self.take_if(*_AFFINE):
+            steps.append(step)
         node = self.take("Conv2D")
         kernel = self.operand(node, 1)
         strides = node.integers("strides")
-        _require(kernel.shape[:2] == (3, 3), node, f"has a kernel of {kernel.shape}")
+        is_3x3 = kernel.ndim == 4 and kernel.shape[:2] == (3, 3)
+        _require(is_3x3, node, f"has a kernel of {kernel.shape}")
         _require(strides == (1, 1, 1, 1), node, f"has strides {strides}")
         _check_window(node)
-        return Convolution(kernel * scale, shift + np.zeros(kernel.shape[3]))
+        inputs, outputs = kernel.shape[2:]
+        self._check_channels(node, outputs)
+        self._channels = inputs
+        scale, shift = np.ones(outputs), np.zeros(outputs)
+        for step in steps[::-1]:
+            a, b = _AFFINE[step.op](self, step)
+            fits = {a.shape, b.shape} <= {(), (1,), (outputs,)}
+            _require(fits, step, f"has not one value for each of {outputs} channels")
+            _check_layout(step)
+            scale, shift = a * scale, a * shift + b
+        return Convolution(kernel * scale, shift)
 
     def take_subsampling(self) -> Subsampling:
         is_adaptive = self._take_polyphase()
@@ -187,40 +203,59 @@ class _Reader:
         is_filter = taps.shape[:2] == (5, 5) and taps.shape[3:] == (1,)
         _require(is_filter, node, f"has a kernel of {taps.shape}")
         _check_window(node)
+        self._check_channels(node, taps.shape[2])
         self.take_maximum(size=2, stride=1)
         return Subsampling(taps[..., 0], is_adaptive)
 
     def _take_polyphase(self) -> bool:
         """Whether adaptive polyphase sampling is next: nodes between two layers that
         choose one of four phase grids by its l1 norm."""
-        assert self._name is not None
-        region, entries = set[str](), set[str]()
-        waiting = [self._name]
+        first = self._here("expected a pooling layer")
+        region, entries = dict[str, Node](), set[str]()
+        waiting = [first.name]
         while waiting:
-            name = waiting.pop()
-            node = self._nodes[name]
+            node = self._node(waiting.pop())
             if node.op in _POLYPHASE:
-                region.add(name)
-                waiting += [i for i in node.inputs if i not in region]
-            elif node.op != "Const":
-                entries.add(name)
-        choosing = [name for name in region if self._nodes[name].op == "ArgMax"]
+                region[node.name] = node
+                waiting += [name for name in node.inputs if name not in region]
+            elif not self._depends_on_constants(node):
+                entries.add(node.name)
         if not region:
             return False
-        node = self._nodes[self._name]
-        _require(len(choosing) == 1, node, "is no adaptive polyphase sampling")
-        _require(len(entries) == 1, node, f"reads {len(entries)} layers, expected one")
+        _require(len(entries) == 1, first, f"reads {sorted(entries)}, expected one")
+        ops = [node.op for node in region.values()]
+        is_known = ops.count("ArgMax") == 1 and "Abs" in ops
+        _require(is_known, first, "is no adaptive polyphase sampling by the l1 norm")
+        for node in region.values():
+            mode = node.text("mode")
+            _require(mode in ("", "REFLECT"), node, f"has mode {mode}")
         self._name = entries.pop()
         return True
 
+    def _depends_on_constants(self, node: Node) -> bool:
+        """Whether it computes something that is the same for every input."""
+        if not node.inputs:
+            return node.op == "Const"
+        return all(self._depends_on_constants(self._node(i)) for i in node.inputs)
+
     def operand(self, node: Node, index: int) -> Array:
         """An input of a node that must be constant, as float64."""
-        value = self._constant(node.inputs[index])
-        if value is None:
+        _require(index < len(node.inputs), node, f"has no input {index}")
+        name = node.inputs[index]
+        try:
+            value = self._constant(name)
+        except ValueError as error:
             raise UnknownLayerError(
-                f"input {node.inputs[index]} of node {node.name} is not constant"
-            )
+                f"input {name} of node {node.name} cannot be computed: {error}"
+            ) from error
+        if value is None:
+            raise UnknownLayerError(f"input {name} of node {node.name} is not constant")
         return value
+
+    def _check_channels(self, node: Node, given: int) -> None:
+        """A layer gives as many channels as the one after it takes."""
+        taken = self._channels
+        _require(given == taken, node, f"gives {given} channels, {taken} are taken")
 
     def _constant(self, name: str) -> Array | None:
         """The value of a node that depends on constants only."""
@@ -236,7 +271,10 @@ class _Reader:
     def _here(self, problem: str) -> Node:
         if self._name is None:
             raise UnknownLayerError(f"the graph begins too late, {problem}")
-        return self._node(self._name)
+        node = self._node(self._name)
+        while node.op == "Identity" and node.inputs:
+            node = self._node(node.inputs[0])
+        return node
 
     def _node(self, name: str) -> Node:
         if name not in self._nodes:
@@ -244,8 +282,14 @@ class _Reader:
         return self._nodes[name]
 
     def batch_norm(self, node: Node) -> tuple[Array, Array]:
-        gamma, beta, mean, variance = (self.operand(node, i) for i in range(1, 5))
-        _require(not node.boolean("is_training"), node, "is in training")
+        # Unless they are given, TensorFlow trains, with another epsilon.
+        is_used = "is_training" in node.attributes and not node.boolean("is_training")
+        _require(is_used, node, "is in training")
+        _require("epsilon" in node.attributes, node, "has no epsilon")
+        parameters = [self.operand(node, index) for index in range(1, 5)]
+        shapes = [parameter.shape for parameter in parameters]
+        _require(len(set(shapes)) == 1, node, f"has parameters of {shapes}")
+        gamma, beta, mean, variance = parameters
         scale = gamma / np.sqrt(variance + node.real("epsilon"))
         return scale, beta - mean * scale
 
@@ -267,19 +311,24 @@ def _softmax(logits: Array) -> Array:
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
-# What may stand between constants and a layer.
+# What may stand between constants and a layer. The last four compute the order of axes
+# in which TensorFlow's softmax over another axis than the last transposes.
 _FOLDED: dict[str, Callable[..., Array]] = {
     "Identity": lambda x: x,
     "Softmax": _softmax,
     "Reshape": lambda x, shape: x.reshape(shape.astype(np.int64)),
     "Transpose": lambda x, order: x.transpose(order.astype(np.int64)),
     "ExpandDims": lambda x, axis: np.expand_dims(x, int(axis)),
+    "Sub": np.subtract,
+    "Range": np.arange,
+    "Pack": lambda *scalars: np.array([x.reshape(()) for x in scalars]),
+    "ConcatV2": lambda *parts: np.concatenate(parts[:-1], int(parts[-1])),
 }
-# What adaptive polyphase sampling is made of.
+# What adaptive polyphase sampling is made of, beside what depends on constants only.
+# Nothing that another norm needs (Max, Mul, Sqrt, Square), or another extension (Pad).
 _POLYPHASE = frozenset(
-    "Abs ArgMax Cast ConcatV2 ExpandDims GatherNd GatherV2 Identity MirrorPad Mul Pack "
-    "Pad PadV2 Prod Range Reshape Shape Sqrt Square Squeeze StridedSlice Sum Transpose "
-    "Unpack".split()
+    "Abs ArgMax Cast ConcatV2 ExpandDims GatherNd GatherV2 Identity MirrorPad Pack "
+    "Prod Range Reshape Shape Squeeze StridedSlice Sum Transpose Unpack".split()
 )
 
 
@@ -289,30 +338,12 @@ def _require(is_right: bool, node: Node, problem: str) -> None:
 
 
 def _check_window(node: Node) -> None:
-    padding, layout = node.text("padding"), node.text("data_format") or "NHWC"
+    padding, dilations = node.text("padding"), node.integers("dilations")
     _require(padding == "SAME", node, f"has padding {padding}, expected SAME")
-    _require(layout == "NHWC", node, f"has layout {layout}, expected NHWC")
-    dilations = node.integers("dilations")
     _require(set(dilations) <= {1}, node, f"has dilations {dilations}")
+    _check_layout(node)
 
 
-def _check_sizes(network: Network) -> None:
-    """Every layer takes the channels that the one before it gives."""
-    size = 1
-    for index, layer in enumerate(network.convolutions):
-        if layer.kernel.shape[2] != size:
-            raise UnknownLayerError(
-                f"convolution {index} takes {layer.kernel.shape[2]} channels of {size}"
-            )
-        size = layer.kernel.shape[3]
-    for index, subsampling in enumerate(network.subsamplings):
-        channels = network.convolutions[2 * index + 2].kernel.shape[3]
-        if subsampling.taps is not None and subsampling.taps.shape[2] != channels:
-            raise UnknownLayerError(
-                f"low-pass filter {index} has {subsampling.taps.shape[2]} channels of "
-                f"{channels}"
-            )
-    if network.dense[0].shape[0] != size:
-        raise UnknownLayerError(
-            f"the dense layer takes {network.dense[0].shape[0]} values of {size}"
-        )
+def _check_layout(node: Node) -> None:
+    layout = node.text("data_format") or "NHWC"
+    _require(layout == "NHWC", node, f"has layout {layout}, expected NHWC")
