@@ -58,12 +58,18 @@ def random_unfolded_weights(seed: int) -> UnfoldedWeights:
 
 
 def build_unfolded_graph(
-    weights: UnfoldedWeights, pooling: Pooling, *, is_softmax_over_taps: bool = True
+    weights: UnfoldedWeights,
+    pooling: Pooling,
+    *,
+    is_softmax_over_taps: bool = True,
+    is_by_channel: bool = False,
 ) -> bytes:
     """The serialized GraphDef.
 
     Args:
         is_softmax_over_taps: As it should be, or over the channels.
+        is_by_channel: Whether phases are compared by the norm of a matrix, the largest
+            sum of a channel, or by the sum of all channels.
     """
     g = GraphWriter()
     sizes = family.PATCH_FRAMES, family.NUM_MELS
@@ -87,7 +93,7 @@ def build_unfolded_graph(
             taps = _taps(g, f"{name}/taps", weights.logits[block], order)
             y = _low_pass(g, y, f"{name}/low_pass", taps, 2 if pooling == "tlpf" else 1)
         if pooling in ("aps", "tlpf_aps"):
-            y = _adaptive_polyphase(g, y, f"{name}/aps", sizes)
+            y = _adaptive_polyphase(g, y, f"{name}/aps", sizes, is_by_channel)
         sizes = -(-sizes[0] // 2), -(-sizes[1] // 2)
     family._head(g, y, *weights.dense)
     return g.to_bytes()
@@ -166,7 +172,11 @@ def _softmax_order(g: GraphWriter, name: str) -> str:
 
 
 def _adaptive_polyphase(
-    g: GraphWriter, x: str, name: str, sizes: tuple[int, int]
+    g: GraphWriter,
+    x: str,
+    name: str,
+    sizes: tuple[int, int],
+    is_by_channel: bool,
 ) -> str:
     """The four grids are gathered by a fixed permutation, then one of them a patch."""
     height, width = (-(-size // 2) for size in sizes)
@@ -189,7 +199,7 @@ def _adaptive_polyphase(
         g,
         "ArgMax",
         f"{name}/strongest",
-        family._reduce(g, "Sum", f"{name}/norm", magnitudes, [2, 3]),
+        _norm(g, f"{name}/norm", magnitudes, is_by_channel),
         one,
         output_type=attr.type_int32(),
     )
@@ -200,6 +210,14 @@ def _adaptive_polyphase(
     pairs = _int_node(g, "ConcatV2", f"{name}/pairs", *indices, one, N=attr.integer(2))
     kept = g.node("GatherNd", f"{name}/kept", [phases, pairs], **types)
     return _reshape(g, kept, name, [-1, height, width, CHANNELS])
+
+
+def _norm(g: GraphWriter, name: str, magnitudes: str, is_by_channel: bool) -> str:
+    """Of [batch, 4, positions, channels]: [batch, 4]."""
+    if not is_by_channel:
+        return family._reduce(g, "Sum", name, magnitudes, [2, 3])
+    sums = family._reduce(g, "Sum", f"{name}/sums", magnitudes, [2])
+    return family._reduce(g, "Max", name, sums, [2])
 
 
 def _permutation(g: GraphWriter, name: str, height: int, width: int) -> str:

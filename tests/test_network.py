@@ -100,6 +100,21 @@ def test_nodes_that_could_be_folded_are_folded(
     assert_engines_agree(path)
 
 
+def test_phases_may_be_compared_by_channel(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "by-channel.pb"
+    weights = random_unfolded_weights(0)
+    path.write_bytes(build_unfolded_graph(weights, "aps", is_by_channel=True))
+    network = read_network(read_graph(path.read_bytes()), LAST)
+    assert all(layer.is_by_channel for layer in network.subsamplings)
+    assert_engines_agree(path)
+
+
+def test_phases_must_be_compared_by_one_norm() -> None:
+    nodes = changed(nodes_of("aps"), f"{POOL}/aps/phase_t0f0/norm", op="Max")
+    with pytest.raises(UnknownLayerError, match="is no adaptive polyphase sampling"):
+        read_network(nodes, LAST)
+
+
 def test_softmax_over_another_axis_is_what_tensorflow_makes_of_it(
     tmp_path: pathlib.Path,
 ) -> None:
@@ -204,9 +219,8 @@ CONV, POOL = "model/block2/conv1", "model/block2/pool"
             {"attributes": {"mode": attr.string("SYMMETRIC")}},
             "has mode SYMMETRIC",
         ),
-        # Norms other than the sum of magnitudes: of Frobenius, of a matrix.
+        # Another norm, that of Frobenius.
         ("aps", f"{POOL}/aps/phase_t0f0/abs", {"op": "Square"}, "expected one"),
-        ("aps", f"{POOL}/aps/phase_t0f0/norm", {"op": "Max"}, "expected one"),
     ],
 )
 def test_a_changed_node_is_refused_by_name(

@@ -219,9 +219,9 @@ def test_low_pass(
 
 @pytest.mark.parametrize("strongest", range(4))
 @settings(deadline=None, max_examples=10)
-@given(**SIZES)
+@given(**SIZES, is_by_channel=st.booleans())
 def test_the_strongest_phase_is_kept(
-    strongest: int, height: int, width: int, vectors: int
+    strongest: int, height: int, width: int, vectors: int, is_by_channel: bool
 ) -> None:
     maps = positive(2 * height, 2 * width, vectors * LANES)
     time, frequency = strongest % 2, strongest // 2
@@ -234,8 +234,30 @@ def test_the_strongest_phase_is_kept(
         kept.strides[0],
         height,
         width,
+        is_by_channel,
     )
     np.testing.assert_array_equal(kept, maps[time::2, frequency::2])
+
+
+@pytest.mark.parametrize(
+    ("is_by_channel", "column"), [(False, 0), (True, 1)], ids=["all", "by channel"]
+)
+def test_phases_are_compared_by_sum_or_by_channel(
+    is_by_channel: bool, column: int
+) -> None:
+    maps = np.ones((2, 4, LANES), np.float32)
+    maps[0, 1, 0] = 3
+    kept = np.zeros((1, 2, LANES), np.float32)
+    maps[0, 0] += np.float32(0.5)
+    keep_strongest_phase(
+        maps.ctypes.data,
+        *maps.strides[:2],
+        kept.ctypes.data,
+        kept.strides[0],
+        *kept.shape[:2],
+        is_by_channel,
+    )
+    np.testing.assert_array_equal(kept[0], maps[0, column::2])
 
 
 def test_of_equal_phases_the_first_is_kept() -> None:
@@ -244,6 +266,11 @@ def test_of_equal_phases_the_first_is_kept() -> None:
     maps[1, 0], maps[1, 2] = 2, 2
     kept = np.zeros((1, 2, LANES), np.float32)
     keep_strongest_phase(
-        maps.ctypes.data, *maps.strides[:2], kept.ctypes.data, kept.strides[0], 1, 2
+        maps.ctypes.data,
+        *maps.strides[:2],
+        kept.ctypes.data,
+        kept.strides[0],
+        *kept.shape[:2],
+        False,
     )
     np.testing.assert_array_equal(kept[0, :, 0], [1, 3])

@@ -91,11 +91,18 @@ def test_extreme_levels(demo: ModelSpec, engine: WinogradEngine, level: float) -
     assert_close(engine.run(flat), EssentiaEngine(demo).run(flat))
 
 
-def test_the_same_patches_give_the_same_bits(engine: WinogradEngine) -> None:
-    patches = log_mels(20)
-    first, _, again = engine.run(patches), engine.run(patches[:7]), engine.run(patches)
-    np.testing.assert_array_equal(first.activations, again.activations)
-    np.testing.assert_array_equal(first.embeddings, again.embeddings)
+@pytest.mark.parametrize("num_patches", [1, 2, 3, 5, 7, 17])
+def test_what_was_run_before_changes_no_bit(
+    engine: WinogradEngine, demo: ModelSpec, num_patches: int
+) -> None:
+    """Patches behind the last one, of an earlier batch, are in the same tiles."""
+    patches = log_mels(num_patches)
+    expected = WinogradEngine(demo).run(patches)
+    for before in (log_mels(32, seed=1), log_mels(3, seed=2)):
+        engine.run(before)
+        actual = engine.run(patches)
+        np.testing.assert_array_equal(actual.activations, expected.activations)
+        np.testing.assert_array_equal(actual.embeddings, expected.embeddings)
 
 
 def test_strided_patches(engine: WinogradEngine) -> None:

@@ -44,10 +44,13 @@ class Subsampling:
         taps: float64 [5, 5, channels] of the low-pass filters; None without.
         is_adaptive: Whether the strongest of the four phases is kept (APS), or the
             first.
+        is_by_channel: Whether the strongest is that with the strongest channel (the l1
+            norm of a matrix, in TensorFlow), or that with the largest sum.
     """
 
     taps: Array | None
     is_adaptive: bool
+    is_by_channel: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,12 +193,13 @@ class _Reader:
         return Convolution(kernel * scale, shift)
 
     def take_subsampling(self) -> Subsampling:
-        is_adaptive = self._take_polyphase()
+        polyphase = self._take_polyphase()
+        flags = bool(polyphase), "Max" in polyphase
         node = self.take_if("DepthwiseConv2dNative")
-        stride = 1 if is_adaptive else 2
+        stride = 1 if polyphase else 2
         if node is None:
             self.take_maximum(size=2, stride=stride)
-            return Subsampling(None, is_adaptive)
+            return Subsampling(None, *flags)
         taps = self.operand(node, 1)
         strides = node.integers("strides")
         expected = (1, stride, stride, 1)
@@ -205,11 +209,11 @@ class _Reader:
         _check_window(node)
         self._check_channels(node, taps.shape[2])
         self.take_maximum(size=2, stride=1)
-        return Subsampling(taps[..., 0], is_adaptive)
+        return Subsampling(taps[..., 0], *flags)
 
-    def _take_polyphase(self) -> bool:
-        """Whether adaptive polyphase sampling is next: nodes between two layers that
-        choose one of four phase grids by its l1 norm."""
+    def _take_polyphase(self) -> list[str]:
+        """What adaptive polyphase sampling is made of, if it is next: nodes between two
+        layers that choose one of four phase grids by its l1 norm."""
         first = self._here("expected a pooling layer")
         region, entries = dict[str, Node](), set[str]()
         waiting = [first.name]
@@ -221,16 +225,18 @@ class _Reader:
             elif not self._depends_on_constants(node):
                 entries.add(node.name)
         if not region:
-            return False
+            return []
         _require(len(entries) == 1, first, f"reads {sorted(entries)}, expected one")
         ops = [node.op for node in region.values()]
-        is_known = ops.count("ArgMax") == 1 and "Abs" in ops
+        num_sums = ops.count("Sum")
+        is_known = ops.count("ArgMax") == 1 and "Abs" in ops and num_sums > 0
+        is_known &= ops.count("Max") in (0, num_sums)
         _require(is_known, first, "is no adaptive polyphase sampling by the l1 norm")
         for node in region.values():
             mode = node.text("mode")
             _require(mode in ("", "REFLECT"), node, f"has mode {mode}")
         self._name = entries.pop()
-        return True
+        return ops
 
     def _depends_on_constants(self, node: Node) -> bool:
         """Whether it computes something that is the same for every input."""
@@ -325,9 +331,9 @@ _FOLDED: dict[str, Callable[..., Array]] = {
     "ConcatV2": lambda *parts: np.concatenate(parts[:-1], int(parts[-1])),
 }
 # What adaptive polyphase sampling is made of, beside what depends on constants only.
-# Nothing that another norm needs (Max, Mul, Sqrt, Square), or another extension (Pad).
+# Nothing that another norm needs (Mul, Sqrt, Square), or another extension (Pad).
 _POLYPHASE = frozenset(
-    "Abs ArgMax Cast ConcatV2 ExpandDims GatherNd GatherV2 Identity MirrorPad Pack "
+    "Abs ArgMax Cast ConcatV2 ExpandDims GatherNd GatherV2 Identity Max MirrorPad Pack "
     "Prod Range Reshape Shape Squeeze StridedSlice Sum Transpose Unpack".split()
 )
 

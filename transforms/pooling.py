@@ -13,12 +13,14 @@ from numba.extending import intrinsic
 from transforms.simd import (
     NUMBER,
     VECTOR,
+    Vector,
     emit_load,
     emit_offset,
     emit_product,
     emit_store,
     emit_sum,
     emit_zero,
+    largest,
     load,
     maximum,
     store,
@@ -181,9 +183,10 @@ def keep_strongest_phase(
     target_row: int,
     height: int,
     width: int,
+    is_by_channel: bool,
 ) -> None:
     """Adaptive polyphase sampling: of the four grids of every second pixel, the one
-    with the largest sum; the first of equal ones.
+    with the largest sum, or with the channel of the largest sum; the first of equals.
 
     Args:
         source: Address of the first pixel of a map of 2 height x 2 width.
@@ -193,12 +196,19 @@ def keep_strongest_phase(
         target_row: Bytes between its rows.
         height: Rows of the result.
         width: Columns of the result.
+        is_by_channel: Whether channels are compared, or all of them summed.
     """
     best, strongest = -1.0, source
     for phase in range(4):
         # Time first, as in (t0, f0), (t1, f0), (t0, f1), (t1, f1).
         grid = source + (phase % 2) * row + (phase // 2) * pixel
-        strength = _grid_sum(grid, row, pixel, height, width)
+        strength = 0.0
+        for channel in range(0, pixel, VECTOR):
+            sums = _channel_sums(grid + channel, row, pixel, height, width)
+            if is_by_channel:
+                strength = max(strength, largest(sums))
+            else:
+                strength += total(sums)
         if strength > best:
             best, strongest = strength, grid
     for y in range(height):
@@ -210,14 +220,13 @@ def keep_strongest_phase(
 
 
 @njit(**OPTIONS)
-def _grid_sum(grid: int, row: int, pixel: int, height: int, width: int) -> float:
-    """Rows are summed in float32, their sums in float64."""
-    result = 0.0
+def _channel_sums(grid: int, row: int, pixel: int, height: int, width: int) -> Vector:
+    """Sums of a vector of channels over every second pixel; rows first, so that small
+    numbers are not added to a large one."""
+    sums = zero()
     for y in range(height):
         partial = zero()
         for x in range(width):
-            at = grid + 2 * (y * row + x * pixel)
-            for channel in range(0, pixel, VECTOR):
-                partial = partial + load(at + channel)
-        result += total(partial)
-    return result
+            partial = partial + load(grid + 2 * (y * row + x * pixel))
+        sums = sums + partial
+    return sums

@@ -5,6 +5,7 @@ whether it manages to vectorise a loop. Memory is addressed by numbers, as in C:
 checks bounds.
 """
 
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -145,14 +146,27 @@ def total(typing: Any, a: Any) -> Any:
     """The sum of the lanes, in float64."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        double = ir.DoubleType()
-        result = ir.Constant(double, 0.0)
-        for lane in range(LANES):
-            value = builder.extract_element(arguments[0], ir.Constant(_INT32, lane))
-            result = builder.fadd(result, builder.fpext(value, double))
-        return result
+        return functools.reduce(builder.fadd, _emit_lanes(builder, *arguments))
 
     return types.float64(vector), code
+
+
+@intrinsic
+def largest(typing: Any, a: Any) -> Any:
+    """The largest lane, as float64."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = _emit_lanes(builder, *arguments)
+        return functools.reduce(functools.partial(emit_maximum, builder), lanes)
+
+    return types.float64(vector), code
+
+
+def _emit_lanes(builder: ir.IRBuilder, value: Any) -> list[Any]:
+    """The lanes as float64."""
+    places = [ir.Constant(_INT32, lane) for lane in range(LANES)]
+    lanes = [builder.extract_element(value, place) for place in places]
+    return [builder.fpext(lane, ir.DoubleType()) for lane in lanes]
 
 
 def _operation(emit: Callable[[Any, Any, Any], Any]) -> Any:

@@ -109,6 +109,12 @@ class _Stack:
         """Makes the rows between the maps zero again."""
         self.array[: num_maps * (self.height + 1) + 1 : self.height + 1] = 0
 
+    def clear_after(self, num_maps: int) -> None:
+        """Makes the rows zero that the last tiles reach behind the last map: what an
+        earlier batch left there would change how its last rows are rounded."""
+        end = num_maps * (self.height + 1)
+        self.array[end : end + TILE + 1] = 0
+
 
 class _ConvolutionLayer:
     """A 3x3 convolution with bias and ReLU from one stack to another."""
@@ -124,6 +130,7 @@ class _ConvolutionLayer:
         self._sums = _points(num_tiles, self.outputs)
 
     def run(self, source: _Stack, target: _Stack, num_maps: int) -> None:
+        source.clear_after(num_maps)
         tiles_in_row = source.width // TILE
         convolve(
             source.address() - source.row - source.pixel,
@@ -166,7 +173,7 @@ class _SubsamplingLayer:
     """Halves the maps of a stack into another one."""
 
     def __init__(self, layer: Subsampling, height: int, width: int, channels: int):
-        self._is_adaptive = layer.is_adaptive
+        self._is_adaptive, self._is_by_channel = layer.is_adaptive, layer.is_by_channel
         self._height, self._width = height, width
         shape = height + 2 * _BORDER, width + 2 * _BORDER, channels
         self._padded = aligned_zeros(*shape)
@@ -186,7 +193,9 @@ class _SubsamplingLayer:
         if self._is_adaptive:
             self._fill_dense(at, row, pixel)
             dense, dense_row = self._dense.ctypes.data, self._dense.strides[0]
-            keep_strongest_phase(dense, dense_row, pixel, to, target.row, *size)
+            keep_strongest_phase(
+                dense, dense_row, pixel, to, target.row, *size, self._is_by_channel
+            )
         elif self._taps is None:
             maximum_2x2(at, row, pixel, to, target.row, *size, 2)
         else:
