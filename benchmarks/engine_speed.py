@@ -33,12 +33,12 @@ _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")
 
 def run_engine(engine: str, model: str, folder: pathlib.Path) -> dict[str, Any]:
     """One process; also the largest differences from what Essentia gave."""
-    python = PEER_PYTHON if engine in PEERS else pathlib.Path(sys.executable)
+    python = str(PEER_PYTHON) if engine in PEERS else sys.executable
     path = ROOT / "build/models" / f"{model}.pb"
     output = folder / f"{engine}.npz"
     done = subprocess.run(
-        [python, "-m", "benchmarks.engine_run"]
-        + [engine, path, folder / "patches.npy", output],
+        [python, "-m", "benchmarks.engine_run", engine]
+        + [str(p) for p in (path, folder / "patches.npy", output)],
         cwd=ROOT,
         env={**os.environ, **_ONE_THREAD, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -21,8 +21,9 @@ import numpy as np
 import soundfile
 
 from demo.encode import encode
-from training.recipes import RECIPES, DrumKit, Effects, Instrument
+from training.recipes import RECIPES
 from training.soundfonts import HELD_OUT_FONTS, render_phrases
+from training.sources import DrumKit, Effects, Instrument
 from transforms.decoding import SAMPLE_RATE_HZ
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "clips"

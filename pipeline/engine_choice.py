@@ -31,7 +31,7 @@ from transforms.network import UnknownLayerError, read_network_of
 
 REFERENCE = "essentia"
 _NUMBA_CACHE, _NUMBA = "NUMBA_CACHE_DIR", "numba"
-_SOURCES = ("engine_check", "network", "pooling", "simd", "winograd", "winograd_engine")
+_SOURCES = ("engine_check.py", "network.py", "winograd/*.py")
 
 
 def choose_engines(models: Sequence[ModelSpec], engine: str) -> tuple[ModelSpec, ...]:
@@ -119,7 +119,11 @@ def _key(spec: ModelSpec) -> str:
             for name in ("numba", "essentia-tensorflow")
         ),
         _processor(),
-        *((folder / f"{name}.py").read_text("utf-8") for name in _SOURCES),
+        *(
+            path.read_text("utf-8")
+            for pattern in _SOURCES
+            for path in sorted(folder.glob(pattern))
+        ),
     ]
     return hashlib.sha256("\n".join(parts).encode("utf-8")).hexdigest()[:24]
 

@@ -26,7 +26,7 @@ def imported_packages(path: pathlib.Path) -> set[str]:
 
 
 def test_transforms_never_import_pipeline() -> None:
-    modules = [path for path in MODULES if path.parent.name == "transforms"]
+    modules = [path for path in MODULES if "transforms" in path.parts]
     assert len(modules) > 5
     for path in modules:
         assert not imported_packages(path) & {"pipeline", "training", "demo"}, path
@@ -34,14 +34,14 @@ def test_transforms_never_import_pipeline() -> None:
 
 def test_installed_packages_do_not_need_the_others() -> None:
     for path in MODULES:
-        if path.parent.name in ("pipeline", "transforms"):
+        if {"pipeline", "transforms"} & {*path.parts}:
             names = imported_packages(path)
             assert not names & {"training", "benchmarks", "demo", "tests"}, path
 
 
 def test_transforms_know_no_corpus() -> None:
     for path in MODULES:
-        if path.parent.name == "transforms":
+        if "transforms" in path.parts:
             assert "fsd50k" not in path.read_text(encoding="utf-8").lower(), path
 
 

@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 
 from training.midi import DRUM_CHANNEL, Score
 from training.phrases import Phrase, play
-from training.recipes import (
-    RECIPES,
-    DrumKit,
-    Drums,
-    Effects,
-    Instrument,
-    Preset,
-)
+from training.recipes import RECIPES
+from training.sources import DrumKit, Drums, Effects, Instrument, Preset
 
 TICK_S = 1 / 960
 Played = Instrument | Drums | DrumKit | Effects

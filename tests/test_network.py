@@ -16,7 +16,7 @@ from training.sinet_graph import Pooling, SinetWeights, build_graph
 from transforms.engines import EssentiaEngine
 from transforms.graphdef import Node, read_graph
 from transforms.network import Network, UnknownLayerError, _softmax, read_network
-from transforms.winograd_engine import WinogradEngine
+from transforms.winograd.engine import WinogradEngine
 
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 LAST = "model/predictions/Sigmoid"

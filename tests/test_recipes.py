@@ -5,18 +5,10 @@ import pytest
 from pipeline.registry import published_labels
 from training.evaluate import SPECIFIC_LABELS
 from training.ontology import PARENTS, with_ancestors
-from training.recipes import (
-    CALIBRATION,
-    NOT_CLAIMED,
-    RECIPES,
-    TRAINED_LABELS,
-    Drums,
-    Effects,
-    Recipe,
-    Recordings,
-)
+from training.recipes import CALIBRATION, NOT_CLAIMED, RECIPES, TRAINED_LABELS, Recipe
 from training.recording_groups import GROUPS
 from training.soundfonts import HELD_OUT_FONTS, TRAINED_FONTS
+from training.sources import Drums, Effects, Recordings
 from training.voices import HELD_OUT, TRAINED
 
 PUBLISHED = frozenset(published_labels())

@@ -9,7 +9,6 @@ import pytest
 from training.midi import ALL_OFF, DRUM_CHANNEL, SUSTAIN, Score
 from training.packages import Package, missing
 from training.phrases import Phrase
-from training.recipes import DrumKit, Drums, Effects, Instrument
 from training.soundfonts import (
     TRAINED_FONTS,
     Soundfont,
@@ -19,6 +18,7 @@ from training.soundfonts import (
     render_phrases,
     usable_presets,
 )
+from training.sources import DrumKit, Drums, Effects, Instrument
 from transforms.decoding import SAMPLE_RATE_HZ
 
 FREEPATS = TRAINED_FONTS[-1]

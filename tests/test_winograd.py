@@ -5,22 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.pooling import (
+from transforms.winograd.convolution import POINTS, TILE, convolve, transform_filters
+from transforms.winograd.direct import convolve_first
+from transforms.winograd.pooling import (
     keep_strongest_phase,
     low_pass,
     maximum_2x2,
     maximum_3x3,
 )
-from transforms.simd import LANES, aligned_zeros
-from transforms.winograd import (
-    POINTS,
-    ROWS,
-    TILE,
-    convolve,
-    convolve_first,
-    pack_filters,
-    transform_filters,
-)
+from transforms.winograd.products import ROWS, pack_filters
+from transforms.winograd.simd import LANES, aligned_zeros
 
 Array = np.ndarray
 SIZES = dict(

@@ -13,7 +13,7 @@ from transforms.elements import FloatArray, Prediction
 from transforms.engine_check import check_patches
 from transforms.engines import EssentiaEngine, ModelSpec
 from transforms.network import UnknownLayerError
-from transforms.winograd_engine import WinogradEngine
+from transforms.winograd.engine import WinogradEngine
 
 POOLINGS: tuple[Pooling, ...] = ("max", "tlpf", "aps", "tlpf_aps")
 TOLERANCE = 1e-5

@@ -6,7 +6,7 @@ import numpy as np
 
 from training import midi
 from training.midi import DRUM_CHANNEL, Score
-from training.recipes import DrumKit, Drums, Effects, Instrument, Preset
+from training.sources import DrumKit, Drums, Effects, Instrument, Preset
 
 Random = np.random.Generator
 

@@ -25,14 +25,7 @@ from training.packages import rendering_packages, require
 from training.recipes import (
     CALIBRATION,
     RECIPES,
-    DrumKit,
-    Drums,
-    Effects,
-    Instrument,
     Recipe,
-    Recordings,
-    Signal,
-    Speech,
 )
 from training.recordings import render_recordings
 from training.signals import render_signal
@@ -42,6 +35,15 @@ from training.soundfonts import (
     Soundfont,
     can_play,
     render_phrases,
+)
+from training.sources import (
+    DrumKit,
+    Drums,
+    Effects,
+    Instrument,
+    Recordings,
+    Signal,
+    Speech,
 )
 from training.voices import HELD_OUT, TRAINED, render_crowd, render_speech
 from transforms.elements import FloatArray

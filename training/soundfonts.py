@@ -20,7 +20,7 @@ import numpy as np
 
 from training.midi import Score
 from training.phrases import Phrase, play
-from training.recipes import DrumKit, Drums, Effects, Instrument, Preset
+from training.sources import DrumKit, Drums, Effects, Instrument, Preset
 from transforms.decoding import SAMPLE_RATE_HZ
 
 Played = Instrument | Drums | DrumKit | Effects

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import soundfile
 
-from training.recipes import Speech
+from training.sources import Speech
 from transforms.decoding import SAMPLE_RATE_HZ
 from transforms.resampling import resample
 

@@ -134,7 +134,7 @@ class EssentiaEngine:
 
 def _winograd(spec: ModelSpec) -> Engine:
     # numba takes half a second to import, and does not exist for every platform.
-    from transforms.winograd_engine import WinogradEngine
+    from transforms.winograd.engine import WinogradEngine
 
     return WinogradEngine(spec)
 

@@ -10,8 +10,9 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from transforms.simd import (
+from transforms.winograd.simd import (
     NUMBER,
+    OPTIONS,
     VECTOR,
     Vector,
     emit_load,
@@ -27,7 +28,6 @@ from transforms.simd import (
     total,
     zero,
 )
-from transforms.winograd import OPTIONS
 
 FILTER_SIZE = 5
 

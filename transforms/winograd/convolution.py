@@ -11,29 +11,15 @@ infinity: with 3/4 and 3/2 the error is about half of that of the usual 1 and 2,
 same cost.
 """
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import njit
 
-from transforms.simd import (
+from transforms.winograd.products import multiply
+from transforms.winograd.simd import (
     FLOAT,
-    LANES,
-    NUMBER,
+    OPTIONS,
     VECTOR,
     Vector,
-    aligned_zeros,
-    emit_load,
-    emit_maximum,
-    emit_offset,
-    emit_product,
-    emit_splat,
-    emit_store,
-    emit_sum,
-    emit_zero,
     load,
     maximum,
     store,
@@ -45,10 +31,6 @@ Array = np.ndarray
 TILE, TAPS = 4, 3
 POINTS = (TILE + TAPS - 1) ** 2
 A, B = 0.75, 1.5
-# Tiles that one product of registers takes: with two vectors of outputs their sums fill
-# the registers (32 with 16 lanes, 16 with 8) but for those that hold factors.
-ROWS = 12 if LANES == 16 else 6
-OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 _A2, _B2 = A * A, B * B
 _A3, _B3 = A * A * A, B * B * B
@@ -73,21 +55,6 @@ def transform_filters(kernel: Array) -> Array:
     matrix = np.array(rows)
     factors = np.einsum("ia,abco,jb->ijco", matrix, kernel, matrix, optimize=True)
     return factors.reshape(POINTS, *kernel.shape[2:])
-
-
-def pack_filters(factors: Array) -> Array:
-    """Lays factors out as the products read them: float32, flat.
-
-    Args:
-        factors: [36, in, out], out a multiple of LANES.
-    """
-    points, inputs, outputs = factors.shape
-    packed = aligned_zeros(points, inputs * outputs)
-    for start in range(0, outputs, 2 * LANES):
-        panel = factors[:, :, start : start + 2 * LANES]
-        place = slice(inputs * start, inputs * (start + panel.shape[2]))
-        packed[:, place] = panel.reshape(points, -1)
-    return packed
 
 
 @njit(**OPTIONS)
@@ -272,114 +239,6 @@ def transform_output(
             _store_outputs(to + 3 * row, pixel, z, a[3], b[3], c[3], d[3], e[3], f[3])
 
 
-def _register_product(vectors: int) -> Any:
-    """A product of ROWS tiles with a panel of `vectors` vectors of outputs, all of
-    whose sums stay in registers."""
-
-    @intrinsic
-    def product(
-        typing: Any,
-        tiles: Any,
-        tile: Any,
-        factors: Any,
-        sums: Any,
-        sum_tile: Any,
-        depth: Any,
-    ) -> Any:
-        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            _emit_product(builder, vectors, *arguments)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 6), code
-
-    return product
-
-
-def _emit_product(
-    builder: ir.IRBuilder,
-    vectors: int,
-    tiles: Any,
-    tile: Any,
-    factors: Any,
-    sums: Any,
-    sum_tile: Any,
-    depth: Any,
-) -> None:
-    """LLVM code: for every input channel, its factors times every tile's number."""
-    places = [
-        [cgutils.alloca_once_value(builder, emit_zero()) for _ in range(vectors)]
-        for _ in range(ROWS)
-    ]
-    for row in places:
-        for place in row:
-            builder.store(emit_zero(), place)
-    rows = [emit_offset(builder, tiles, tile, row) for row in range(ROWS)]
-    with cgutils.for_range(builder, depth, intp=NUMBER) as loop:
-        panel = emit_offset(builder, factors, loop.index, vectors * VECTOR)
-        columns = [
-            emit_load(builder, builder.add(panel, ir.Constant(NUMBER, v * VECTOR)))
-            for v in range(vectors)
-        ]
-        for row, row_places in zip(rows, places, strict=True):
-            at = emit_offset(builder, row, loop.index, FLOAT)
-            value = emit_splat(builder, emit_load(builder, at, ir.FloatType()))
-            for column, place in zip(columns, row_places, strict=True):
-                term = emit_product(builder, value, column)
-                total = emit_sum(builder, builder.load(place), term)
-                builder.store(total, place)
-    for index, row_places in enumerate(places):
-        start = emit_offset(builder, sums, sum_tile, index)
-        for v, place in enumerate(row_places):
-            at = builder.add(start, ir.Constant(NUMBER, v * VECTOR))
-            emit_store(builder, at, builder.load(place))
-
-
-_product_1 = _register_product(1)
-_product_2 = _register_product(2)
-
-
-@njit(**OPTIONS)
-def multiply(
-    tiles: int,
-    point: int,
-    tile: int,
-    factors: int,
-    sums: int,
-    sum_point: int,
-    sum_tile: int,
-    num_tiles: int,
-    inputs: int,
-    outputs: int,
-) -> None:
-    """The 36 matrix products.
-
-    Args:
-        tiles: Address of [36, num_tiles, inputs].
-        point: Bytes between points of it.
-        tile: Bytes between tiles of it.
-        factors: Address of what `pack_filters` gives.
-        sums: Address of the result, [36, num_tiles, outputs].
-        sum_point: Bytes between points of it.
-        sum_tile: Bytes between tiles of it.
-        num_tiles: How many; memory must be there for a multiple of ROWS.
-        inputs: Channels.
-        outputs: Channels, a multiple of LANES.
-    """
-    width = 2 * VECTOR
-    for index in range(POINTS):
-        left, result = tiles + index * point, sums + index * sum_point
-        right = factors + index * inputs * outputs * FLOAT
-        for start in range(0, outputs * FLOAT, width):
-            panel = right + start * inputs
-            is_wide = start + width <= outputs * FLOAT
-            for first in range(0, num_tiles, ROWS):
-                a, c = left + first * tile, result + first * sum_tile + start
-                if is_wide:
-                    _product_2(a, tile, panel, c, sum_tile, inputs)
-                else:
-                    _product_1(a, tile, panel, c, sum_tile, inputs)
-
-
 @njit(**OPTIONS)
 def convolve(
     source: int,
@@ -435,6 +294,7 @@ def convolve(
             sums,
             sum_point,
             sum_tile,
+            POINTS,
             num_rows * tiles_in_row,
             pixel // FLOAT,
             target_pixel // FLOAT,
@@ -450,78 +310,3 @@ def convolve(
             num_rows,
             tiles_in_row,
         )
-
-
-@njit(**OPTIONS)
-def convolve_first(
-    source: int,
-    row: int,
-    kernel: int,
-    bias: int,
-    target: int,
-    target_row: int,
-    pixel: int,
-    height: int,
-    width: int,
-) -> None:
-    """A convolution of one input channel, directly.
-
-    Args:
-        source: Address of the first input, a row and a column before the first output.
-        row: Bytes between rows of it; a pixel is a float32.
-        kernel: Address of [9, channels].
-        bias: Address of [channels].
-        target: Address of the first output.
-        target_row: Bytes between rows of it.
-        pixel: Bytes of the channels.
-        height: Rows.
-        width: Columns.
-    """
-    for y in range(height):
-        for channel in range(0, pixel, VECTOR):
-            _first_row(
-                source + y * row,
-                row,
-                kernel + channel,
-                pixel,
-                bias + channel,
-                target + y * target_row + channel,
-                width,
-            )
-
-
-@intrinsic
-def _first_row(
-    typing: Any,
-    source: Any,
-    row: Any,
-    kernel: Any,
-    pixel: Any,
-    bias: Any,
-    target: Any,
-    width: Any,
-) -> Any:
-    """One row of `convolve_first`, of one vector of channels, factors in registers."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source, row, kernel, pixel, bias, target, width = arguments
-        factors = [
-            emit_load(builder, emit_offset(builder, kernel, pixel, tap))
-            for tap in range(TAPS**2)
-        ]
-        rows = [emit_offset(builder, source, row, y) for y in range(TAPS)]
-        start = emit_load(builder, bias)
-        with cgutils.for_range(builder, width, intp=NUMBER) as loop:
-            across = builder.mul(loop.index, ir.Constant(NUMBER, FLOAT))
-            total = start
-            for index, factor in enumerate(factors):
-                y, x = divmod(index, TAPS)
-                at = builder.add(rows[y], across)
-                at = builder.add(at, ir.Constant(NUMBER, x * FLOAT))
-                value = emit_splat(builder, emit_load(builder, at, ir.FloatType()))
-                total = emit_sum(builder, total, emit_product(builder, factor, value))
-            to = builder.add(target, builder.mul(loop.index, pixel))
-            emit_store(builder, to, emit_maximum(builder, total, emit_zero()))
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 7), code

@@ -1,4 +1,4 @@
-"""The `winograd` engine: runs an FSD-SINet on one core, several times as fast.
+"""Runs the layers of an FSD-SINet one after the other.
 
 Patches are stacked on one another with one row of zeros between them, so that a batch
 is one tall map. The blocks that have large maps take few patches at once, to stay in
@@ -15,22 +15,16 @@ from transforms.engines import ModelSpec
 from transforms.features import PATCH_FRAMES
 from transforms.mel import NUM_MELS
 from transforms.network import Convolution, Network, Subsampling, read_network_of
-from transforms.pooling import (
+from transforms.winograd.convolution import POINTS, TILE, convolve, transform_filters
+from transforms.winograd.direct import convolve_first
+from transforms.winograd.pooling import (
     keep_strongest_phase,
     low_pass,
     maximum_2x2,
     maximum_3x3,
 )
-from transforms.simd import FLOAT, LANES, aligned_zeros
-from transforms.winograd import (
-    POINTS,
-    ROWS,
-    TILE,
-    convolve,
-    convolve_first,
-    pack_filters,
-    transform_filters,
-)
+from transforms.winograd.products import ROWS, pack_filters
+from transforms.winograd.simd import FLOAT, LANES, aligned_zeros
 
 Array = np.ndarray
 

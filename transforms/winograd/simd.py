@@ -20,6 +20,8 @@ LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
 # Bytes of a float32, and of a vector.
 FLOAT = 4
 VECTOR = LANES * FLOAT
+# Of every kernel.
+OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 # Of addresses and sizes.
 NUMBER = ir.IntType(64)
 _FLOAT, _INT32 = ir.FloatType(), ir.IntType(32)
