@@ -2,7 +2,7 @@
 # make test: set-up, then all tests.      make check: formatting, lint, types.
 # make test-training: the tests of the networks that are trained, in a venv of their own.
 # make train: renders sounds, trains the demo model (over an hour), scores and bundles it.
-# make bench: speed and memory against the reference script.
+# make bench: speed beside the reference script and other engines, the short version.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -58,6 +58,6 @@ check: .venv/ready
 
 bench: .venv/ready .venv-bench/ready
 	$(BIN)/python -m training.random_graphs full
-	$(BIN)/python -m benchmarks.engine_speed
-	$(BIN)/python -m benchmarks.extract_speed --memory
+	$(BIN)/python -m benchmarks.engine_speed --rounds 1
+	$(BIN)/python -m benchmarks.extract_speed --clips 40
 	$(BIN)/python -m benchmarks.plan_million

@@ -13,6 +13,8 @@ FORMATS = (
     ("wav", "pcm_s16le", 48000, 1),
 )
 
+MEAN_CLIP_S = 7.6
+
 
 def make_corpus(folder: pathlib.Path, num_clips: int, seconds: float) -> pathlib.Path:
     """Writes clips in turn in the formats above; returns the folder.
@@ -26,14 +28,32 @@ def make_corpus(folder: pathlib.Path, num_clips: int, seconds: float) -> pathlib
         path = folder / f"{index:06d}.{suffix}"
         original = index % (originals - originals % len(FORMATS))
         if index == original:
-            samples = _sound(round(seconds * rate_hz), rate_hz, num_channels, index)
+            samples = varied_sound(
+                round(seconds * rate_hz), rate_hz, num_channels, index
+            )
             encode(path, samples, rate_hz, codec)
         else:
             path.hardlink_to(folder / f"{original:06d}.{suffix}")
     return folder
 
 
-def _sound(num_samples: int, rate_hz: int, num_channels: int, seed: int) -> np.ndarray:
+def make_fsd50k_like(folder: pathlib.Path, num_clips: int) -> pathlib.Path:
+    """44.1 kHz mono WAV of 0.3 to 30 s, 7.6 s on average, as FSD50K's; its folder."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    # Exponential but for the ends, with the mean of FSD50K's clips.
+    seconds = np.clip(rng.exponential(8.0, num_clips), 0.3, 30)
+    seconds *= MEAN_CLIP_S / seconds.mean()
+    for index, length_s in enumerate(np.clip(seconds, 0.3, 30)):
+        samples = varied_sound(round(length_s * 44100), 44100, 1, index)
+        encode(folder / f"{index:06d}.wav", samples, 44100, "pcm_s16le")
+    return folder
+
+
+def varied_sound(
+    num_samples: int, rate_hz: int, num_channels: int, seed: int
+) -> np.ndarray:
+    """Gliding tones and noise: float64 [num_channels, num_samples], -1 to 1."""
     rng = np.random.default_rng(seed)
     t = np.arange(num_samples) / rate_hz
     tones = sum(

@@ -1,14 +1,19 @@
 """Speed and memory of `fsdsinet extract` beside the reference script, in one run.
 
-The same clips go through the reference script (one process with its own threads, as a
-user would run it, activations only) and through `extract --workers 2` (activations and
-embeddings). Run twice at two sizes: the difference between them is the steady rate,
-free of start-up. Usage: python -m benchmarks.extract_speed [--repeats N] [--memory]
+The same clips (44.1 kHz mono WAV, 0.3 to 30 s, as in FSD50K) go through the reference
+script (one process with its own threads, as a user would run it), through two of these
+with one thread each and half of the clips, and through `extract` with two workers and
+with one. Start-up counts. The reference writes activations only, `extract` embeddings,
+too.
+
+Usage: python -m benchmarks.extract_speed [--clips N] [--rounds N] [--model NAME...]
+    [--memory]
 """
 
 import argparse
 import contextlib
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -16,33 +21,40 @@ import tempfile
 import time
 from typing import Any
 
-from benchmarks.corpora import make_corpus
+from benchmarks.corpora import make_corpus, make_fsd50k_like
 from benchmarks.machine import save
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODELS = ROOT / "build" / "models"
-NUM_CLIPS, CLIP_S = (20, 80), 10.0
-NUM_WORKERS = 2
 STEPS = ("decode", "resample", "log_mel", "inference", "commit")
 MEMORY_CLIPS = (1_000, 10_000)
 
 
-def run_reference(model: pathlib.Path, corpus: pathlib.Path) -> dict[str, float]:
-    """Wall time of the reference script over a corpus."""
+def run_reference(model: pathlib.Path, files: list[str], num_processes: int) -> float:
+    """Wall time of the reference script over files, in one process with threads of its
+    own, or in several with one thread each."""
+    script = [sys.executable, str(ROOT / "benchmarks" / "reference.py"), str(model)]
+    threads = {f"TF_NUM_{kind}_THREADS": "1" for kind in ("INTRAOP", "INTEROP")}
+    environment = {**os.environ, **(threads if num_processes > 1 else {})}
     with tempfile.TemporaryDirectory() as folder:
-        script = [sys.executable, str(ROOT / "benchmarks" / "reference.py"), str(model)]
-        output = pathlib.Path(folder) / "out.npz"
-        files = sorted(map(str, corpus.iterdir()))
         start = time.perf_counter()
-        subprocess.run(
-            [*script, str(output), *files, "--outputs", "activations"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        return {"wall_s": time.perf_counter() - start}
+        processes = [
+            subprocess.Popen(
+                [*script, f"{folder}/{index}.npz", *files[index::num_processes]]
+                + ["--outputs", "activations"],
+                stdout=subprocess.DEVNULL,
+                env=environment,
+            )
+            for index in range(num_processes)
+        ]
+        codes = [process.wait() for process in processes]
+        assert not any(codes), codes
+        return time.perf_counter() - start
 
 
-def run_extract(model: pathlib.Path, corpus: pathlib.Path) -> dict[str, float]:
+def run_extract(
+    model: pathlib.Path, corpus: pathlib.Path, num_workers: int
+) -> dict[str, float]:
     """Wall time of a run, the time of its steps, patches, and workers' peak memory."""
     with tempfile.TemporaryDirectory() as folder:
         output = pathlib.Path(folder) / "out"
@@ -50,7 +62,7 @@ def run_extract(model: pathlib.Path, corpus: pathlib.Path) -> dict[str, float]:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline", "extract", str(corpus)]
             + ["--model", str(model), "--output", str(output)]
-            + ["--workers", str(NUM_WORKERS)]
+            + ["--workers", str(num_workers)]
             + ["--last-patch", "discard"],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
@@ -90,31 +102,28 @@ def _peak_kb(process: pathlib.Path) -> int:
     return 0
 
 
-def compare(
-    model: pathlib.Path, small: pathlib.Path, large: pathlib.Path
-) -> dict[str, Any]:
-    """One round: both sides at both sizes, and what follows from the differences."""
-    reference = [run_reference(model, corpus) for corpus in (small, large)]
-    extract = [run_extract(model, corpus) for corpus in (small, large)]
-    grown = {key: extract[1][key] - extract[0][key] for key in extract[0]}
-    reference_s = reference[1]["wall_s"] - reference[0]["wall_s"]
-    worker_s = NUM_WORKERS * grown["wall_s"]
-    steps_s = {step: grown[f"{step}_s"] for step in STEPS}
-    beam_s = worker_s - sum(steps_s.values())
-    rest_s = sum(steps_s.values()) - steps_s["commit"]
+def compare(model: pathlib.Path, corpus: pathlib.Path) -> dict[str, Any]:
+    """One round of all four, and the ratios that follow."""
+    files = sorted(map(str, corpus.iterdir()))
+    reference_s, pool_s = (run_reference(model, files, n) for n in (1, 2))
+    two, one = (run_extract(model, corpus, workers) for workers in (2, 1))
+    steps_s = {step: two[f"{step}_s"] for step in STEPS}
     return {
-        "reference_patches_per_s": grown["patches"] / reference_s,
-        "extract_patches_per_s": grown["patches"] / grown["wall_s"],
-        "speedup_steady": reference_s / grown["wall_s"],
-        "speedup_large_with_startup": reference[1]["wall_s"] / extract[1]["wall_s"],
-        "startup_s": extract[0]["wall_s"]
-        - grown["wall_s"] * extract[0]["patches"] / grown["patches"],
-        "share_of_worker_time": {
-            **{step: seconds / worker_s for step, seconds in steps_s.items()},
-            "beam_and_idle": beam_s / worker_s,
+        "patches": two["patches"],
+        "wall_s": {
+            "reference": reference_s,
+            "two references with one thread": pool_s,
+            "extract, 2 workers": two["wall_s"],
+            "extract, 1 worker": one["wall_s"],
         },
-        "overhead_beam_and_commit_to_rest": (beam_s + steps_s["commit"]) / rest_s,
-        "worker_peak_mb": extract[1]["worker_peak_mb"],
+        "speedup_to_reference": reference_s / two["wall_s"],
+        "speedup_to_two_references": pool_s / two["wall_s"],
+        "two_workers_to_one": one["wall_s"] / two["wall_s"],
+        "share_of_step_time": {
+            step: seconds / sum(steps_s.values()) for step, seconds in steps_s.items()
+        },
+        "steps_of_all_worker_time": sum(steps_s.values()) / (2 * two["wall_s"]),
+        "worker_peak_mb": two["worker_peak_mb"],
     }
 
 
@@ -123,32 +132,35 @@ def measure_memory(model: pathlib.Path, folder: pathlib.Path) -> dict[str, float
     results = {}
     for num_clips in MEMORY_CLIPS:
         corpus = make_corpus(folder / f"short{num_clips}", num_clips, 1.05)
-        results[str(num_clips)] = run_extract(model, corpus)["worker_peak_mb"]
+        results[str(num_clips)] = run_extract(model, corpus, 2)["worker_peak_mb"]
     return results
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--model", default="random-vgg41-tlpf")
+    parser.add_argument("--clips", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--model", nargs="+", default=["random-vgg41-tlpf"])
     parser.add_argument("--memory", action="store_true", help="also 10,000 short clips")
     arguments = parser.parse_args()
-    model = MODELS / f"{arguments.model}.pb"
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        small, large = (make_corpus(folder / str(n), n, CLIP_S) for n in NUM_CLIPS)
-        rounds = [compare(model, small, large) for _ in range(arguments.repeats)]
-        rounds.sort(key=lambda result: result["speedup_steady"])
-        results: dict[str, Any] = {
-            "model": f"{arguments.model} (random weights)",
-            "clips": f"{NUM_CLIPS[1]} of {CLIP_S} s: WAV, FLAC, MP3; 44.1 and 48 kHz",
-            "workers": NUM_WORKERS,
-            "median_round": rounds[len(rounds) // 2],
-            "speedup_steady_of_all_rounds": [r["speedup_steady"] for r in rounds],
-        }
-        if arguments.memory:
-            results["worker_peak_mb_by_clips"] = measure_memory(model, folder)
-    save(f"extract-speed-{arguments.model}", results)
+        corpus = make_fsd50k_like(folder / "corpus", arguments.clips)
+        for model in arguments.model:
+            path = MODELS / f"{model}.pb"
+            rounds = [compare(path, corpus) for _ in range(arguments.rounds)]
+            rounds.sort(key=lambda result: result["speedup_to_reference"])
+            results: dict[str, Any] = {
+                "model": f"{model} (random weights)",
+                "clips": f"{arguments.clips}, 44.1 kHz mono WAV, mean 7.6 s",
+                "median_round": rounds[len(rounds) // 2],
+                "speedup_to_reference_of_all_rounds": [
+                    r["speedup_to_reference"] for r in rounds
+                ],
+            }
+            if arguments.memory:
+                results["worker_peak_mb_by_clips"] = measure_memory(path, folder)
+            save(f"extract-speed-{model}", results)
 
 
 if __name__ == "__main__":

@@ -31,9 +31,11 @@ BUNDLED: tuple[tuple[str, float, Pooling, int], ...] = (
     ("tests/data/random-tiny-aps.pb", 0.125, "aps", 2),
     ("tests/data/random-tiny-tlpf_aps.pb", 0.125, "tlpf_aps", 3),
 )
-# The architectures of the four published models, for benchmarks; not kept.
+# The architectures of the four published models, and a small one with APS, for
+# benchmarks; not kept.
 FULL: tuple[tuple[str, float, Pooling, int], ...] = (
     ("build/models/random-vgg41-tlpf.pb", 1, "tlpf", 0),
+    ("build/models/random-vgg41-aps.pb", 1, "aps", 4),
     ("build/models/random-vgg42-aps.pb", 2, "aps", 1),
     ("build/models/random-vgg42-tlpf.pb", 2, "tlpf", 2),
     ("build/models/random-vgg42-tlpf_aps.pb", 2, "tlpf_aps", 3),

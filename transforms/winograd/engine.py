@@ -30,7 +30,7 @@ Array = np.ndarray
 
 # Patches that a block takes at once, and tiles that are transformed at once, by block.
 _PATCHES = (1, 1, 4, 16)
-_TILES = (48, 72, 96, 384)
+_TILES = (24, 36, 48, 96)
 _BORDER = 2
 
 
