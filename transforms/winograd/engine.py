@@ -64,7 +64,9 @@ class WinogradEngine:
         kernel, bias = self._dense
         empty = np.empty((0, len(kernel)), np.float32)
         joined = np.concatenate([empty, *embeddings])
-        return Prediction(1 / (1 + np.exp(-(joined @ kernel + bias))), joined)
+        with np.errstate(over="ignore"):
+            activations = 1 / (1 + np.exp(-(joined @ kernel + bias)))
+        return Prediction(activations, joined)
 
     def _embed(self, patches: FloatArray) -> FloatArray:
         last = self._blocks[-1]
