@@ -30,7 +30,8 @@ from transforms.features import FRONT_END_VERSION
 from transforms.network import UnknownLayerError, read_network_of
 
 REFERENCE = "essentia"
-_NUMBA_CACHE, _NUMBA = "NUMBA_CACHE_DIR", "numba"
+# Holds what numba compiled and, beside it, the checks: who removes one removes both.
+_FOLDER, _NUMBA_CACHE = "compiled", "NUMBA_CACHE_DIR"
 _SOURCES = ("engine_check.py", "network.py", "winograd/*.py")
 
 
@@ -43,7 +44,7 @@ def choose_engines(models: Sequence[ModelSpec], engine: str) -> tuple[ModelSpec,
     """
     if engine == REFERENCE:
         return tuple(dataclasses.replace(m, engine=REFERENCE) for m in models)
-    os.environ.setdefault(_NUMBA_CACHE, str(cache_folder(_NUMBA)))
+    os.environ.setdefault(_NUMBA_CACHE, str(cache_folder(_FOLDER)))
     chosen = []
     for model in models:
         found = _checked(dataclasses.replace(model, engine=engine))
@@ -65,7 +66,7 @@ def _checked(spec: ModelSpec) -> Prediction | str:
         read_network_of(spec)
     except UnknownLayerError as error:
         return str(error)
-    path = cache_folder("checked") / f"{_key(spec)}.npz"
+    path = cache_folder(_FOLDER) / f"{_key(spec)}.npz"
     known = _read(path)
     if known is not None:
         return known
@@ -89,8 +90,8 @@ def check_engine(spec: ModelSpec) -> Prediction | str:
 def _in_own_process(spec: ModelSpec) -> Prediction | str:
     """`check_engine` where nothing of it stays in memory; a compiler may crash, too."""
     found = _run_check(spec)
-    folder = cache_folder(_NUMBA)
-    if isinstance(found, str) and os.environ[_NUMBA_CACHE] == str(folder):
+    folder = cache_folder(_FOLDER)
+    if isinstance(found, str) and any(folder.iterdir()):
         # Damaged code must not cost the speed for ever.
         shutil.rmtree(folder, ignore_errors=True)
         found = _run_check(spec)

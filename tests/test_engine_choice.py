@@ -104,7 +104,7 @@ def test_an_engine_that_disagrees_is_not_used(
     (chosen,) = choose_engines([spec], "winograd")
     assert chosen.engine == "essentia"
     assert "differ from the reference by 0 and embeddings by" in capsys.readouterr().err
-    assert not list((cache / "checked").iterdir())
+    assert not list((cache / "compiled").glob("*.npz"))
 
 
 def test_workers_check_again(spec: ModelSpec) -> None:
