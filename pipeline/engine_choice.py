@@ -5,16 +5,16 @@ version and a processor, in a process of its own; what the reference gave is kep
 that every worker can compare again when it loads the model.
 """
 
-import concurrent.futures
 import dataclasses
 import hashlib
 import importlib.metadata
 import importlib.util
-import multiprocessing
 import os
 import pathlib
+import pickle
 import platform
 import shutil
+import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ import numpy as np
 
 import transforms
 from pipeline.cache import cache_folder
+from pipeline.process import child_environment
 from transforms.elements import Prediction
-from transforms.engine_check import disagreement, reference
-from transforms.engines import ENGINES, ModelSpec
+from transforms.engines import ModelSpec
 from transforms.features import FRONT_END_VERSION
 from transforms.network import UnknownLayerError, read_network_of
 
@@ -76,19 +76,8 @@ def _checked(spec: ModelSpec) -> Prediction | str:
     return found
 
 
-def check_engine(spec: ModelSpec) -> Prediction | str:
-    """Compiles the engine of a model and compares it with the reference."""
-    try:
-        engine = ENGINES[spec.engine](spec)
-        expected = reference(spec)
-        return disagreement(engine, expected) or expected
-    except Exception as error:
-        # Whatever compiling meets on a strange machine, the reference still runs.
-        return f"{type(error).__name__}: {error}"
-
-
 def _in_own_process(spec: ModelSpec) -> Prediction | str:
-    """`check_engine` where nothing of it stays in memory; a compiler may crash, too."""
+    """Checks where nothing of it stays in memory; a compiler may crash, too."""
     found = _run_check(spec)
     folder = cache_folder(_FOLDER)
     if isinstance(found, str) and any(folder.iterdir()):
@@ -99,12 +88,17 @@ def _in_own_process(spec: ModelSpec) -> Prediction | str:
 
 
 def _run_check(spec: ModelSpec) -> Prediction | str:
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
-        try:
-            return pool.submit(check_engine, spec).result()
-        except concurrent.futures.process.BrokenProcessPool:
-            return "the process that compiles it has died"
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.check_engine"],
+        input=pickle.dumps(spec),
+        capture_output=True,
+        env=child_environment(),
+    )
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").splitlines()
+        return f"the process that checks it has died ({(lines or ['no message'])[-1]})"
+    found: Prediction | str = pickle.loads(done.stdout)
+    return found
 
 
 def _key(spec: ModelSpec) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import engine_choice
 from pipeline.cache import cache_folder
+from pipeline.check_engine import check_engine
 from pipeline.engine_choice import choose_engines
 from pipeline.models import load_model
 from tests.conftest import Command
@@ -100,11 +101,23 @@ def test_an_engine_that_disagrees_is_not_used(
 ) -> None:
     monkeypatch.setitem(ENGINES, "winograd", lambda spec: WrongEngine(spec, offset))
     # In this process, where the wrong engine is.
-    monkeypatch.setattr(engine_choice, "_run_check", engine_choice.check_engine)
+    monkeypatch.setattr(engine_choice, "_run_check", check_engine)
     (chosen,) = choose_engines([spec], "winograd")
     assert chosen.engine == "essentia"
     assert "differ from the reference by 0 and embeddings by" in capsys.readouterr().err
     assert not list((cache / "compiled").glob("*.npz"))
+
+
+def test_a_check_that_dies_leaves_the_model_to_essentia(
+    cache: pathlib.Path,
+    spec: ModelSpec,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.executable", "false")
+    (chosen,) = choose_engines([spec], "winograd")
+    assert chosen.engine == "essentia"
+    assert "the process that checks it has died (no message)" in capsys.readouterr().err
 
 
 def test_workers_check_again(spec: ModelSpec) -> None:

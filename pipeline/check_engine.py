@@ -1,0 +1,34 @@
+"""python -m pipeline.check_engine: compiles an engine and compares it, in one process.
+
+Reads a pickled ModelSpec from standard input and writes a pickled Prediction (what the
+reference gave), or text (why the engine cannot be used), to standard output.
+"""
+
+import pickle
+import sys
+
+from pipeline.process import die_with_parent
+from transforms.elements import Prediction
+from transforms.engine_check import disagreement, reference
+from transforms.engines import ENGINES, ModelSpec
+
+
+def check_engine(spec: ModelSpec) -> Prediction | str:
+    """Compiles the engine of a model and compares it with the reference."""
+    try:
+        engine = ENGINES[spec.engine](spec)
+        expected = reference(spec)
+        return disagreement(engine, expected) or expected
+    except Exception as error:
+        # Whatever compiling meets on a strange machine, the reference still runs.
+        return f"{type(error).__name__}: {error}"
+
+
+def main() -> None:
+    die_with_parent()
+    found = check_engine(pickle.load(sys.stdin.buffer))
+    pickle.dump(found, sys.stdout.buffer)
+
+
+if __name__ == "__main__":
+    main()
