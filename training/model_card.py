@@ -138,8 +138,8 @@ def _labels_part(precisions: dict[str, float]) -> str:
     return _section(
         "Labels that it knows",
         "Average precision on the held-out soundfonts and voices. Most effects "
-        "(thunder, trains, dogs, shots, wind, ...) were trained from few recordings and "
-        "hardly transfer.",
+        "(thunder, trains, dogs, shots, wind, ...) were trained from few recordings "
+        "and hardly transfer.",
         "| label | AP |\n|---|---|",
         lines,
     )
