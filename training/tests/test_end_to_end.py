@@ -21,7 +21,8 @@ MODEL = "fsd-sinet-vgg41-tlpf-demo"
 LABELS = {
     "piano": "Piano",
     "drum_kit": "Drum kit",
-    "rain": "Rain",
+    # Rain itself is not claimed.
+    "rain": "Water",
     "whispering": "Whispering",
     "speech_synthesizer": "Speech synthesizer",
 }
@@ -97,7 +98,7 @@ def test_model_answers_in_essentia(
     trained = metadata["trained_classes"]
     assert {*trained} >= {*LABELS.values()}
     assert {*trained} >= {name for x in LABELS.values() for name in with_ancestors(x)}
-    assert "Bark" not in trained
+    assert not {"Bark", "Rain"} & {*trained}
     assert metadata["classes"] == list(published_labels())
     patches = [
         np.load(path)["mels"][0, 0, :PATCH_FRAMES] for path in rendered.iterdir()
