@@ -5,17 +5,15 @@ decides. Usage: python -m benchmarks.aps_flips [--patches N] [--model NAME]
 """
 
 import argparse
-import pathlib
 
 import numpy as np
 
 from benchmarks.corpora import varied_sound
-from benchmarks.machine import save
+from benchmarks.machine import MODELS, save
 from pipeline.models import load_model
 from transforms.engine_check import patches_of
 from transforms.engines import ENGINES
 
-MODELS = pathlib.Path("build/models")
 _CLIP_S, _RATE_HZ = 10.0, 22050
 # Differences of a patch in which every choice was the same are below the first.
 _LEVELS = (1e-5, 1e-4, 1e-3, 1e-2)

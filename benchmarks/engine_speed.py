@@ -17,11 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import save
+from benchmarks.machine import MODELS, ROOT, save
 from transforms.engine_check import check_patches
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-MODELS = tuple(
+NAMES = tuple(
     f"random-{name}"
     for name in ("vgg41-tlpf", "vgg42-aps", "vgg42-tlpf", "vgg42-tlpf_aps")
 )
@@ -34,7 +33,7 @@ _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")
 def run_engine(engine: str, model: str, folder: pathlib.Path) -> dict[str, Any]:
     """One process; also the largest differences from what Essentia gave."""
     python = str(PEER_PYTHON) if engine in PEERS else sys.executable
-    path = ROOT / "build/models" / f"{model}.pb"
+    path = MODELS / f"{model}.pb"
     output = folder / f"{engine}.npz"
     done = subprocess.run(
         [python, "-m", "benchmarks.engine_run", engine]
@@ -72,7 +71,7 @@ def compare(model: str, rounds: int, folder: pathlib.Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--models", nargs="+", default=NAMES)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)

@@ -22,10 +22,8 @@ import time
 from typing import Any
 
 from benchmarks.corpora import make_corpus, make_fsd50k_like
-from benchmarks.machine import save
+from benchmarks.machine import MODELS, ROOT, save
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-MODELS = ROOT / "build" / "models"
 STEPS = ("decode", "resample", "log_mel", "inference", "commit")
 MEMORY_CLIPS = (1_000, 10_000)
 

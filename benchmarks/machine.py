@@ -1,4 +1,4 @@
-"""What a result was measured on, and where results are kept."""
+"""What a result was measured on, and where models and results are kept."""
 
 import importlib.metadata
 import json
@@ -8,7 +8,10 @@ import platform
 from datetime import UTC, datetime
 from typing import Any
 
-RESULTS = pathlib.Path(__file__).resolve().parent / "results"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Where `training.random_graphs full` writes.
+MODELS = ROOT / "build" / "models"
+RESULTS = ROOT / "benchmarks" / "results"
 _PACKAGES = ("apache-beam", "essentia-tensorflow", "av", "numpy", "pyarrow")
 
 

@@ -12,14 +12,13 @@ import sys
 import tempfile
 import time
 
-from benchmarks.machine import save
+from benchmarks.machine import ROOT, save
 from pipeline.cli import main as fsdsinet
 from pipeline.config import load_config
 from pipeline.launch import prepare
 from pipeline.plan import write_plan
 from transforms.manifest import read_planned_shards
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODEL = ROOT / "tests" / "data" / "random-tiny-tlpf.pb"
 NUM_ROWS = 1_000_000
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.machine import save
+from benchmarks.machine import MODELS, save
 from pipeline.models import load_model
 from transforms.engine_check import check_patches
 from transforms.winograd import engine
@@ -28,7 +28,7 @@ POINTS: dict[str, tuple[float, ...]] = {
     "F4: 0, +-3/4, +-3/2": (0, 0.75, -0.75, 1.5, -1.5),
     "F6: 0, +-1/2, +-1, +-2": (0, 0.5, -0.5, 1, -1, 2, -2),
 }
-MODELS = ("random-vgg41-tlpf", "random-vgg42-tlpf")
+NAMES = ("random-vgg41-tlpf", "random-vgg42-tlpf")
 TILES = ((24, 48, 96, 192), (36, 72, 144), (48, 96, 192), (96, 192, 384, 768))
 PATCHES = ((1, 1, 1, 16), (1, 1, 2, 8), (1, 1, 4, 16), (1, 2, 4, 16), (2, 4, 8, 16))
 _CHANNELS, _TRIALS = 128, 50
@@ -72,7 +72,7 @@ def relative_error(points: Sequence[float]) -> float:
 
 def patches_per_s(model: str) -> float:
     """The best of several runs with the choices as they are."""
-    runner = engine.WinogradEngine(load_model(f"build/models/{model}.pb"))
+    runner = engine.WinogradEngine(load_model(str(MODELS / f"{model}.pb")))
     patches = check_patches()[:16]
     times = []
     runner.run(patches)
@@ -111,7 +111,7 @@ def main() -> None:
     by_size = {
         f"{model}, {what.__name__}": what(model)
         for model, what in itertools.product(
-            MODELS, (speeds_by_tiles, speeds_by_patches)
+            NAMES, (speeds_by_tiles, speeds_by_patches)
         )
     }
     save("winograd-choices", {"relative_error": errors, "patches_per_s": by_size})

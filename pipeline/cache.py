@@ -7,14 +7,18 @@ import tempfile
 _VARIABLE = "FSDSINET_CACHE"
 
 
+def default_root() -> pathlib.Path:
+    """Where files of this project are kept for a user who says nothing else."""
+    return pathlib.Path.home() / ".cache" / "fsd-sinet-beam"
+
+
 def cache_folder(name: str) -> pathlib.Path:
     """A folder that can be written, for one purpose; it may be removed at any time.
 
     It is in the folder that the variable FSDSINET_CACHE names, ~/.cache/fsd-sinet-beam
     without; where that cannot be written, among the temporary files of this user.
     """
-    default = pathlib.Path.home() / ".cache" / "fsd-sinet-beam"
-    folder = pathlib.Path(os.environ.get(_VARIABLE) or default) / name
+    folder = pathlib.Path(os.environ.get(_VARIABLE) or default_root()) / name
     if _can_be_written(folder):
         return folder
     own = pathlib.Path(tempfile.gettempdir()) / f"fsd-sinet-beam-{os.getuid()}"

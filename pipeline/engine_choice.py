@@ -62,14 +62,14 @@ def _checked(spec: ModelSpec) -> Prediction | str:
     """What the reference gives, or why the engine cannot be used."""
     if importlib.util.find_spec("numba") is None:
         return "numba is not installed"
-    try:
-        read_network_of(spec)
-    except UnknownLayerError as error:
-        return str(error)
     path = cache_folder(_FOLDER) / f"{_key(spec)}.npz"
     known = _read(path)
     if known is not None:
         return known
+    try:
+        read_network_of(spec)
+    except UnknownLayerError as error:
+        return str(error)
     found = _in_own_process(spec)
     if not isinstance(found, str):
         _write(path, found)
@@ -108,6 +108,7 @@ def _key(spec: ModelSpec) -> str:
         spec.sha256,
         spec.engine,
         spec.activations_node,
+        spec.embeddings_node,
         str(FRONT_END_VERSION),
         *(
             importlib.metadata.version(name)

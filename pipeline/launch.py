@@ -86,10 +86,12 @@ def extract_command(config: RunConfig, dry_run: bool) -> int:
 def prepare(config: RunConfig) -> Run:
     """Checks configuration, models, inputs and output; changes nothing."""
     check_beam_flags(config.beam_flags)
-    models = choose_engines(load_models(list(config.models)), config.engine)
+    models = load_models(list(config.models))
     dataset = Dataset(config.output)
     dataset.check_writable()
     manifest = ledger_columns(read_inputs(list(config.inputs)))
+    # Last, because an engine may have to be compiled first.
+    models = choose_engines(models, config.engine)
     last_patch: LastPatch = "repeat" if config.last_patch == "repeat" else "discard"
     spec = DatasetSpec(
         models=models,

@@ -11,6 +11,7 @@ import os
 import pathlib
 from typing import Any
 
+from pipeline.cache import default_root
 from pipeline.errors import ConfigError
 
 REGISTRY = pathlib.Path(__file__).with_name("registry.json")
@@ -80,8 +81,8 @@ def published_labels() -> tuple[str, ...]:
 
 def models_folder() -> pathlib.Path:
     """Where models are fetched to, and looked for by name."""
-    default = pathlib.Path.home() / ".cache" / "fsd-sinet-beam" / "models"
-    return pathlib.Path(os.environ.get("FSDSINET_MODELS") or default)
+    named = os.environ.get("FSDSINET_MODELS")
+    return pathlib.Path(named or default_root() / "models")
 
 
 def graph_path(model: RegisteredModel) -> pathlib.Path:

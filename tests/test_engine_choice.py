@@ -159,28 +159,28 @@ def test_two_launchers_may_compile_at_once(
             assert "1 clips ok" in text
 
 
-def test_a_home_that_cannot_be_written_is_no_obstacle(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def temporary(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """The folder of temporary files, where the cache cannot be written."""
     blocked = tmp_path / "file"
     blocked.touch()
     monkeypatch.setenv("FSDSINET_CACHE", str(blocked / "cache"))
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_home_that_cannot_be_written_is_no_obstacle(temporary: pathlib.Path) -> None:
     folder = cache_folder("numba")
-    assert folder.is_relative_to(tmp_path) and folder.is_dir()
+    assert folder.is_relative_to(temporary) and folder.is_dir()
     assert stat.S_IMODE(folder.parent.stat().st_mode) & 0o077 == 0
     assert cache_folder("numba") == folder
 
 
 def test_the_cache_of_another_user_is_not_run(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    temporary: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blocked = tmp_path / "file"
-    blocked.touch()
-    monkeypatch.setenv("FSDSINET_CACHE", str(blocked / "cache"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     mine = cache_folder("numba")
     user = mine.stat().st_uid + 1
     monkeypatch.setattr("os.getuid", lambda: user)
-    theirs = mine.parent.rename(tmp_path / f"fsd-sinet-beam-{user}")
+    theirs = mine.parent.rename(temporary / f"fsd-sinet-beam-{user}")
     assert not cache_folder("numba").is_relative_to(theirs)

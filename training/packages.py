@@ -90,7 +90,8 @@ def require(packages: Sequence[Package], purpose: str) -> None:
     Raises:
         FileNotFoundError: naming all that are missing, and how to install them.
     """
-    names = [package.name for package in missing(packages)]
+    # A package may bring several archives.
+    names = dict.fromkeys(package.name for package in missing(packages))
     if names:
         raise FileNotFoundError(
             f"{purpose} needs Debian packages that are not installed; install them: "

@@ -6,7 +6,7 @@ import numpy as np
 
 from training import midi
 from training.midi import DRUM_CHANNEL, Score
-from training.sources import DrumKit, Drums, Effects, Instrument, Preset
+from training.sources import DrumKit, Drums, Effects, Instrument, Played, Preset
 
 Random = np.random.Generator
 
@@ -159,7 +159,7 @@ class Phrase:
 
 def play(
     phrase: Phrase,
-    source: Instrument | Drums | DrumKit | Effects,
+    source: Played,
     index: int,
     presets: Sequence[Preset],
     kits: Sequence[int],

@@ -22,11 +22,7 @@ import numpy as np
 
 from training import degrade
 from training.packages import rendering_packages, require
-from training.recipes import (
-    CALIBRATION,
-    RECIPES,
-    Recipe,
-)
+from training.recipes import CALIBRATION, RECIPES, Recipe
 from training.recordings import render_recordings
 from training.signals import render_signal
 from training.soundfonts import (
@@ -36,15 +32,7 @@ from training.soundfonts import (
     can_play,
     render_phrases,
 )
-from training.sources import (
-    DrumKit,
-    Drums,
-    Effects,
-    Instrument,
-    Recordings,
-    Signal,
-    Speech,
-)
+from training.sources import Played, Recordings, Signal, Speech
 from training.voices import HELD_OUT, TRAINED, render_crowd, render_speech
 from transforms.elements import FloatArray
 from transforms.features import log_mel, normalise
@@ -107,7 +95,7 @@ def plan_jobs(split: str, recipes: Sequence[Recipe] = RECIPES) -> list[Job]:
     jobs = []
     for recipe in recipes:
         source = recipe.source
-        if isinstance(source, Instrument | Drums | DrumKit | Effects):
+        if isinstance(source, Played):
             jobs += [Job(recipe, split, f) for f in fonts if can_play(f, source)]
         elif split == "trained" or isinstance(source, Speech):
             jobs.append(Job(recipe, split, None))

@@ -20,10 +20,8 @@ import numpy as np
 
 from training.midi import Score
 from training.phrases import Phrase, play
-from training.sources import DrumKit, Drums, Effects, Instrument, Preset
+from training.sources import DrumKit, Drums, Played, Preset
 from transforms.decoding import SAMPLE_RATE_HZ
-
-Played = Instrument | Drums | DrumKit | Effects
 
 _FOLDER = pathlib.Path("/usr/share/sounds")
 _DRUM_BANK = 128

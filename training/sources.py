@@ -59,4 +59,6 @@ class Recordings:
     group: str
 
 
-Source = Instrument | Drums | DrumKit | Effects | Speech | Signal | Recordings
+# What soundfonts play.
+Played = Instrument | Drums | DrumKit | Effects
+Source = Played | Speech | Signal | Recordings

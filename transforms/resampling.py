@@ -27,8 +27,8 @@ _MONOLOADER_BLOCK = 4096
 # Samples of the slower side in a block: two blocks of input span the filter, which
 # reaches 45.7 of them to each side, of every output of a block.
 _BLOCK = 96
-# Beyond this the matrices would be large, and no audio has such a rate.
-_LARGEST_FACTOR = 8
+# Beyond these the matrices would be large, and no audio has such a rate.
+_FACTORS = (2, 4, 8)
 # Blocks filtered at once: half a megabyte of float64, which stays in the cache.
 _BLOCKS_AT_ONCE = 256
 
@@ -109,7 +109,7 @@ def fixed_filter(sample_rate_hz: int) -> FixedFilter | None:
     """The filter from a rate to 22,050 Hz; None if it is not a fixed one."""
     ratio = fractions.Fraction(SAMPLE_RATE_HZ, sample_rate_hz)
     factors = ratio.numerator, ratio.denominator
-    if 1 not in factors or max(factors) not in (2, 4, _LARGEST_FACTOR):
+    if 1 not in factors or max(factors) not in _FACTORS:
         return None
     # Below a ratio of 1 the filter is stretched, to keep out what would alias.
     scale = min(1.0, float(ratio))

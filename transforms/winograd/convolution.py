@@ -90,14 +90,14 @@ def _output_1d(
 
 
 @njit(**OPTIONS)
-def _load_input_column(at: int, row: int) -> tuple[Vector, ...]:
-    return _input_1d(
+def _load_six(at: int, step: int) -> tuple[Vector, ...]:
+    return (
         load(at),
-        load(at + row),
-        load(at + 2 * row),
-        load(at + 3 * row),
-        load(at + 4 * row),
-        load(at + 5 * row),
+        load(at + step),
+        load(at + 2 * step),
+        load(at + 3 * step),
+        load(at + 4 * step),
+        load(at + 5 * step),
     )
 
 
@@ -150,12 +150,12 @@ def transform_input(
         first = source + TILE * (y * row + x * pixel)
         for channel in range(0, pixel, VECTOR):
             at = first + channel
-            a = _load_input_column(at, row)
-            b = _load_input_column(at + pixel, row)
-            c = _load_input_column(at + 2 * pixel, row)
-            d = _load_input_column(at + 3 * pixel, row)
-            e = _load_input_column(at + 4 * pixel, row)
-            f = _load_input_column(at + 5 * pixel, row)
+            a = _input_1d(*_load_six(at, row))
+            b = _input_1d(*_load_six(at + pixel, row))
+            c = _input_1d(*_load_six(at + 2 * pixel, row))
+            d = _input_1d(*_load_six(at + 3 * pixel, row))
+            e = _input_1d(*_load_six(at + 4 * pixel, row))
+            f = _input_1d(*_load_six(at + 5 * pixel, row))
             to = target + index * tile + channel
             _store_points(to, point, a[0], b[0], c[0], d[0], e[0], f[0])
             _store_points(to + 6 * point, point, a[1], b[1], c[1], d[1], e[1], f[1])
@@ -163,18 +163,6 @@ def transform_input(
             _store_points(to + 18 * point, point, a[3], b[3], c[3], d[3], e[3], f[3])
             _store_points(to + 24 * point, point, a[4], b[4], c[4], d[4], e[4], f[4])
             _store_points(to + 30 * point, point, a[5], b[5], c[5], d[5], e[5], f[5])
-
-
-@njit(**OPTIONS)
-def _load_product_column(at: int, step: int) -> tuple[Vector, ...]:
-    return _output_1d(
-        load(at),
-        load(at + step),
-        load(at + 2 * step),
-        load(at + 3 * step),
-        load(at + 4 * step),
-        load(at + 5 * step),
-    )
 
 
 @njit(**OPTIONS)
@@ -226,12 +214,12 @@ def transform_output(
         first = target + TILE * (y * row + x * pixel)
         for channel in range(0, pixel, VECTOR):
             at = source + index * tile + channel
-            a = _load_product_column(at, 6 * point)
-            b = _load_product_column(at + point, 6 * point)
-            c = _load_product_column(at + 2 * point, 6 * point)
-            d = _load_product_column(at + 3 * point, 6 * point)
-            e = _load_product_column(at + 4 * point, 6 * point)
-            f = _load_product_column(at + 5 * point, 6 * point)
+            a = _output_1d(*_load_six(at, 6 * point))
+            b = _output_1d(*_load_six(at + point, 6 * point))
+            c = _output_1d(*_load_six(at + 2 * point, 6 * point))
+            d = _output_1d(*_load_six(at + 3 * point, 6 * point))
+            e = _output_1d(*_load_six(at + 4 * point, 6 * point))
+            f = _output_1d(*_load_six(at + 5 * point, 6 * point))
             z, to = load(bias + channel), first + channel
             _store_outputs(to, pixel, z, a[0], b[0], c[0], d[0], e[0], f[0])
             _store_outputs(to + row, pixel, z, a[1], b[1], c[1], d[1], e[1], f[1])

@@ -119,8 +119,7 @@ class _ConvolutionLayer:
         kernel = _with_whole_vectors(layer.kernel, (2, 3))
         self.inputs, self.outputs = kernel.shape[2:]
         self._factors = pack_filters(transform_filters(kernel))
-        self._bias = aligned_zeros(self.outputs)
-        self._bias[: len(layer.bias)] = layer.bias
+        self._bias = _aligned(_with_whole_vectors(layer.bias, (0,)))
         self._num_tiles = num_tiles
         self._tiles = _points(num_tiles, self.inputs)
         self._sums = _points(num_tiles, self.outputs)
@@ -177,9 +176,8 @@ class _SubsamplingLayer:
         self._dense = aligned_zeros(height + 1, width, channels)
         self._taps: Array | None = None
         if layer.taps is not None:
-            taps = layer.taps.reshape(-1, layer.taps.shape[2])
-            self._taps = aligned_zeros(len(taps), channels)
-            self._taps[:, : taps.shape[1]] = taps
+            taps = _with_whole_vectors(layer.taps, (2,))
+            self._taps = _aligned(taps.reshape(-1, channels))
 
     def run(self, source: _Stack, index: int, target: _Stack, slot: int) -> None:
         """Halves map `index` of a stack into place `slot` of another."""
@@ -250,10 +248,8 @@ class _FirstLayer:
     def __init__(self, layer: Convolution, height: int, width: int) -> None:
         kernel = _with_whole_vectors(layer.kernel, (3,))
         self.outputs = kernel.shape[3]
-        self._kernel = aligned_zeros(9, self.outputs)
-        self._kernel[:] = kernel.reshape(9, self.outputs)
-        self._bias = aligned_zeros(self.outputs)
-        self._bias[: len(layer.bias)] = layer.bias
+        self._kernel = _aligned(kernel.reshape(-1, self.outputs))
+        self._bias = _aligned(_with_whole_vectors(layer.bias, (0,)))
         self._padded = aligned_zeros(height + 2, width + 2)
 
     def run(self, patches: FloatArray, target: _Stack) -> None:
@@ -367,6 +363,13 @@ def _with_whole_vectors(array: Array, axes: tuple[int, ...]) -> Array:
         for axis, size in enumerate(array.shape)
     ]
     return np.pad(array, missing)
+
+
+def _aligned(array: Array) -> Array:
+    """A float32 copy that begins at a cache line."""
+    result = aligned_zeros(*array.shape)
+    result[:] = array
+    return result
 
 
 def _whole(number: int, unit: int) -> int:

@@ -61,7 +61,7 @@ def _register_product(vectors: int) -> Any:
         depth: Any,
     ) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            _emit_product(builder, vectors, *arguments)
+            _emit_register_product(builder, vectors, *arguments)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 6), code
@@ -69,7 +69,7 @@ def _register_product(vectors: int) -> Any:
     return product
 
 
-def _emit_product(
+def _emit_register_product(
     builder: ir.IRBuilder,
     vectors: int,
     tiles: Any,

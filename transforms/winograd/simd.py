@@ -103,16 +103,6 @@ def load(typing: Any, address: Any) -> Any:
 
 
 @intrinsic
-def splat(typing: Any, address: Any) -> Any:
-    """A vector of the number at an address."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return emit_splat(builder, emit_load(builder, arguments[0], _FLOAT))
-
-    return vector(types.int64), code
-
-
-@intrinsic
 def store(typing: Any, address: Any, value: Any) -> Any:
     """Writes a vector to an address."""
 
