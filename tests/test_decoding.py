@@ -74,6 +74,19 @@ def test_integer_formats_have_full_scale_at_one(
     np.testing.assert_allclose(audio.samples, samples[0], atol=2**-7)
 
 
+def test_dts_that_a_wav_calls_pcm_is_not_taken_for_sound(
+    tmp_path: pathlib.Path,
+) -> None:
+    # Head of a DTS core frame of 2012 bytes (ETSI TS 102 114); the rest is random.
+    head = bytes.fromhex("7ffe8001fc3c7db0a300003800")
+    body = np.random.default_rng(0).bytes(2012 - len(head))
+    path = tmp_path / "disc.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((2, 2, 44100, 0, "NONE", ""))
+        file.writeframes((head + body) * 50)
+    assert "the dca stream" in str(error_of(path))
+
+
 @pytest.mark.parametrize(
     "name", ["pcm16_44k.wav", "big_endian.aiff", "flac.flac", "mp3_44k.mp3"]
 )

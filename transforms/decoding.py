@@ -7,6 +7,7 @@ that old version kept it (measured against it, see tests/test_reference.py).
 """
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -32,6 +33,11 @@ _INTEGER_SCALE = {
     "s32": (0, 2.0**-31),
     "s64": (0, 2.0**-63),
 }
+
+# First bytes of a PCM WAV file. In the whole of it FFmpeg would look for DTS, which
+# discs hide there, for 10 ms a file; 32 kB hold several of its frames.
+_PCM_WAV = re.compile(rb"RIFF....WAVEfmt ....\x01\x00", re.DOTALL)
+_PCM_WAV_OPTIONS = {"probesize": "32768"}
 
 av.logging.set_level(None)
 
@@ -68,7 +74,11 @@ def decode_file(clip_id: str, file: BinaryIO) -> DecodedAudio:
     """
     try:
         with av.open(
-            file, mode="r", metadata_errors="replace", io_open=_refuse_reference
+            file,
+            mode="r",
+            metadata_errors="replace",
+            io_open=_refuse_reference,
+            options=_open_options(file),
         ) as container:
             if not container.streams.audio:
                 raise _error(clip_id, "not_audio", "found no audio stream in the file")
@@ -80,6 +90,12 @@ def decode_file(clip_id: str, file: BinaryIO) -> DecodedAudio:
             f"FFmpeg cannot read the file ({_first_line(error)}); "
             "check that it is audio and complete",
         ) from error
+
+
+def _open_options(file: BinaryIO) -> dict[str, str]:
+    start = file.read(22)
+    file.seek(0)
+    return _PCM_WAV_OPTIONS if _PCM_WAV.match(start) else {}
 
 
 def _decode_stream(clip_id: str, container: Any, file: BinaryIO) -> DecodedAudio:
