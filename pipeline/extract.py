@@ -9,6 +9,7 @@ from transforms import (
     ComputePatches,
     DatasetSpec,
     DecodeAudio,
+    Lanes,
     ReadManifest,
     RunModels,
 )
@@ -22,11 +23,13 @@ class ExtractJob:
         plan_path: The planned shards, see `transforms.manifest`.
         output: Folder of the dataset.
         dataset: Models, outputs, patches and what the files say of themselves.
+        lanes: Set where all workers are on one machine.
     """
 
     plan_path: str
     output: str
     dataset: DatasetSpec
+    lanes: Lanes | None = None
 
 
 def extract(pipeline: beam.Pipeline, job: ExtractJob) -> beam.PCollection:
@@ -34,7 +37,7 @@ def extract(pipeline: beam.Pipeline, job: ExtractJob) -> beam.PCollection:
     return (
         pipeline
         | "Plan" >> beam.Create([job.plan_path])
-        | ReadManifest()
+        | ReadManifest(job.lanes)
         | DecodeAudio()
         | ComputePatches(job.dataset.patch_spec)
         | RunModels(job.dataset.models)

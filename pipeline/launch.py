@@ -22,11 +22,12 @@ from pipeline.dataset import Dataset
 from pipeline.engine_choice import choose_engines
 from pipeline.errors import ConfigError
 from pipeline.extract import ExtractJob
+from pipeline.forecast import file_size, predict_audio_s
 from pipeline.inputs import read_inputs
 from pipeline.models import load_models
 from pipeline.plan import (
     Plan,
-    choose_shard_clips,
+    choose_limits,
     ledger_columns,
     pending_rows,
     table_sha256,
@@ -109,17 +110,16 @@ def prepare(config: RunConfig) -> Run:
         raise ConfigError(f"nothing to retry: {dataset.root} has no results yet")
     ledger = _NO_LEDGER if is_new else dataset.read_done()
     pending = pending_rows(manifest, ledger, config.retry_failed)
-    shard_clips = config.shard_clips or choose_shard_clips(
-        pending.num_rows, config.num_workers()
-    )
-    plan = Plan(manifest, pending, shard_clips)
+    audio_s = predict_audio_s(pending["uri"].to_pylist())
+    limits = choose_limits(audio_s, config.num_workers(), config.shard_clips)
+    plan = Plan(manifest, pending, audio_s, limits)
     return Run(config, dataset, state, spec, plan)
 
 
 def plan_text(run: Run) -> str:
     """What `--dry-run` prints: the plan and its size."""
     plan, spec = run.plan, run.spec
-    sizes = [_file_size(uri) for uri in plan.pending["uri"].to_pylist()]
+    sizes = [file_size(uri) for uri in plan.pending["uri"].to_pylist()]
     found = [size for size in sizes if size is not None]
     carried = ", ".join(f"{f.name} ({f.type})" for f in spec.manifest_fields) or "none"
     lines = [
@@ -127,7 +127,7 @@ def plan_text(run: Run) -> str:
         f"audio to read: {sum(found) / 1e6:,.1f} MB in {len(found):,} files, "
         f"{len(sizes) - len(found):,} files not found",
         f"manifest columns carried to the ledger: {carried}",
-        f"shards: {plan.num_shards:,} of up to {plan.shard_clips} clips, "
+        f"shards: {plan.num_shards:,} of up to {plan.limits.num_clips} clips, "
         f"{run.config.num_workers()} workers",
         f"patches: every {spec.patch_spec.patch_hop_frames} frames, "
         f"last patch: {spec.patch_spec.last_patch}, stored: {', '.join(spec.outputs)}",
@@ -180,7 +180,7 @@ def _run_job(run: Run) -> dict[str, int]:
             ledger.num_rows, pc.sum(pc.equal(ledger["status"], "failed")).as_py() or 0
         )
         done = pc.is_in(plan.pending["clip_id"], value_set=ledger["clip_id"])
-        left = dataclasses.replace(plan, pending=plan.pending.filter(pc.invert(done)))
+        left = plan.select(pc.invert(done))
         write_plan(left, str(dataset.plan_path), given_up)
         return bool(left.pending.num_rows)
 
@@ -224,13 +224,6 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _file_size(path: str) -> int | None:
-    try:
-        return os.stat(path).st_size
-    except (OSError, ValueError):
-        return None
 
 
 def _versions() -> dict[str, str]:
@@ -292,7 +285,7 @@ def _run_content(run: Run) -> dict[str, Any]:
         "finished": None,
         "identity": _identity(run.spec),
         "config": {**dataclasses.asdict(run.config), "inputs": inputs},
-        "shard_clips": run.plan.shard_clips,
+        "shard_clips": run.plan.limits.num_clips,
         "manifest": {
             "num_clips": run.plan.manifest.num_rows,
             "columns": {f.name: str(f.type) for f in run.plan.manifest.schema},

@@ -26,11 +26,13 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipeline.extract import ExtractJob, extract
 from pipeline.process import child_environment, die_with_parent
+from transforms.manifest import Lanes
 from transforms.progress import METRICS_NAMESPACE, read_statuses
 
 WORKER_DIED_CODE = 70
 COUNTERS_NAME = "counters"
 DEATH_NAME = "death"
+_TAKEN_NAME = "shards-taken"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +62,8 @@ def run(job: LocalJob) -> dict[str, int]:
     options = PipelineOptions(list(job.beam_flags))
     options.view_as(DirectOptions).direct_num_workers = job.num_workers
     pipeline = beam.Pipeline(runner=_runner(options), options=options)
-    extract(pipeline, job.extract)
+    lanes = Lanes(job.num_workers, f"{job.status_folder}/{_TAKEN_NAME}")
+    extract(pipeline, dataclasses.replace(job.extract, lanes=lanes))
     result = pipeline.run()
     result.wait_until_finish()
     return {

@@ -3,8 +3,11 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,12 +16,28 @@ from transforms.manifest import FAILURE_COLUMN, PLAN_FIELDS, SHARD_COLUMN
 from transforms.schemas import LEDGER_FIELDS
 from transforms.storage import publish
 
-# Enough clips for full batches and few files; few enough for a worker's memory and for
-# little to be lost when a run is killed.
+# Enough work that little of it is spent on files; little enough for a worker's memory
+# and for not much to be lost when a run is killed.
 _MAX_SHARD_CLIPS = 64
-_SHARDS_PER_WORKER = 8
+_MIN_SHARD_AUDIO_S, _MAX_SHARD_AUDIO_S = 10.0, 900.0
+# At the end of a run a worker may wait for another's last shard: for half a shard, on
+# average.
+_SHARDS_PER_WORKER = 16
 _OWN_COLUMNS = frozenset(field.name for field in (*LEDGER_FIELDS, *PLAN_FIELDS))
 _NUM_SHOWN = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardLimits:
+    """How much a shard may hold.
+
+    Attributes:
+        num_clips: Clips.
+        audio_s: Seconds of audio as predicted; one clip may be longer.
+    """
+
+    num_clips: int
+    audio_s: float = math.inf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,16 +47,26 @@ class Plan:
     Attributes:
         manifest: All rows, under the ledger's column names.
         pending: Those that have no ledger row yet, in the same order.
-        shard_clips: Clips in a shard.
+        audio_s: float64 [rows of `pending`], seconds of audio as predicted.
+        limits: Of a shard.
     """
 
     manifest: pa.Table
     pending: pa.Table
-    shard_clips: int
+    audio_s: npt.NDArray[np.float64]
+    limits: ShardLimits
 
     @property
     def num_shards(self) -> int:
-        return -(-self.pending.num_rows // self.shard_clips)
+        return len(cut(self.audio_s, self.limits))
+
+    def select(self, rows: pa.Array) -> "Plan":
+        """The plan of some pending rows, given as booleans."""
+        return dataclasses.replace(
+            self,
+            pending=self.pending.filter(rows),
+            audio_s=self.audio_s[np.asarray(rows)],
+        )
 
 
 def ledger_columns(manifest: pa.Table) -> pa.Table:
@@ -51,10 +80,34 @@ def ledger_columns(manifest: pa.Table) -> pa.Table:
     return manifest.rename_columns(names)
 
 
-def choose_shard_clips(num_clips: int, num_workers: int) -> int:
-    """A shard size that gives every worker several shards."""
-    even = -(-num_clips // (num_workers * _SHARDS_PER_WORKER))
-    return max(1, min(_MAX_SHARD_CLIPS, even))
+def choose_limits(
+    audio_s: npt.NDArray[np.float64], num_workers: int, num_clips: int | None
+) -> ShardLimits:
+    """Limits that give every worker several shards of equal work.
+
+    Args:
+        audio_s: Of the pending clips, as predicted.
+        num_workers: Worker processes.
+        num_clips: If given, clips are counted and nothing else.
+    """
+    if num_clips:
+        return ShardLimits(num_clips)
+    even_s = audio_s.sum() / (num_workers * _SHARDS_PER_WORKER)
+    shard_s = float(np.clip(even_s, _MIN_SHARD_AUDIO_S, _MAX_SHARD_AUDIO_S))
+    return ShardLimits(_MAX_SHARD_CLIPS, shard_s)
+
+
+def cut(audio_s: npt.NDArray[np.float64], limits: ShardLimits) -> list[slice]:
+    """Slices of consecutive clips, each as long as the limits allow."""
+    slices, start = [], 0
+    ends_s = audio_s.cumsum()
+    while start < len(audio_s):
+        before_s = ends_s[start - 1] if start else 0.0
+        in_time = int(np.searchsorted(ends_s, before_s + limits.audio_s, "right"))
+        stop = min(max(start + 1, in_time), start + limits.num_clips, len(audio_s))
+        slices.append(slice(start, stop))
+        start = stop
+    return slices
 
 
 def pending_rows(manifest: pa.Table, ledger: pa.Table, retry_failed: bool) -> pa.Table:
@@ -79,6 +132,7 @@ def pending_rows(manifest: pa.Table, ledger: pa.Table, retry_failed: bool) -> pa
 def write_plan(plan: Plan, path: str, failures: Mapping[str, str]) -> None:
     """Writes the file that `transforms.manifest.ReadManifest` reads.
 
+    The shards with the most work come first, so that the last to be done are short.
     Clips that are not to be tried get shards of their own, so that they are committed
     whatever happens to the others.
 
@@ -90,9 +144,9 @@ def write_plan(plan: Plan, path: str, failures: Mapping[str, str]) -> None:
     schema = pa.schema([*plan.manifest.schema, *PLAN_FIELDS])
     chosen = pa.array(list(failures), pa.string())
     given_up = pc.is_in(plan.pending["clip_id"], value_set=chosen)
-    groups = [plan.pending.filter(rows) for rows in (given_up, pc.invert(given_up))]
+    groups = [plan.select(rows) for rows in (given_up, pc.invert(given_up))]
     with publish(path) as file, pa.ipc.new_file(file, schema) as writer:
-        for shard_id, rows in (s for g in groups for s in shards(g, plan.shard_clips)):
+        for shard_id, rows in (shard for group in groups for shard in shards(group)):
             reasons = [failures.get(clip_id) for clip_id in rows["clip_id"].to_pylist()]
             planned = [
                 pa.repeat(shard_id, rows.num_rows),
@@ -104,10 +158,15 @@ def write_plan(plan: Plan, path: str, failures: Mapping[str, str]) -> None:
             writer.write_table(rows.combine_chunks())
 
 
-def shards(rows: pa.Table, shard_clips: int) -> Iterator[tuple[str, pa.Table]]:
-    """Consecutive slices of rows, named after the clips in them."""
-    for start in range(0, rows.num_rows, shard_clips):
-        shard = rows.slice(start, shard_clips)
+def shards(plan: Plan) -> Iterator[tuple[str, pa.Table]]:
+    """Consecutive slices of the pending rows, named after the clips in them.
+
+    Those with the most predicted audio come first.
+    """
+    slices = cut(plan.audio_s, plan.limits)
+    slices.sort(key=lambda rows: -plan.audio_s[rows].sum())
+    for rows in slices:
+        shard = plan.pending.slice(rows.start, rows.stop - rows.start)
         clip_ids = json.dumps(shard["clip_id"].to_pylist()).encode("utf-8")
         yield hashlib.blake2b(clip_ids, digest_size=10).hexdigest(), shard
 

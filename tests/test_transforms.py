@@ -1,5 +1,6 @@
 """Each transform in a pipeline of its own."""
 
+import concurrent.futures
 import io
 import pathlib
 import pickle
@@ -12,8 +13,9 @@ from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that
 
 from pipeline.models import load_model
-from pipeline.plan import Plan, write_plan
+from pipeline.plan import write_plan
 from tests.audio_files import make_wav, signal
+from tests.test_plan import plan_of
 from transforms import (
     AudioInfo,
     Clip,
@@ -22,6 +24,7 @@ from transforms import (
     DatasetSpec,
     DecodeAudio,
     Failure,
+    Lanes,
     PatchSpec,
     PlannedShard,
     Prediction,
@@ -64,15 +67,18 @@ def manifest_bytes(clip_ids: list[str], tmp_path: pathlib.Path) -> PlannedShard:
         }
     )
     plan = tmp_path / "plan.arrow"
-    write_plan(Plan(table, table, len(clip_ids)), str(plan), {})
+    write_plan(plan_of(table, len(clip_ids)), str(plan), {})
     return read_planned_shards(str(plan))[0]
 
 
-def test_read_manifest_gives_every_row_once(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("num_lanes", [0, 1, 3])
+def test_read_manifest_gives_every_row_once(
+    tmp_path: pathlib.Path, num_lanes: int
+) -> None:
     ids = [f"clip {i}" for i in range(10)]
     table = pa.table({"clip_id": ids, "uri": [f"/a/{i}" for i in ids]})
     path = str(tmp_path / "plan.arrow")
-    write_plan(Plan(table, table, 3), path, {"clip 4": "it killed a worker"})
+    write_plan(plan_of(table, 3), path, {"clip 4": "it killed a worker"})
 
     def check(shards: list[Shard]) -> None:
         assert sorted(len(shard.clips) for shard in shards) == [1, 3, 3, 3]
@@ -83,8 +89,16 @@ def test_read_manifest_gives_every_row_once(tmp_path: pathlib.Path) -> None:
         expected = Failure("worker", "worker_died", "it killed a worker")
         assert failures == {"clip 4": expected}
 
+    lanes = Lanes(num_lanes, str(tmp_path / "taken")) if num_lanes else None
     with TestPipeline(runner="FnApiRunner") as pipeline:
-        assert_that(pipeline | beam.Create([path]) | ReadManifest(), check)
+        assert_that(pipeline | beam.Create([path]) | ReadManifest(lanes), check)
+
+
+def test_lanes_take_every_shard_once(tmp_path: pathlib.Path) -> None:
+    lanes = Lanes(4, str(tmp_path / "taken"))
+    with concurrent.futures.ThreadPoolExecutor(lanes.num_lanes) as pool:
+        taken = list(pool.map(lambda _: lanes.take(), range(500)))
+    assert sorted(taken) == list(range(500))
 
 
 def test_only_manifest_rows_cross_the_shuffle(tmp_path: pathlib.Path) -> None:

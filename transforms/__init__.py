@@ -17,7 +17,7 @@ from transforms.elements import (
 from transforms.engines import ENGINES, Engine, ModelSpec
 from transforms.features import ComputePatches, PatchSpec
 from transforms.inference import RunModels
-from transforms.manifest import ReadManifest
+from transforms.manifest import Lanes, ReadManifest
 from transforms.parquet import CommitShard
 from transforms.schemas import DatasetSpec
 
@@ -32,6 +32,7 @@ __all__ = [
     "DecodeAudio",
     "Engine",
     "Failure",
+    "Lanes",
     "ModelSpec",
     "PatchSpec",
     "PlannedShard",
