@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from transforms.elements import FloatArray, Prediction
-from transforms.essentia_import import essentia, essentia_standard
+from transforms.essentia_import import algorithm, essentia
 from transforms.features import PATCH_FRAMES
 from transforms.mel import NUM_MELS
 
@@ -81,7 +81,8 @@ class EssentiaEngine:
         # Beam may call one model from several threads; the TensorFlow session and
         # the Pool hand-over are not made for that.
         self._lock = threading.Lock()
-        self._predict = essentia_standard().TensorflowPredict(
+        self._predict = algorithm(
+            "TensorflowPredict",
             graphFilename=spec.graph_path,
             inputs=[spec.input_node],
             outputs=[spec.activations_node, spec.embeddings_node],
@@ -114,7 +115,7 @@ class EssentiaEngine:
         pool = essentia().Pool()
         pool.set(self._spec.input_node, batch)
         with self._lock:
-            outputs = self._predict(pool)
+            outputs = essentia().Pool(self._predict(pool.cppPool))
         spec = self._spec
         return Prediction(
             self._checked(outputs[spec.activations_node], len(batch), len(spec.labels)),

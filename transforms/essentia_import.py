@@ -7,6 +7,7 @@ A process that imported Essentia must not fork: its child hangs in TensorFlow.
 
 import functools
 import os
+from collections.abc import Callable
 from typing import Any
 
 # TF_ENABLE_ONEDNN_OPTS=1 divides by zero on AMD processors in the bundled
@@ -30,9 +31,32 @@ def essentia() -> Any:
     return module
 
 
+def algorithm(name: str, **parameters: object) -> Callable[..., Any]:
+    """Makes one of Essentia's algorithms.
+
+    `essentia.standard` makes a class of every algorithm when it is imported, which
+    takes each process 0.8 s, and looks at every argument of every call.
+
+    Args:
+        name: Of the algorithm.
+        parameters: Its settings; reals must be floats.
+
+    Returns:
+        Its compute function. It takes arrays as they lie in memory: they must be
+        contiguous float32.
+    """
+    essentia()
+    from essentia import _essentia
+
+    made = _essentia.Algorithm(name)
+    made.__configure__(**parameters)
+    compute: Callable[..., Any] = made.__compute__
+    return compute
+
+
 @functools.cache
 def essentia_standard() -> Any:
-    """The `essentia.standard` module, silenced."""
+    """The `essentia.standard` module, silenced: only for where time does not matter."""
     essentia()
     import essentia.standard as module
 

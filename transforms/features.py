@@ -12,7 +12,7 @@ import apache_beam as beam
 import numpy as np
 
 from transforms.elements import Clip, FloatArray, Shard
-from transforms.essentia_import import essentia, essentia_standard
+from transforms.essentia_import import algorithm, essentia
 from transforms.mel import FRAME_SAMPLES, NUM_MELS, log_mel_bands
 from transforms.progress import report_clip, timed
 
@@ -53,7 +53,7 @@ def normalise(waveform: FloatArray) -> FloatArray:
     Args:
         waveform: float32 [num_samples], not empty.
     """
-    centred = waveform - np.float32(essentia_standard().Mean()(waveform))
+    centred = waveform - np.float32(algorithm("Mean")(waveform))
     peak = max(centred.max(), -centred.min())
     if peak != 0:
         centred /= np.float32(peak + np.float32(0.005))
@@ -175,7 +175,7 @@ def _silent_frames(frames: FloatArray) -> np.ndarray:
 
 def _seeded_noise() -> Any:
     """Essentia's noise for silent frames, from the same seed for every clip."""
-    return essentia_standard().NoiseAdder(fixSeed=True, level=_SILENCE_LEVEL_DB)
+    return algorithm("NoiseAdder", fixSeed=True, level=_SILENCE_LEVEL_DB)
 
 
 def _as_cut_when_silent(frame: FloatArray, index: int, num_samples: int) -> FloatArray:

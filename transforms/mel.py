@@ -13,13 +13,13 @@ import numpy as np
 
 from transforms.decoding import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray
-from transforms.essentia_import import essentia_standard
+from transforms.essentia_import import algorithm
 
 FRAME_SAMPLES = 660
 NUM_MELS = 96
 _FFT_SAMPLES = 2048
 _NUM_BINS = _FFT_SAMPLES // 2 + 1
-_LOWEST_HZ, _HIGHEST_HZ = 50, 10500
+_LOWEST_HZ, _HIGHEST_HZ = 50.0, 10500.0
 _SMALLEST_POWER = np.float32(1e-30)
 # Frames at a time: their spectra stay in the processor's cache.
 _CHUNK_FRAMES = 512
@@ -77,22 +77,23 @@ def _window() -> FloatArray:
 @functools.cache
 def _spectrum() -> Any:
     """Essentia's magnitude spectrum: float32 [2048] to float32 [1025]."""
-    return essentia_standard().Spectrum(size=_FFT_SAMPLES)
+    return algorithm("Spectrum", size=_FFT_SAMPLES)
 
 
 @functools.cache
 def _log10() -> Any:
     """Essentia's log10 of a vector: numpy's rounds otherwise on some processors."""
-    return essentia_standard().UnaryOperator(type="log10")
+    return algorithm("UnaryOperator", type="log10")
 
 
 @functools.cache
 def _filters() -> list[tuple[int, FloatArray]]:
     """First bin and weights of every filter, read off Essentia's MelBands."""
-    mel_bands = essentia_standard().MelBands(
+    mel_bands = algorithm(
+        "MelBands",
         inputSize=_NUM_BINS,
         numberBands=NUM_MELS,
-        sampleRate=SAMPLE_RATE_HZ,
+        sampleRate=float(SAMPLE_RATE_HZ),
         lowFrequencyBound=_LOWEST_HZ,
         highFrequencyBound=_HIGHEST_HZ,
         warpingFormula="slaneyMel",

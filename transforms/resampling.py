@@ -10,12 +10,14 @@ import dataclasses
 import fractions
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from transforms.decoding import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray
-from transforms.essentia_import import essentia_standard
+from transforms.essentia_import import algorithm
 
 # libsamplerate's sinc-medium, MonoLoader's default. Its table has 491 coefficients for
 # an input sample and 22,438 for each side of the filter (mid_qual_coeffs.h).
@@ -57,13 +59,18 @@ def resample(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
 
 def resample_by_essentia(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
     """Any rate, by libsamplerate in Essentia; the end is flushed."""
-    resampler = essentia_standard().Resample(
-        inputSampleRate=sample_rate_hz,
-        outputSampleRate=SAMPLE_RATE_HZ,
+    resampler = _essentia_resampler(sample_rate_hz, SAMPLE_RATE_HZ)
+    result: FloatArray = resampler(np.ascontiguousarray(samples))
+    return result
+
+
+def _essentia_resampler(from_hz: float, to_hz: float) -> Callable[..., Any]:
+    return algorithm(
+        "Resample",
+        inputSampleRate=float(from_hz),
+        outputSampleRate=float(to_hz),
         quality=_QUALITY,
     )
-    result: FloatArray = resampler(samples)
-    return result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,9 +146,7 @@ def sinc_table() -> np.ndarray:
     They are read off impulses: from 2 Hz to 491 Hz every output lies on an entry of the
     table, even entries for an impulse at an even sample and odd ones at an odd sample.
     """
-    resampler = essentia_standard().Resample(
-        inputSampleRate=2, outputSampleRate=_TABLE_STEP, quality=_QUALITY
-    )
+    resampler = _essentia_resampler(2, _TABLE_STEP)
     table = np.zeros(_TABLE_SIZE + 2)
     for place in (100, 101):
         impulse = np.zeros(200, np.float32)
