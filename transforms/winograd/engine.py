@@ -88,11 +88,11 @@ class _Stack:
         rows = num_maps * (height + 1) + 1 + TILE
         self.array = aligned_zeros(rows, width + 2, channels)
         self.row, self.pixel = self.array.strides[:2]
+        self._start = _place(self.array)[0] + self.row + self.pixel
 
     def address(self, index: int = 0) -> int:
         """Of the first pixel of a map."""
-        start: int = self.array.ctypes.data
-        return start + (index * (self.height + 1) + 1) * self.row + self.pixel
+        return self._start + index * (self.height + 1) * self.row
 
     def maps(self, num_maps: int) -> Array:
         """[num_maps, height, width, channels], a view."""
@@ -123,6 +123,14 @@ class _ConvolutionLayer:
         self._num_tiles = num_tiles
         self._tiles = _points(num_tiles, self.inputs)
         self._sums = _points(num_tiles, self.outputs)
+        self._memory = (
+            *_place(self._tiles),
+            self._tiles.strides[1],
+            _place(self._factors)[0],
+            *_place(self._sums),
+            self._sums.strides[1],
+            _place(self._bias)[0],
+        )
 
     def run(self, source: _Stack, target: _Stack, num_maps: int) -> None:
         source.clear_after(num_maps)
@@ -131,12 +139,7 @@ class _ConvolutionLayer:
             source.address() - source.row - source.pixel,
             source.row,
             source.pixel,
-            self._tiles.ctypes.data,
-            *self._tiles.strides[:2],
-            self._factors.ctypes.data,
-            self._sums.ctypes.data,
-            *self._sums.strides[:2],
-            self._bias.ctypes.data,
+            *self._memory,
             target.address(),
             target.row,
             target.pixel,
@@ -172,12 +175,15 @@ class _SubsamplingLayer:
         self._height, self._width = height, width
         shape = height + 2 * _BORDER, width + 2 * _BORDER, channels
         self._padded = aligned_zeros(*shape)
+        self._padded_at, self._padded_row = _place(self._padded)
         # Adaptive sampling extends an odd axis by one.
         self._dense = aligned_zeros(height + 1, width, channels)
+        self._dense_at, self._dense_row = _place(self._dense)
         self._taps: Array | None = None
         if layer.taps is not None:
             taps = _with_whole_vectors(layer.taps, (2,))
             self._taps = _aligned(taps.reshape(-1, channels))
+            self._taps_at = _place(self._taps)[0]
 
     def run(self, source: _Stack, index: int, target: _Stack, slot: int) -> None:
         """Halves map `index` of a stack into place `slot` of another."""
@@ -186,7 +192,7 @@ class _SubsamplingLayer:
         size = target.height, target.width
         if self._is_adaptive:
             self._fill_dense(at, row, pixel)
-            dense, dense_row = self._dense.ctypes.data, self._dense.strides[0]
+            dense, dense_row = self._dense_at, self._dense_row
             keep_strongest_phase(
                 dense, dense_row, pixel, to, target.row, *size, self._is_by_channel
             )
@@ -197,7 +203,7 @@ class _SubsamplingLayer:
             self._low_pass(pixel, to, target.row, size, 2)
 
     def _fill_dense(self, at: int, row: int, pixel: int) -> None:
-        dense, dense_row = self._dense.ctypes.data, self._dense.strides[0]
+        dense, dense_row = self._dense_at, self._dense_row
         size = self._height, self._width
         if self._taps is None:
             maximum_2x2(at, row, pixel, dense, dense_row, *size, 1)
@@ -208,37 +214,21 @@ class _SubsamplingLayer:
         self._dense[self._height] = self._dense[self._height - 2]
 
     def _fill_padded(self, at: int, row: int, pixel: int) -> None:
-        inside = self._padded[_BORDER:, _BORDER:]
-        maximum_2x2(
-            at,
-            row,
-            pixel,
-            inside.ctypes.data,
-            inside.strides[0],
-            self._height,
-            self._width,
-            1,
-        )
+        inside = self._padded_at + _BORDER * (self._padded_row + pixel)
+        size = self._height, self._width
+        maximum_2x2(at, row, pixel, inside, self._padded_row, *size, 1)
 
     def _low_pass(
         self, pixel: int, to: int, to_row: int, size: tuple[int, int], stride: int
     ) -> None:
-        assert self._taps is not None
         # TensorFlow's SAME puts the odd zero at the end.
-        before = [
-            ((s - 1) * stride + 5 - full) // 2
+        above, left = (
+            _BORDER - ((s - 1) * stride + 5 - full) // 2
             for s, full in zip(size, (self._height, self._width), strict=True)
-        ]
-        first = self._padded[_BORDER - before[0] :, _BORDER - before[1] :]
+        )
+        first = self._padded_at + above * self._padded_row + left * pixel
         low_pass(
-            first.ctypes.data,
-            first.strides[0],
-            pixel,
-            self._taps.ctypes.data,
-            to,
-            to_row,
-            *size,
-            stride,
+            first, self._padded_row, pixel, self._taps_at, to, to_row, *size, stride
         )
 
 
@@ -251,15 +241,17 @@ class _FirstLayer:
         self._kernel = _aligned(kernel.reshape(-1, self.outputs))
         self._bias = _aligned(_with_whole_vectors(layer.bias, (0,)))
         self._padded = aligned_zeros(height + 2, width + 2)
+        self._memory = (
+            *_place(self._padded),
+            _place(self._kernel)[0],
+            _place(self._bias)[0],
+        )
 
     def run(self, patches: FloatArray, target: _Stack) -> None:
         for index, patch in enumerate(patches):
             self._padded[1:-1, 1:-1] = patch
             convolve_first(
-                self._padded.ctypes.data,
-                self._padded.strides[0],
-                self._kernel.ctypes.data,
-                self._bias.ctypes.data,
+                *self._memory,
                 target.address(index),
                 target.row,
                 target.pixel,
@@ -289,6 +281,10 @@ class _Block:
     pooled: _Stack
     output: _Stack
 
+    def __post_init__(self) -> None:
+        self._scratch = aligned_zeros(*self.middle.array.shape[1:])
+        self._scratch_at = _place(self._scratch)[0]
+
     def run(self, patches: FloatArray) -> None:
         """Leaves the maps of at most `size` patches in `output`."""
         num_maps = len(patches)
@@ -311,14 +307,13 @@ class _Block:
 
     def _pool(self, num_maps: int) -> None:
         middle, pooled = self.middle, self.pooled
-        scratch = aligned_zeros(middle.array.shape[1], middle.array.shape[2])
         for index in range(num_maps):
             maximum_3x3(
                 middle.address(index),
                 middle.row,
                 middle.pixel,
                 pooled.address(index),
-                scratch.ctypes.data,
+                self._scratch_at,
                 middle.height,
                 middle.width,
             )
@@ -354,6 +349,12 @@ def _make_blocks(network: Network) -> list[_Block]:
             before = block, subsampling
             height, width = -(-height // 2), -(-width // 2)
     return blocks
+
+
+def _place(array: Array) -> tuple[int, int]:
+    """Address and first stride. Kept, as numpy takes longer to tell them than a small
+    kernel runs."""
+    return array.ctypes.data, array.strides[0]
 
 
 def _with_whole_vectors(array: Array, axes: tuple[int, ...]) -> Array:
