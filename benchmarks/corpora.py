@@ -6,7 +6,15 @@ import numpy as np
 
 from demo.encode import encode
 
-FORMATS = (
+# Extension, encoder, sample rate and channels of each.
+Formats = tuple[tuple[str, str, int, int], ...]
+WAV: Formats = (("wav", "pcm_s16le", 44100, 1),)
+COMPRESSED: Formats = (
+    ("flac", "flac", 48000, 2),
+    ("mp3", "libmp3lame", 48000, 2),
+    ("ogg", "libvorbis", 48000, 2),
+)
+MIXED: Formats = (
     ("wav", "pcm_s16le", 44100, 2),
     ("flac", "flac", 44100, 2),
     ("mp3", "libmp3lame", 44100, 2),
@@ -17,16 +25,16 @@ MEAN_CLIP_S = 7.6
 
 
 def make_corpus(folder: pathlib.Path, num_clips: int, seconds: float) -> pathlib.Path:
-    """Writes clips in turn in the formats above; returns the folder.
+    """Writes clips in turn in the formats of MIXED; returns the folder.
 
     One in ten is made, the others are links to it under names of their own.
     """
     folder.mkdir(parents=True)
     originals = max(4, num_clips // 10)
     for index in range(num_clips):
-        suffix, codec, rate_hz, num_channels = FORMATS[index % len(FORMATS)]
+        suffix, codec, rate_hz, num_channels = MIXED[index % len(MIXED)]
         path = folder / f"{index:06d}.{suffix}"
-        original = index % (originals - originals % len(FORMATS))
+        original = index % (originals - originals % len(MIXED))
         if index == original:
             samples = varied_sound(
                 round(seconds * rate_hz), rate_hz, num_channels, index
@@ -37,16 +45,23 @@ def make_corpus(folder: pathlib.Path, num_clips: int, seconds: float) -> pathlib
     return folder
 
 
-def make_fsd50k_like(folder: pathlib.Path, num_clips: int) -> pathlib.Path:
-    """44.1 kHz mono WAV of 0.3 to 30 s, 7.6 s on average, as FSD50K's; its folder."""
+def make_fsd50k_like(
+    folder: pathlib.Path, num_clips: int, formats: Formats = WAV
+) -> pathlib.Path:
+    """Clips of 0.3 to 30 s, 7.6 s on average, as FSD50K's, in turn in some formats.
+
+    Returns:
+        The folder.
+    """
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     # Exponential but for the ends, with the mean of FSD50K's clips.
     seconds = np.clip(rng.exponential(8.0, num_clips), 0.3, 30)
     seconds *= MEAN_CLIP_S / seconds.mean()
     for index, length_s in enumerate(np.clip(seconds, 0.3, 30)):
-        samples = varied_sound(round(length_s * 44100), 44100, 1, index)
-        encode(folder / f"{index:06d}.wav", samples, 44100, "pcm_s16le")
+        suffix, codec, rate_hz, num_channels = formats[index % len(formats)]
+        samples = varied_sound(round(length_s * rate_hz), rate_hz, num_channels, index)
+        encode(folder / f"{index:06d}.{suffix}", samples, rate_hz, codec)
     return folder
 
 

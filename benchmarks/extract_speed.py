@@ -1,17 +1,17 @@
 """Speed and memory of `fsdsinet extract` beside the reference script, in one run.
 
-The same clips (44.1 kHz mono WAV, 0.3 to 30 s, as in FSD50K) go through the reference
+The same clips (0.3 to 30 s, as in FSD50K; 44.1 kHz mono WAV, or stereo at 48 kHz in
+turn as FLAC, MP3 and Ogg Vorbis) go through the reference
 script (one process with its own threads, as a user would run it), through two of these
 with one thread each and half of the clips, and through `extract` with two workers and
 with one. Start-up counts. The reference writes activations only, `extract` embeddings,
 too.
 
 Usage: python -m benchmarks.extract_speed [--clips N] [--rounds N] [--model NAME...]
-    [--memory]
+    [--compressed] [--memory]
 """
 
 import argparse
-import contextlib
 import json
 import os
 import pathlib
@@ -21,8 +21,15 @@ import tempfile
 import time
 from typing import Any
 
-from benchmarks.corpora import make_corpus, make_fsd50k_like
+from benchmarks.corpora import (
+    COMPRESSED,
+    MEAN_CLIP_S,
+    WAV,
+    make_corpus,
+    make_fsd50k_like,
+)
 from benchmarks.machine import MODELS, ROOT, save
+from benchmarks.watch import Watch
 
 STEPS = ("decode", "resample", "log_mel", "inference", "commit")
 MEMORY_CLIPS = (1_000, 10_000)
@@ -53,10 +60,10 @@ def run_reference(model: pathlib.Path, files: list[str], num_processes: int) -> 
 def run_extract(
     model: pathlib.Path, corpus: pathlib.Path, num_workers: int
 ) -> dict[str, float]:
-    """Wall time of a run, the time of its steps, patches, and workers' peak memory."""
+    """Wall time of a run, the time of its steps, patches, and what `Watch` sees."""
     with tempfile.TemporaryDirectory() as folder:
         output = pathlib.Path(folder) / "out"
-        start = time.perf_counter()
+        watch = Watch()
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline", "extract", str(corpus)]
             + ["--model", str(model), "--output", str(output)]
@@ -66,38 +73,17 @@ def run_extract(
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        peak_kb = 0
-        while process.poll() is None:
-            peak_kb = max([peak_kb, *map(_peak_kb, _workers())])
-            time.sleep(0.1)
-        wall_s = time.perf_counter() - start
+        wall_s = watch.until_end(process)
         run = json.loads((output / "run.json").read_text())
     assert process.returncode == 0 and not run["totals"]["failed"]
     steps = {f"{step}_s": run["counters"][f"{step}_us"] / 1e6 for step in STEPS}
-    patches = run["totals"]["patches"]
     return {
         "wall_s": wall_s,
-        "patches": patches,
-        "worker_peak_mb": peak_kb / 1e3,
+        "first_patch_s": watch.first_patch_s,
+        "worker_s": watch.worker_s,
+        "worker_peak_mb": watch.peak_mb,
+        "patches": run["totals"]["patches"],
     } | steps
-
-
-def _workers() -> list[pathlib.Path]:
-    """/proc folders of worker processes."""
-    found = []
-    for folder in pathlib.Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if b"pipeline.worker" in (folder / "cmdline").read_bytes():
-                found.append(folder)
-    return found
-
-
-def _peak_kb(process: pathlib.Path) -> int:
-    with contextlib.suppress(OSError):
-        for line in (process / "status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1])
-    return 0
 
 
 def compare(model: pathlib.Path, corpus: pathlib.Path) -> dict[str, Any]:
@@ -120,8 +106,12 @@ def compare(model: pathlib.Path, corpus: pathlib.Path) -> dict[str, Any]:
         "share_of_step_time": {
             step: seconds / sum(steps_s.values()) for step, seconds in steps_s.items()
         },
-        "steps_of_all_worker_time": sum(steps_s.values()) / (2 * two["wall_s"]),
-        "worker_peak_mb": two["worker_peak_mb"],
+        "front_end_and_engine_of_worker_time": (
+            sum(steps_s.values()) - steps_s["commit"]
+        )
+        / two["worker_s"],
+        "first_patch_s": two["first_patch_s"],
+        "worker_peak_mb": max(two["worker_peak_mb"], one["worker_peak_mb"]),
     }
 
 
@@ -139,11 +129,13 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--model", nargs="+", default=["random-vgg41-tlpf"])
+    parser.add_argument("--compressed", action="store_true", help="FLAC, MP3 and Ogg")
     parser.add_argument("--memory", action="store_true", help="also 10,000 short clips")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        corpus = make_fsd50k_like(folder / "corpus", arguments.clips)
+        formats = COMPRESSED if arguments.compressed else WAV
+        corpus = make_fsd50k_like(folder / "corpus", arguments.clips, formats)
         one_clip = make_fsd50k_like(folder / "one", 1)
         for model in arguments.model:
             path = MODELS / f"{model}.pb"
@@ -153,7 +145,8 @@ def main() -> None:
             rounds.sort(key=lambda result: result["speedup_to_reference"])
             results: dict[str, Any] = {
                 "model": f"{model} (random weights)",
-                "clips": f"{arguments.clips}, 44.1 kHz mono WAV, mean 7.6 s",
+                "clips": f"{arguments.clips}, mean {MEAN_CLIP_S} s",
+                "formats": [f"{c}, {hz} Hz, {n} channels" for _, c, hz, n in formats],
                 "median_round": rounds[len(rounds) // 2],
                 "speedup_to_reference_of_all_rounds": [
                     r["speedup_to_reference"] for r in rounds
@@ -161,7 +154,8 @@ def main() -> None:
             }
             if arguments.memory:
                 results["worker_peak_mb_by_clips"] = measure_memory(path, folder)
-            save(f"extract-speed-{model}", results)
+            kind = "compressed-" if arguments.compressed else ""
+            save(f"extract-speed-{kind}{model}", results)
 
 
 if __name__ == "__main__":
