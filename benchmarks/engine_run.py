@@ -1,7 +1,8 @@
 """Times one engine on one core: patches/s, memory, and what it computed.
 
 Usage: python -m benchmarks.engine_run ENGINE MODEL.pb PATCHES.npy OUTPUTS.npz
-ENGINE is one of ours, or a peer: openvino, mnn (see benchmarks/requirements.txt).
+ENGINE is one of ours, or a peer: openvino, mnn or onnxruntime, which takes the layers
+that benchmarks.onnx_graph saves for a model (see benchmarks/requirements.txt).
 Prints a line of JSON.
 """
 
@@ -69,6 +70,19 @@ def mnn(model: str) -> Run:
     return in_batches(run)
 
 
+def onnxruntime(layers: str) -> Run:
+    import onnxruntime as ort
+
+    from benchmarks.onnx_graph import build
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    providers = ["CPUExecutionProvider"]
+    session = ort.InferenceSession(build(layers), options, providers=providers)
+    names = ["activations", "embeddings"]
+    return in_batches(lambda x: session.run(names, {"patches": x}))
+
+
 def in_batches(run: Callable[[np.ndarray], list[np.ndarray]], size: int = 16) -> Run:
     """Runs 16 patches at a time, where the peers are fastest."""
 
@@ -83,7 +97,11 @@ def in_batches(run: Callable[[np.ndarray], list[np.ndarray]], size: int = 16) ->
     return run_all
 
 
-PEERS: dict[str, Callable[[str], Run]] = {"openvino": openvino, "mnn": mnn}
+PEERS: dict[str, Callable[[str], Run]] = {
+    "openvino": openvino,
+    "mnn": mnn,
+    "onnxruntime": onnxruntime,
+}
 
 
 def measure(run: Run, patches: np.ndarray) -> dict[str, Any]:

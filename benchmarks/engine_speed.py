@@ -1,8 +1,9 @@
 """Speed of the engines alone, on one core, in alternating rounds.
 
 Usage: python -m benchmarks.engine_speed [--rounds N] [--models NAME...]
-Every engine runs in a process of its own on the same patches. Peers (OpenVINO, MNN) are
-measured if .venv-bench is there (`make .venv-bench/ready`). Graphs with random weights
+Every engine runs in a process of its own on the same patches. Peers (OpenVINO, MNN and,
+for models that do not sample adaptively, ONNX Runtime) are measured if .venv-bench is
+there (`make .venv-bench/ready`). Graphs with random weights
 are those of `training.random_graphs full`.
 """
 
@@ -18,13 +19,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import MODELS, ROOT, save
+from benchmarks.onnx_graph import save_layers
 from transforms.engine_check import check_patches
 
 NAMES = tuple(
     f"random-{name}"
     for name in ("vgg41-tlpf", "vgg42-aps", "vgg42-tlpf", "vgg42-tlpf_aps")
 )
-OURS, PEERS = ("essentia", "winograd"), ("openvino", "mnn")
+OURS, PEERS = ("essentia", "winograd"), ("openvino", "mnn", "onnxruntime")
 PEER_PYTHON = ROOT / ".venv-bench/bin/python"
 _NUM_PATCHES = 48
 _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
@@ -34,6 +36,8 @@ def run_engine(engine: str, model: str, folder: pathlib.Path) -> dict[str, Any]:
     """One process; also the largest differences from what Essentia gave."""
     python = str(PEER_PYTHON) if engine in PEERS else sys.executable
     path = MODELS / f"{model}.pb"
+    if engine == "onnxruntime":
+        path = folder / "layers.npz"
     output = folder / f"{engine}.npz"
     done = subprocess.run(
         [python, "-m", "benchmarks.engine_run", engine]
@@ -53,7 +57,10 @@ def run_engine(engine: str, model: str, folder: pathlib.Path) -> dict[str, Any]:
 
 def compare(model: str, rounds: int, folder: pathlib.Path) -> dict[str, Any]:
     """The best of all rounds of every engine, and the ratios that follow."""
-    engines = (*OURS, *(PEERS if PEER_PYTHON.exists() else ()))
+    peers: tuple[str, ...] = PEERS if PEER_PYTHON.exists() else ()
+    if not save_layers(str(MODELS / f"{model}.pb"), folder / "layers.npz"):
+        peers = tuple(name for name in peers if name != "onnxruntime")
+    engines = (*OURS, *peers)
     best: dict[str, dict[str, Any]] = {}
     for _ in range(rounds):
         for engine in engines:
@@ -61,10 +68,10 @@ def compare(model: str, rounds: int, folder: pathlib.Path) -> dict[str, Any]:
             before = best.get(engine, result)
             best[engine] = max(before, result, key=lambda r: r.get("patches_per_s", 0))
     speed = {name: result.get("patches_per_s", 0.0) for name, result in best.items()}
-    peers = [speed[name] for name in engines if name in PEERS]
     ratios = {"winograd_to_essentia": speed["winograd"] / speed["essentia"]}
     if peers:
-        ratios["winograd_to_best_peer"] = speed["winograd"] / max(peers)
+        best_peer = max(speed[name] for name in peers)
+        ratios["winograd_to_best_peer"] = speed["winograd"] / best_peer
     return {"engines": best, "ratios": ratios}
 
 
