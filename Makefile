@@ -22,7 +22,7 @@ demo: .venv/ready
 	$(BIN)/fsdsinet plot out/demo --clip drum_loop --output out/demo.png
 
 test: .venv/ready
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 .venv-training/ready: training/requirements.txt
 	$(PYTHON) -m venv .venv-training

@@ -33,6 +33,7 @@ setup(
             "polars>=1.30,<3",
             "pytest>=9,<10",
             "pytest-timeout>=2.4,<3",
+            "pytest-xdist>=3.8,<4",
             "ruff==0.17.6",
             "soundfile>=0.13,<1",
             "pandas-stubs>=2.2,<4",

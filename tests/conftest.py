@@ -9,11 +9,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
+import hypothesis
 import numpy as np
 import pytest
 
 from tests.audio_files import make_wav
 
+# A first example may have to import or compile, and tests run side by side.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 # Beam warns on import that its Google Cloud parts are not installed.
 logging.getLogger().setLevel(logging.ERROR)
 

@@ -275,7 +275,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {name: make_readable(folder, name, 0.5).read_bytes() for name in names}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_damaged_files_decode_or_are_refused(
     healthy: dict[str, bytes], data: st.DataObject

@@ -116,7 +116,7 @@ def test_score_is_read_back(tmp_path: pathlib.Path) -> None:
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     deltas=st.lists(st.integers(0, 3_000_000) | st.integers(0, 300), max_size=20),
     shuffler=st.randoms(use_true_random=False),
@@ -197,7 +197,7 @@ def keys_of(source: Played) -> Sequence[int]:
             return range(source.low, source.high + 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     style=st.sampled_from(
         ["mono", "poly", "pick", "strum", "arpeggio", "strokes", "sustain"]

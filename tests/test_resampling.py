@@ -53,7 +53,7 @@ def test_a_minute_does_not_drift(rate_hz: int) -> None:
     assert_same(noise(60 * rate_hz), rate_hz)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     num_samples=st.integers(1, 60000),
     rate_hz=st.sampled_from(RATES_HZ),

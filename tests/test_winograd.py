@@ -71,7 +71,7 @@ def winograd_convolution(maps: Array, kernel: Array, bias: Array) -> Array:
     return result
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     rows=st.integers(1, 5),
     columns=st.integers(1, 5),
@@ -95,7 +95,7 @@ def test_convolution(
     np.testing.assert_allclose(actual, expected, rtol=0, atol=3e-6 * largest)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(**SIZES)
 def test_first_convolution(height: int, width: int, vectors: int) -> None:
     rng = np.random.default_rng(height)
@@ -147,7 +147,7 @@ def windows(maps: Array, size: int, before: int, after: int) -> Array:
     return np.lib.stride_tricks.sliding_window_view(padded, (size, size), (0, 1))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(**SIZES)
 def test_maximum_3x3(height: int, width: int, vectors: int) -> None:
     maps = positive(height, width, vectors * LANES)
@@ -170,7 +170,7 @@ def test_maximum_3x3(height: int, width: int, vectors: int) -> None:
     assert not target.any()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(**SIZES, stride=st.sampled_from([1, 2]))
 def test_maximum_2x2(height: int, width: int, vectors: int, stride: int) -> None:
     maps = positive(height, width, vectors * LANES)
@@ -188,7 +188,7 @@ def test_maximum_2x2(height: int, width: int, vectors: int, stride: int) -> None
     np.testing.assert_array_equal(target, expected)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(**SIZES, stride=st.sampled_from([1, 2]), before=st.integers(0, 2))
 def test_low_pass(
     height: int, width: int, vectors: int, stride: int, before: int
@@ -212,7 +212,7 @@ def test_low_pass(
 
 
 @pytest.mark.parametrize("strongest", range(4))
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(**SIZES, is_by_channel=st.booleans())
 def test_the_strongest_phase_is_kept(
     strongest: int, height: int, width: int, vectors: int, is_by_channel: bool
