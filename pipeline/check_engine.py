@@ -1,6 +1,7 @@
 """python -m pipeline.check_engine: compiles an engine and compares it, in one process.
 
-The resampler is compiled along with it, so that workers find both.
+The resampler and the log-mel filters are compiled along with it, so that workers find
+all of it.
 
 Reads a pickled ModelSpec from standard input and writes a pickled Prediction (what the
 reference gave), or text (why the engine cannot be used), to standard output.

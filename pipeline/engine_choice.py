@@ -32,7 +32,13 @@ from transforms.network import UnknownLayerError, read_network_of
 REFERENCE = "essentia"
 # Holds what numba compiled and, beside it, the checks: who removes one removes both.
 _FOLDER, _NUMBA_CACHE = "compiled", "NUMBA_CACHE_DIR"
-_SOURCES = ("engine_check.py", "network.py", "resampling*.py", "winograd/*.py")
+_SOURCES = (
+    "engine_check.py",
+    "mel*.py",
+    "network.py",
+    "resampling*.py",
+    "winograd/*.py",
+)
 
 
 def choose_engines(models: Sequence[ModelSpec], engine: str) -> tuple[ModelSpec, ...]:
