@@ -1,5 +1,8 @@
 """python -m pipeline.check_engine: compiles an engine and compares it, in one process.
 
+The resampler and the log-mel filters are compiled along with it, so that workers find
+all of it.
+
 Reads a pickled ModelSpec from standard input and writes a pickled Prediction (what the
 reference gave), or text (why the engine cannot be used), to standard output.
 """
@@ -11,12 +14,14 @@ from pipeline.process import die_with_parent
 from transforms.elements import Prediction
 from transforms.engine_check import disagreement, reference
 from transforms.engines import ENGINES, ModelSpec
+from transforms.resampling import compile_kernel
 
 
 def check_engine(spec: ModelSpec) -> Prediction | str:
     """Compiles the engine of a model and compares it with the reference."""
     try:
         engine = ENGINES[spec.engine](spec)
+        compile_kernel()
         expected = reference(spec)
         return disagreement(engine, expected) or expected
     except Exception as error:

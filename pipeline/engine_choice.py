@@ -32,7 +32,13 @@ from transforms.network import UnknownLayerError, read_network_of
 REFERENCE = "essentia"
 # Holds what numba compiled and, beside it, the checks: who removes one removes both.
 _FOLDER, _NUMBA_CACHE = "compiled", "NUMBA_CACHE_DIR"
-_SOURCES = ("engine_check.py", "network.py", "winograd/*.py")
+_SOURCES = (
+    "engine_check.py",
+    "mel*.py",
+    "network.py",
+    "resampling*.py",
+    "winograd/*.py",
+)
 
 
 def choose_engines(models: Sequence[ModelSpec], engine: str) -> tuple[ModelSpec, ...]:
@@ -42,9 +48,10 @@ def choose_engines(models: Sequence[ModelSpec], engine: str) -> tuple[ModelSpec,
         models: Checked models.
         engine: Asked for.
     """
+    # Of the resampler, too, which workers need with every engine.
+    os.environ.setdefault(_NUMBA_CACHE, str(cache_folder(_FOLDER)))
     if engine == REFERENCE:
         return tuple(dataclasses.replace(m, engine=REFERENCE) for m in models)
-    os.environ.setdefault(_NUMBA_CACHE, str(cache_folder(_FOLDER)))
     chosen = []
     for model in models:
         found = _checked(dataclasses.replace(model, engine=engine))

@@ -52,7 +52,8 @@ def test_a_checked_model_is_not_checked_again(
 def test_the_reference_needs_no_check(cache: pathlib.Path, spec: ModelSpec) -> None:
     (chosen,) = choose_engines([spec], "essentia")
     assert chosen.engine == "essentia" and chosen.expected is None
-    assert not cache.exists()
+    # Only workers put something there: what the front end compiles.
+    assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
 def test_an_unknown_graph_is_left_to_essentia(

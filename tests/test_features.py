@@ -1,11 +1,15 @@
 """Frames, log-mel and patches, without Beam."""
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.audio_files import signal
+from transforms import mel
 from transforms.elements import AudioInfo, Clip
 from transforms.essentia_import import essentia_standard
 from transforms.features import (
@@ -64,15 +68,50 @@ def test_patches_equal_a_plain_loop(
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.fixture(params=[True, False], ids=["numba", "no numba"])
+def has_numba(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    mel._filters_by_numba.cache_clear()
+    if not request.param:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    yield
+    mel._filters_by_numba.cache_clear()
+
+
+def assert_essentias_bands(frames: np.ndarray) -> None:
+    theirs = essentia_standard().TensorflowInputFSDSINet()
+    expected = np.stack([theirs(frame) for frame in frames])
+    np.testing.assert_array_equal(log_mel_bands(frames), expected)
+
+
+@pytest.mark.usefixtures("has_numba")
 @pytest.mark.parametrize("level", [1, 1e-3, 1e-8, 1e-20, 0])
 def test_mel_bands_equal_essentias_bit_by_bit(level: float) -> None:
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((300, FRAME_SAMPLES))
     tones = np.sin(np.outer(rng.uniform(0, 3, 300), np.arange(FRAME_SAMPLES)))
     frames = np.float32(level) * np.concatenate([noise, tones]).astype(np.float32)
-    theirs = essentia_standard().TensorflowInputFSDSINet()
-    expected = np.stack([theirs(frame) for frame in frames])
-    np.testing.assert_array_equal(log_mel_bands(frames), expected)
+    assert_essentias_bands(frames)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    level=st.floats(-12, 6),
+    pitch=st.floats(0, math.pi),
+    noise=st.sampled_from([0, 1e-6, 1e-3, 1]),
+    kept=st.integers(1, FRAME_SAMPLES),
+)
+def test_mel_bands_of_any_sound_equal_essentias(
+    seed: int, level: float, pitch: float, noise: float, kept: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    sounds = np.sin(pitch * np.arange(20 * FRAME_SAMPLES))
+    sounds += noise * rng.standard_normal(sounds.shape)
+    frames = (10**level * sounds).astype(np.float32).reshape(-1, FRAME_SAMPLES)
+    frames[:, kept:] = 0
+    assert_essentias_bands(frames)
 
 
 def test_normalised_audio_has_no_mean_and_its_peak_just_under_one() -> None:

@@ -3,12 +3,14 @@
 For a fixed ratio the interpolated sinc is a fixed filter. Where the ratio is a power of
 two (44.1 kHz, 88.2 kHz, 11.025 kHz) Essentia's float32 ratio is exact, the filter never
 drifts, and two matrix products a block give the same samples in a fraction of the time.
-Other rates are left to Essentia.
+Other rates take the algorithm itself (`resampling_kernel`), which numba compiles; where
+there is no numba they are left to Essentia.
 """
 
 import dataclasses
 import fractions
 import functools
+import importlib.util
 import math
 from collections.abc import Callable
 from typing import Any
@@ -50,11 +52,46 @@ def resample(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
     fixed = fixed_filter(sample_rate_hz)
     if fixed is not None:
         result = fixed.run(samples)
+    elif _has_numba():
+        result = resample_by_kernel(samples, sample_rate_hz)
     else:
         result = resample_by_essentia(samples, sample_rate_hz)
     if len(samples) % _MONOLOADER_BLOCK == 0:
         result = result[: _unflushed_length(len(samples), sample_rate_hz)]
     return result
+
+
+def resample_by_kernel(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
+    """Any rate, by the same algorithm in numba; the end is flushed."""
+    # numba takes half a second to import, and does not exist for every platform.
+    from transforms.resampling_kernel import interpolate
+
+    ratio = _float32_ratio(sample_rate_hz)
+    return interpolate(samples, ratio, _TABLE_STEP, _taps(sample_rate_hz))
+
+
+@functools.lru_cache(maxsize=8)
+def _taps(sample_rate_hz: int) -> Any:
+    from transforms.resampling_kernel import arrange, increment_of
+
+    increment = increment_of(_float32_ratio(sample_rate_hz), _TABLE_STEP)
+    return arrange(sinc_table().astype(np.float32), _TABLE_SIZE, increment)
+
+
+def compile_kernel() -> None:
+    """Makes numba compile what other rates need, or find it in its cache."""
+    if _has_numba():
+        resample_by_kernel(np.zeros(1, np.float32), 48000)
+
+
+@functools.cache
+def _has_numba() -> bool:
+    return importlib.util.find_spec("numba") is not None
+
+
+def _float32_ratio(sample_rate_hz: int) -> float:
+    """Output samples for an input sample, rounded as Essentia rounds it."""
+    return float(np.float32(SAMPLE_RATE_HZ) / np.float32(sample_rate_hz))
 
 
 def resample_by_essentia(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
@@ -174,6 +211,6 @@ def _unflushed_length(num_samples: int, sample_rate_hz: int) -> int:
     the read position (src_sinc.c). Equal to MonoLoader's lengths for 12 rates, see the
     tests.
     """
-    ratio = float(np.float32(SAMPLE_RATE_HZ) / np.float32(sample_rate_hz))
+    ratio = _float32_ratio(sample_rate_hz)
     half_filter = round((_TABLE_SIZE + 2) / _TABLE_STEP / min(ratio, 1.0)) + 1
     return max(0, math.ceil((num_samples - half_filter) * ratio))

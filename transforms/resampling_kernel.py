@@ -1,0 +1,173 @@
+"""libsamplerate's sinc interpolation at any ratio, as a numba kernel.
+
+Follows sinc_mono_vari_process and calc_output_single of src_sinc.c (0.1.8): the
+position within the filter is a whole number of 4096ths of a table entry, the
+coefficient is linear between entries, and sums are float64.
+
+A tap k lies k increments further along the table than tap 0, so its entry is
+entry_of(start) + entry_of(k * increment), or one more where the two remainders carry.
+`arrange` puts the entries of all taps for one start side by side: then every tap is
+read in order, and the processor takes several at once.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+# Sums may be taken in another order, and products fused with them.
+_SUMS: dict[str, Any] = {**_OPTIONS, "fastmath": {"reassoc", "contract", "nsz"}}
+# Fixed point: SHIFT_BITS of src_sinc.c.
+ONE = 4096
+# Taps are padded to a multiple of this, for whole vectors.
+_LANES = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Taps:
+    """A table of coefficients laid out by start and tap.
+
+    Attributes:
+        values: float32 [starts, taps].
+        steps: float32 [starts, taps], from a value to the next entry of the table.
+        remainders: float32 [taps]: how far a tap of start 0 lies behind its entry.
+    """
+
+    values: np.ndarray
+    steps: np.ndarray
+    remainders: np.ndarray
+
+    def reversed(self) -> "Taps":
+        """The last tap first, for the side of the filter that looks back."""
+        turned = (self.values[:, ::-1], self.steps[:, ::-1], self.remainders[::-1])
+        return Taps(*map(np.ascontiguousarray, turned))
+
+
+def arrange(table: np.ndarray, size: int, increment: int) -> Taps:
+    """Lays a table of coefficients out.
+
+    Args:
+        table: float32 [more than size], the peak first.
+        size: Entries beyond which the filter is 0.
+        increment: From a tap to the next, in 4096ths of an entry.
+    """
+    num_taps = -(-(size * ONE // increment + 1) // _LANES) * _LANES
+    positions = np.arange(num_taps) * increment
+    starts = np.arange(increment // ONE + 2)
+    entries = starts[:, np.newaxis] + positions // ONE
+    padded = np.zeros(max(int(entries.max()), size) + 2, np.float32)
+    padded[: size + 1] = table[: size + 1]
+    steps = np.diff(padded)
+    steps[size:] = 0
+    remainders = (positions % ONE / ONE).astype(np.float32)
+    return Taps(padded[entries], steps[entries], remainders)
+
+
+def interpolate(
+    samples: np.ndarray, ratio: float, entries: int, taps: Taps
+) -> np.ndarray:
+    """Resamples a clip.
+
+    Args:
+        samples: float32 [num_samples].
+        ratio: Output samples for an input sample.
+        entries: Of the table of coefficients for an input sample.
+        taps: Arranged for `increment_of(ratio, entries)`.
+
+    Returns:
+        float32 [about num_samples * ratio].
+    """
+    back = taps.reversed()
+    reach = len(taps.remainders)
+    padded = np.zeros(len(samples) + 2 * reach, np.float32)
+    padded[reach : reach + len(samples)] = samples
+    result = np.empty(int(len(samples) * ratio) + 2, np.float32)
+    count = _fill(
+        padded,
+        len(samples),
+        ratio,
+        float(entries),
+        back.values,
+        back.steps,
+        back.remainders,
+        taps.values,
+        taps.steps,
+        taps.remainders,
+        result,
+    )
+    return result[:count]
+
+
+def increment_of(ratio: float, entries: int) -> int:
+    """From a tap to the next, in 4096ths of an entry; longer where audio loses rate."""
+    return round(entries * min(ratio, 1.0) * ONE)
+
+
+@njit(**_SUMS)
+def _half(
+    values: np.ndarray,
+    steps: np.ndarray,
+    remainders: np.ndarray,
+    start: int,
+    samples: np.ndarray,
+    first: int,
+) -> float:
+    """One side of the filter: the sum over its taps."""
+    row = start >> 12
+    part = (start & (ONE - 1)) / ONE
+    near, far = values[row], values[row + 1]
+    near_step, far_step = steps[row], steps[row + 1]
+    window = samples[first : first + len(remainders)]
+    total = 0.0
+    for tap in range(len(remainders)):
+        between = part + remainders[tap]
+        low, high = near[tap], far[tap]
+        low_step, high_step = near_step[tap], far_step[tap]
+        # Read first and chosen then: a choice of reads would be a branch.
+        carries = between >= 1.0
+        value = high if carries else low
+        step = high_step if carries else low_step
+        between -= 1.0 if carries else 0.0
+        total += (value + between * step) * window[tap]
+    return total
+
+
+@njit(**_OPTIONS)
+def _fill(
+    padded: np.ndarray,
+    num_samples: int,
+    ratio: float,
+    entries: float,
+    back_values: np.ndarray,
+    back_steps: np.ndarray,
+    back_remainders: np.ndarray,
+    values: np.ndarray,
+    steps: np.ndarray,
+    remainders: np.ndarray,
+    result: np.ndarray,
+) -> int:
+    """Fills `result`; returns how many samples there are."""
+    reach = len(remainders)
+    scale = min(ratio, 1.0)
+    advance = 1.0 / ratio
+    stride = entries * scale
+    increment = int(np.rint(stride * ONE))
+    # The read position: a sample, and what lies between it and the next.
+    whole, part = 0, 0.0
+    count = 0
+    while count < len(result) and whole + part + (advance + 1e-20) < num_samples:
+        start = int(np.rint(part * stride * ONE))
+        left = _half(back_values, back_steps, back_remainders, start, padded, whole + 1)
+        rest = increment - start
+        right = _half(values, steps, remainders, rest, padded, reach + whole + 1)
+        result[count] = np.float32(scale * (left + right))
+        count += 1
+        part += advance
+        remainder = part - np.rint(part)
+        if remainder < 0.0:
+            remainder += 1.0
+        whole += int(np.rint(part - remainder))
+        part = remainder
+    return count
