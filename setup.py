@@ -23,6 +23,7 @@ setup(
         "numpy>=2.2,<3",
         "pyarrow>=20,<26",
         "PyYAML>=6.0.1,<7",
+        "scikit-learn>=1.7,<2",
     ],
     extras_require={
         "dev": [
