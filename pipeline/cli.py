@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipeline.cli_results import add_evaluate
+from pipeline.cli_results import add_evaluate, add_search
 from pipeline.errors import ConfigError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_top(commands)
     _add_plot(commands)
     add_evaluate(commands)
+    add_search(commands)
     _add_models(commands)
     return parser
 

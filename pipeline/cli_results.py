@@ -76,6 +76,71 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def add_search(commands: Any) -> None:
+    parser = commands.add_parser(
+        "search",
+        allow_abbrev=False,
+        help="find the clips nearest to a clip or an audio file",
+        description="Finds the clips whose embeddings are nearest, by cosine, to that "
+        "of a clip or of an audio file.",
+    )
+    parser.set_defaults(command=_search)
+    parser.add_argument("dataset", metavar="OUT", help="folder of the dataset")
+    query = parser.add_mutually_exclusive_group(required=True)
+    clip_help = "clip_id, or uri or file name if only one clip has it"
+    query.add_argument("--clip", metavar="ID", help=clip_help)
+    audio_help = "a file: the dataset's model is run on it"
+    query.add_argument("--audio", metavar="FILE", help=audio_help)
+    model_help = "needed if the dataset has several, or if the graph has moved"
+    parser.add_argument("--model", metavar="NAME|PATH.pb", help=model_help)
+    top_help = "how many clips (default: 10)"
+    parser.add_argument("--top", type=int, default=10, metavar="N", help=top_help)
+    patches_help = "compare every second of the clips, and say which is nearest"
+    parser.add_argument("--patches", action="store_true", help=patches_help)
+    where_help = "only clips that fit an SQL condition on columns of the ledger"
+    parser.add_argument("--where", metavar="CONDITION", help=where_help)
+    output_help = "also write what was found"
+    parser.add_argument("--output", metavar="FILE.csv|json|parquet", help=output_help)
+
+
+def _search(arguments: argparse.Namespace) -> int:
+    from pipeline.search import (
+        check_output,
+        clip_embedding,
+        search,
+        table_lines,
+        write_found,
+    )
+    from pipeline.snapshot import Snapshot
+
+    _refuse_beam_flags(arguments)
+    output = pathlib.Path(arguments.output) if arguments.output else None
+    if output:
+        check_output(output)
+    given = arguments.model
+    graph = given if given and given.endswith(".pb") else None
+    snapshot = Snapshot(arguments.dataset, pathlib.Path(graph).stem if graph else given)
+    own_id = None
+    if arguments.clip is not None:
+        own_id, query = clip_embedding(snapshot, arguments.clip)
+    else:
+        # Loads Essentia.
+        from pipeline.audio_query import audio_embedding
+
+        query = audio_embedding(snapshot, arguments.audio, graph)
+    found = search(
+        snapshot, query, arguments.top, own_id, arguments.patches, arguments.where
+    )
+    unfinished = snapshot.unfinished()
+    if unfinished:
+        print(f"NOT FINISHED: {unfinished}")
+    print("\n".join(table_lines(found)))
+    if output:
+        write_found(found, output)
+        print(f"written to {output}")
+    return 0
+
+
 def _refuse_beam_flags(arguments: argparse.Namespace) -> None:
     if arguments.beam_flags:
         raise ConfigError("only extract takes flags for Beam (after --)")

@@ -54,12 +54,17 @@ class Snapshot:
 
     def ledger_dataset(self) -> ds.Dataset:
         return ds.dataset(
-            [str(self.dataset.root / "ledger" / name) for name in self.names],
+            [str(self.file("ledger", name)) for name in self.names],
             format="parquet",
         )
 
     def ledger(self, columns: list[str]) -> pa.Table:
         return self.ledger_dataset().to_table(columns=columns)
+
+    def file(self, table: str, name: str) -> pathlib.Path:
+        """The file of one committed part of `ledger`, `clips` or `patches`."""
+        folder = "." if table == "ledger" else f"model={self.model}"
+        return self.dataset.root / table / folder / name
 
     def files(self, table: str) -> list[pathlib.Path]:
         """The committed files of `clips` or `patches`.
@@ -76,7 +81,7 @@ class Snapshot:
                 f"ledger files have no file in {folder}, the first {lost[0]}; restore "
                 "them, or extract again with --overwrite"
             )
-        return [folder / name for name in self.names]
+        return [self.file(table, name) for name in self.names]
 
     def schema(self, table: str, column: str) -> pa.Schema:
         """The schema of a table of the model.
@@ -108,11 +113,11 @@ class Snapshot:
         for batch in files.to_batches(columns=["clip_id", column]):
             for clip_id in batch["clip_id"].to_pylist():
                 if clip_id not in expected:
-                    raise self._mismatch(clip_id, "has results twice, or none expected")
+                    raise self.mismatch(clip_id, "has results twice, or none expected")
                 expected.remove(clip_id)
             yield batch
         if expected:
-            raise self._mismatch(min(expected), "has no results")
+            raise self.mismatch(min(expected), "has no results")
 
     def _ids_with_results(self) -> set[str]:
         ledger = self.ledger(["clip_id", "status", "num_patches"])
@@ -121,13 +126,14 @@ class Snapshot:
         rows = zip(*(column.to_pylist() for column in ledger.columns), strict=True)
         for clip_id, status, num_patches in rows:
             if clip_id in seen:
-                raise self._mismatch(clip_id, "is in the ledger twice")
+                raise self.mismatch(clip_id, "is in the ledger twice")
             seen.add(clip_id)
             if status == "ok" and num_patches:
                 found.add(clip_id)
         return found
 
-    def _mismatch(self, clip_id: str, problem: str) -> ConfigError:
+    def mismatch(self, clip_id: str, problem: str) -> ConfigError:
+        """The error of a clip of which ledger and results differ."""
         return ConfigError(
             f"{self.dataset.root} is damaged: ledger and clips of model {self.model} "
             f"differ: clip {clip_id!r} {problem}; extract again with --overwrite"
