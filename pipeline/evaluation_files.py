@@ -14,6 +14,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from pipeline.errors import ConfigError
 from pipeline.evaluate import CONFIDENCE, ClassScore, Estimate, Evaluation
@@ -158,7 +159,8 @@ def draw_classes(evaluation: Evaluation) -> Figure:
         places, [row.num_positives for row in rows], color="#999999", height=0.75
     )
     right.set_xscale("symlog", linthresh=1)
-    right.set_xlim(0, max(row.num_positives for row in rows) * 4)
+    right.set_xlim(0, max(row.num_positives for row in rows) * 15)
+    right.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     for place, row in enumerate(rows):
         right.annotate(
             f" {row.num_positives:,}",
@@ -171,6 +173,8 @@ def draw_classes(evaluation: Evaluation) -> Figure:
     for axes in (left, right):
         axes.grid(axis="x", color="#dddddd", linewidth=0.5)
         axes.set_axisbelow(True)
+        # A tall picture is read at both ends.
+        axes.tick_params(axis="x", top=True, labeltop=True, labelsize=8)
     truth = evaluation.truth
     part = f", {truth.split}" if truth.split else ""
     figure.suptitle(
