@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import pathlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -96,13 +98,15 @@ def clip_embedding(snapshot: Snapshot, clip: str) -> tuple[str, np.ndarray]:
         ConfigError: if there is no such clip, or it has no embedding.
     """
     snapshot.schema("clips", "embedding_mean")
-    rows = _ledger_rows(snapshot, clip)
-    if len(rows) != 1 or rows[0]["status"] != "ok" or not rows[0]["num_patches"]:
+    clip_id, part = clip, _part_of(snapshot, clip)
+    if part is None:
         # Draws nothing, but takes its time to load.
         from pipeline.plots import find_clip
 
-        rows = _ledger_rows(snapshot, find_clip(snapshot.dataset, clip))
-    clip_id, part = rows[0]["clip_id"], pathlib.Path(rows[0]["__filename"]).name
+        clip_id = find_clip(snapshot.dataset, clip)
+        part = _part_of(snapshot, clip_id)
+    if part is None:
+        raise snapshot.mismatch(clip_id, "has no results")
     table = _read(snapshot.file("clips", part), ["clip_id", "embedding_mean"])
     table = table.filter(pc.equal(table["clip_id"], clip_id))
     if table.num_rows != 1:
@@ -173,35 +177,53 @@ def write_found(found: list[Found], path: pathlib.Path) -> None:
         raise ConfigError(f"cannot write {path}: {error}") from error
 
 
-def _ledger_rows(snapshot: Snapshot, clip_id: str) -> list[dict[str, Any]]:
-    """Ledger rows of a clip_id, with the file in which each is."""
-    rows: list[dict[str, Any]] = (
-        snapshot.ledger_dataset()
-        .to_table(
-            columns=["clip_id", "status", "num_patches", "__filename"],
-            filter=pc.field("clip_id") == clip_id,
-        )
-        .to_pylist()
-    )
-    return rows
+def _part_of(snapshot: Snapshot, clip_id: str) -> str | None:
+    """Name of the part that has the results of a clip; None if there is none.
+
+    Most files are passed over by the range of clip_id that their footer states.
+    """
+
+    def has_clip(path: pathlib.Path) -> bool:
+        with pq.ParquetFile(path) as file:
+            column = file.schema_arrow.names.index("clip_id")
+            groups = range(file.metadata.num_row_groups)
+            ranges = [
+                file.metadata.row_group(g).column(column).statistics for g in groups
+            ]
+            if all(
+                r is not None and r.has_min_max and not r.min <= clip_id <= r.max
+                for r in ranges
+            ):
+                return False
+            ids = file.read(columns=["clip_id"], use_threads=False)["clip_id"]
+            return bool(pc.any(pc.equal(ids, clip_id)).as_py())
+
+    files = snapshot.files("clips")
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        found = [
+            f.name
+            for f, has in zip(files, pool.map(has_clip, files), strict=True)
+            if has
+        ]
+    if len(found) > 1:
+        raise snapshot.mismatch(clip_id, f"has results in {len(found)} files")
+    return found[0] if found else None
 
 
 def _ids_where(snapshot: Snapshot, where: str) -> set[str]:
     """clip_id of the ledger rows that fit an SQL condition."""
     import duckdb
 
-    ledger = snapshot.ledger_dataset()
-    # The condition can read the ledger, and no files.
-    with duckdb.connect(config={"enable_external_access": "false"}) as connection:
-        connection.register("ledger", ledger)
+    # By DuckDB itself: Arrow would keep the metadata of all files in memory.
+    files = [str(snapshot.file("ledger", name)) for name in snapshot.names]
+    with duckdb.connect() as connection:
+        ledger = connection.read_parquet(files)
         try:
-            rows = connection.execute(
-                f"SELECT clip_id FROM ledger WHERE (\n{where}\n)"
-            ).fetchall()
+            rows = ledger.filter(f"(\n{where}\n)").project("clip_id").fetchall()
         except duckdb.Error as error:
             raise ConfigError(
                 f"cannot use --where {where!r}: {str(error).splitlines()[0]}; expected "
-                f"a condition on {', '.join(ledger.schema.names)}"
+                f"an SQL condition on {', '.join(ledger.columns)}"
             ) from error
     if not rows:
         raise ConfigError(f"no clip of {snapshot.dataset.root} fits --where {where!r}")

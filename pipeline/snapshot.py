@@ -40,6 +40,7 @@ class Snapshot:
         if not self.run:
             raise ConfigError(f"{output} is no dataset: it has no run.json")
         self.model = self.dataset.find_model(model)
+        self._files: dict[str, list[pathlib.Path]] = {}
         self.names = [path.name for path in self.dataset.parts("ledger")]
         if not self.names:
             raise ConfigError(f"{output} has no results yet: {self._state()}")
@@ -72,6 +73,8 @@ class Snapshot:
         Raises:
             ConfigError: if one is missing.
         """
+        if table in self._files:
+            return self._files[table]
         folder = self.dataset.root / table / f"model={self.model}"
         present = {path.name for path in self.dataset.parts(f"{table}/{folder.name}")}
         lost = [name for name in self.names if name not in present]
@@ -81,7 +84,8 @@ class Snapshot:
                 f"ledger files have no file in {folder}, the first {lost[0]}; restore "
                 "them, or extract again with --overwrite"
             )
-        return [self.file(table, name) for name in self.names]
+        self._files[table] = [self.file(table, name) for name in self.names]
+        return self._files[table]
 
     def schema(self, table: str, column: str) -> pa.Schema:
         """The schema of a table of the model.
