@@ -200,14 +200,11 @@ def _part_of(snapshot: Snapshot, clip_id: str) -> str | None:
 
     files = snapshot.files("clips")
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        found = [
-            f.name
-            for f, has in zip(files, pool.map(has_clip, files), strict=True)
-            if has
-        ]
-    if len(found) > 1:
-        raise snapshot.mismatch(clip_id, f"has results in {len(found)} files")
-    return found[0] if found else None
+        for path, is_there in zip(files, pool.map(has_clip, files), strict=True):
+            if is_there:
+                pool.shutdown(cancel_futures=True)
+                return path.name
+    return None
 
 
 def _ids_where(snapshot: Snapshot, where: str) -> set[str]:
