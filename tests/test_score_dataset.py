@@ -8,6 +8,8 @@ import shutil
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from sklearn.metrics import average_precision_score
 
 from pipeline.cli import main
@@ -293,6 +295,10 @@ def test_intervals_hold_what_they_promise() -> None:
     assert held["mAP"] >= 25 and min(held.values()) >= 20, held
 
 
+def widths(axes: Axes) -> list[float]:
+    return [bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)]
+
+
 def test_picture_shows_the_best_on_top(
     dataset: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -300,13 +306,13 @@ def test_picture_shows_the_best_on_top(
     evaluation = evaluate(str(dataset), truth, None, None, Settings(num_resamples=9))
     figure = draw_classes(evaluation)
     left, right = figure.axes
-    values = [patch.get_width() for patch in left.patches]
+    values = widths(left)
     assert values == sorted(values, reverse=True) and len(values) == 3
     precision = {c.label: c.average_precision.value for c in evaluation.classes}
     names = [text.get_text() for text in left.get_yticklabels()]
     assert [precision[name] for name in names] == values
     positives = {c.label: c.num_positives for c in evaluation.classes}
-    assert [p.get_width() for p in right.patches] == [positives[n] for n in names]
+    assert widths(right) == [positives[name] for name in names]
     bottom, top = left.get_ylim()
     assert top < bottom, "the first row must be on top"
 
