@@ -142,7 +142,8 @@ def _offer_file(path: pathlib.Path, vector: str, nearest: Nearest) -> None:
 
 
 def _batches(path: pathlib.Path, vector: str) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(path) as file:
+    # Reading ahead would cost more than it gains: most files are small.
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         names = file.schema_arrow.names
         columns = ["clip_id", vector, *(n for n in ("start_s",) if n in names)]
         yield from file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False)

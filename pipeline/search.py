@@ -184,7 +184,7 @@ def _part_of(snapshot: Snapshot, clip_id: str) -> str | None:
     """
 
     def has_clip(path: pathlib.Path) -> bool:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             column = file.schema_arrow.names.index("clip_id")
             groups = range(file.metadata.num_row_groups)
             ranges = [
@@ -264,5 +264,5 @@ def _cell(snapshot: Snapshot, table: str, column: str, row: Neighbour) -> Any:
 
 def _read(path: pathlib.Path, columns: list[str]) -> pa.Table:
     # Not read_table: it would make a column of the folder model=NAME.
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         return file.read(columns=columns)
