@@ -13,7 +13,7 @@ def add_evaluate(commands: Any) -> None:
         allow_abbrev=False,
         help="score a dataset against a ground truth",
         description="Scores the clips of a dataset against a ground truth: mAP, d', "
-        "lwlrap and every class, with 95 %% confidence intervals.",
+        "lwlrap and every class, with 95 % confidence intervals.",
     )
     parser.set_defaults(command=_evaluate)
     parser.add_argument("dataset", metavar="OUT", help="folder of the dataset")
