@@ -18,15 +18,16 @@ setup(
         "apache-beam==2.77.0",
         "essentia-tensorflow==2.1b6.dev1389",
         "av>=18.0,<19",
+        "duckdb>=1.3,<3",
         "matplotlib>=3.10,<4",
         "numba>=0.61.2,<0.70",
         "numpy>=2.2,<3",
         "pyarrow>=20,<26",
         "PyYAML>=6.0.1,<7",
+        "scikit-learn>=1.7,<2",
     ],
     extras_require={
         "dev": [
-            "duckdb>=1.3,<3",
             "hypothesis>=6.130,<7",
             "mypy==2.4.1",
             "pandas>=2.2.3,<4",

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pipeline.cli_results import add_evaluate, add_search
 from pipeline.errors import ConfigError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -77,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_manifest(commands)
     _add_top(commands)
     _add_plot(commands)
+    add_evaluate(commands)
+    add_search(commands)
     _add_models(commands)
     return parser
 

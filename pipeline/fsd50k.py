@@ -2,17 +2,23 @@
 
 Layout (Fonseca et al., "FSD50K: an Open Dataset of Human-Labeled Sound Events"):
 FSD50K.dev_audio/, FSD50K.eval_audio/ and FSD50K.ground_truth/{dev,eval}.csv with the
-columns fname, labels, mids and, in dev.csv only, split (train or val).
+columns fname, labels, mids and, in dev.csv only, split (train or val). Labels are
+separated by commas, have underscores for spaces and include all their parents.
+FSD50K.ground_truth/vocabulary.csv has no header: index, label, mid.
 """
 
+import csv
 import pathlib
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from pipeline.errors import ConfigError
 
 _SUBSETS = ("dev", "eval")
+# What a split is called -> its CSV, and the value of its column split there.
+SPLITS = {"train": "dev", "val": "dev", "dev": "dev", "eval": "eval"}
 
 
 def is_root(folder: pathlib.Path) -> bool:
@@ -34,15 +40,58 @@ def read_manifest(root: pathlib.Path) -> pa.Table:
     return pa.concat_tables([_read_subset(root, subset) for subset in present])
 
 
+def has_ground_truth(folder: pathlib.Path) -> bool:
+    """True if the folder holds the ground truth of FSD50K; audio is not needed."""
+    return (folder / "FSD50K.ground_truth").is_dir()
+
+
+def read_ground_truth(root: pathlib.Path, split: str) -> pa.Table:
+    """fname and labels (separated by commas, as published) of a split.
+
+    Args:
+        root: Folder of the published ones.
+        split: One of SPLITS; dev is train and val.
+
+    Raises:
+        ConfigError: if there is no such split, or its file is missing or unreadable.
+    """
+    if split not in SPLITS:
+        raise ConfigError(
+            f"FSD50K has no split {split!r}: expected one of {', '.join(SPLITS)}"
+        )
+    table = _read_csv(root, SPLITS[split])
+    if split in ("train", "val"):
+        table = table.filter(pc.equal(table["split"], split))
+    return table.select(["fname", "labels"])
+
+
+def read_vocabulary(root: pathlib.Path) -> tuple[str, ...]:
+    """The labels of the vocabulary, as published.
+
+    Raises:
+        ConfigError: if the file is missing or not in the published format.
+    """
+    path = root / "FSD50K.ground_truth" / "vocabulary.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return tuple(label for _, label, _ in csv.reader(file))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"cannot read FSD50K vocabulary {path}: {error}; expected lines of index, "
+            "label and mid, as in FSD50K.ground_truth.zip"
+        ) from error
+
+
 def _audio_folder(root: pathlib.Path, subset: str) -> pathlib.Path:
     return root / f"FSD50K.{subset}_audio"
 
 
-def _read_subset(root: pathlib.Path, subset: str) -> pa.Table:
+def _read_csv(root: pathlib.Path, subset: str) -> pa.Table:
+    """fname, labels and, of dev, split: all as text."""
     path = root / "FSD50K.ground_truth" / f"{subset}.csv"
     columns = ["fname", "labels"] + (["split"] if subset == "dev" else [])
     try:
-        table = pa.csv.read_csv(
+        return pa.csv.read_csv(
             path,
             convert_options=pa.csv.ConvertOptions(
                 include_columns=columns,
@@ -54,6 +103,10 @@ def _read_subset(root: pathlib.Path, subset: str) -> pa.Table:
             f"cannot read FSD50K ground truth {path}: {error}; unpack "
             "FSD50K.ground_truth.zip into the root, or give the audio folder itself"
         ) from error
+
+
+def _read_subset(root: pathlib.Path, subset: str) -> pa.Table:
+    table = _read_csv(root, subset)
     folder = _audio_folder(root, subset).absolute()
     names = table["fname"]
     uris = [f"{folder}/{name}.wav" for name in names.to_pylist()]

@@ -1,0 +1,116 @@
+"""Time and memory of `fsdsinet search` in a million clips of 512 numbers.
+
+The whole command in a process of its own, start and output included. A dataset in the
+shards that extract makes (64 clips each) and one in larger shards are searched in turn;
+of several rounds the fastest counts, because the machine may be shared; the time on the
+processor, which others disturb less, is given too. The files are in the system's cache
+after the first round. Usage: python -m benchmarks.search_million [--rounds N]
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.machine import ROOT, save
+from pipeline.dataset import Dataset
+from transforms.engines import ModelSpec
+from transforms.features import PatchSpec
+from transforms.parquet import part_name, write_table
+from transforms.schemas import DatasetSpec, clips_schema, ledger_schema
+
+NUM_CLIPS, SIZE = 1_000_000, 512
+SHARD_CLIPS = (64, 4096)
+MODEL = ModelSpec("made", "made.pb", "0" * 64, "x", "a", "e", ("none",), SIZE)
+SPEC = DatasetSpec(
+    (MODEL,), ("embeddings",), PatchSpec(), {}, (pa.field("split", pa.string()),)
+)
+
+
+def write_dataset(root: pathlib.Path, shard_clips: int) -> None:
+    """Embeddings as a network's maxima are: none negative, half of them 0."""
+    rng = np.random.default_rng(0)
+    schema, ledger = clips_schema(SPEC, MODEL), ledger_schema(SPEC)
+    for start in range(0, NUM_CLIPS, shard_clips):
+        numbers = range(start, min(start + shard_clips, NUM_CLIPS))
+        ids = pa.array([f"clip-{number:07d}" for number in numbers])
+        vectors = np.maximum(rng.standard_normal((len(ids), SIZE), dtype=np.float32), 0)
+        ones = pa.array(np.ones(len(ids), np.int32))
+        column = pa.FixedSizeListArray.from_arrays(
+            pa.array(vectors.ravel()), type=schema.field("embedding_mean").type
+        )
+        name = part_name(f"{start:07d}")
+        clips = pa.Table.from_arrays([ids, ones, column], schema=schema)
+        write_table(root / "clips" / f"model={MODEL.name}" / name, clips)
+        rows = {
+            "clip_id": ids,
+            "uri": pa.array([f"/audio/{number:07d}.wav" for number in numbers]),
+            "status": pa.array(["ok"] * len(ids)),
+            "num_patches": ones,
+            "split": pa.array(["train" if number % 5 else "val" for number in numbers]),
+        }
+        columns = [rows.get(f.name, pa.nulls(len(ids), f.type)) for f in ledger]
+        write_table(
+            root / "ledger" / name, pa.Table.from_arrays(columns, schema=ledger)
+        )
+    models = [{"name": MODEL.name, "path": "made.pb", "sha256": MODEL.sha256}]
+    Dataset(str(root)).write_run({"state": "finished", "models": models})
+
+
+def measure(root: pathlib.Path, *options: str) -> dict[str, float]:
+    """Seconds, seconds on the processor and peak memory of one search."""
+    command = [sys.executable, "-m", "pipeline", "search", str(root)]
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [*command, "--clip", "clip-0654321", *options],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0
+    return {
+        "seconds": time.perf_counter() - start,
+        "processor_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_mb": usage.ru_maxrss / 1e3,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    cases = {
+        "all": (),
+        "where": ("--where", "split = 'train'"),
+    }
+    results: dict[str, list[dict[str, float]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        roots = {size: pathlib.Path(folder) / str(size) for size in SHARD_CLIPS}
+        for size, root in roots.items():
+            write_dataset(root, size)
+        for _ in range(rounds):
+            for size, root in roots.items():
+                for name, options in cases.items():
+                    key = f"{name}, shards of {size}"
+                    results.setdefault(key, []).append(measure(root, *options))
+                    print(key, json.dumps(results[key][-1]), file=sys.stderr)
+    best = {
+        key: {name: min(run[name] for run in runs) for name in runs[0]}
+        | {"highest_peak_mb": max(run["peak_mb"] for run in runs)}
+        for key, runs in results.items()
+    }
+    save(
+        "search-million",
+        {"clips": NUM_CLIPS, "size": SIZE, "rounds": rounds, "fastest": best},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Commands that compute on a dataset: evaluate and search."""
+
+import argparse
+import pathlib
+from typing import Any
+
+from pipeline.errors import ConfigError
+
+
+def add_evaluate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        allow_abbrev=False,
+        help="score a dataset against a ground truth",
+        description="Scores the clips of a dataset against a ground truth: mAP, d', "
+        "lwlrap and every class, with 95 % confidence intervals.",
+    )
+    parser.set_defaults(command=_evaluate)
+    parser.add_argument("dataset", metavar="OUT", help="folder of the dataset")
+    parser.add_argument(
+        "--ground-truth",
+        required=True,
+        metavar="FSD50K_ROOT|LABELS.csv",
+        help="root of FSD50K, or a CSV file with clip_id or fname, and labels",
+    )
+    split_help = "train, val, dev or eval of FSD50K (eval); a value of split of a CSV"
+    parser.add_argument("--split", help=split_help)
+    parser.add_argument("--model", help="needed if the dataset has several")
+    parser.add_argument(
+        "--aggregate",
+        choices=("mean", "max"),
+        default="mean",
+        help="from patches to a clip (default: mean)",
+    )
+    parser.add_argument(
+        "--missing",
+        choices=("zero", "skip"),
+        default="zero",
+        help="clips without a result: scored 0 (default), or left out",
+    )
+    parser.add_argument(
+        "--resamples",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="of the bootstrap (default: 1000)",
+    )
+    seed_help = "of the bootstrap (default: 0)"
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help=seed_help)
+    classes_help = "list every class, not only the best and the worst"
+    parser.add_argument("--all-classes", action="store_true", help=classes_help)
+    output_help = "for the files (default: OUT/evaluation/model=NAME)"
+    parser.add_argument("--output", metavar="FOLDER", help=output_help)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from pipeline.evaluate import Settings, evaluate
+    from pipeline.evaluation_files import table_lines, write_evaluation
+
+    _refuse_beam_flags(arguments)
+    evaluation = evaluate(
+        arguments.dataset,
+        arguments.ground_truth,
+        arguments.split,
+        arguments.model,
+        Settings(
+            arguments.aggregate, arguments.missing, arguments.resamples, arguments.seed
+        ),
+    )
+    snapshot = evaluation.snapshot
+    default = snapshot.dataset.root / "evaluation" / f"model={snapshot.model}"
+    folder = pathlib.Path(arguments.output or default)
+    write_evaluation(evaluation, folder)
+    print("\n".join(table_lines(evaluation, arguments.all_classes)))
+    print(f"written to {folder}: evaluation.json, classes.csv, classes.png")
+    return 0
+
+
+def add_search(commands: Any) -> None:
+    parser = commands.add_parser(
+        "search",
+        allow_abbrev=False,
+        help="find the clips nearest to a clip or an audio file",
+        description="Finds the clips whose embeddings are nearest, by cosine, to that "
+        "of a clip or of an audio file.",
+    )
+    parser.set_defaults(command=_search)
+    parser.add_argument("dataset", metavar="OUT", help="folder of the dataset")
+    query = parser.add_mutually_exclusive_group(required=True)
+    clip_help = "clip_id, or uri or file name if only one clip has it"
+    query.add_argument("--clip", metavar="ID", help=clip_help)
+    audio_help = "a file: the dataset's model is run on it"
+    query.add_argument("--audio", metavar="FILE", help=audio_help)
+    model_help = "needed if the dataset has several, or if the graph has moved"
+    parser.add_argument("--model", metavar="NAME|PATH.pb", help=model_help)
+    top_help = "how many clips (default: 10)"
+    parser.add_argument("--top", type=int, default=10, metavar="N", help=top_help)
+    patches_help = "compare every second of the clips, and say which is nearest"
+    parser.add_argument("--patches", action="store_true", help=patches_help)
+    where_help = "only clips that fit an SQL condition on columns of the ledger"
+    parser.add_argument("--where", metavar="CONDITION", help=where_help)
+    output_help = "also write what was found"
+    parser.add_argument("--output", metavar="FILE.csv|json|parquet", help=output_help)
+
+
+def _search(arguments: argparse.Namespace) -> int:
+    from pipeline.search import (
+        check_output,
+        clip_embedding,
+        search,
+        table_lines,
+        write_found,
+    )
+    from pipeline.snapshot import Snapshot
+
+    _refuse_beam_flags(arguments)
+    output = pathlib.Path(arguments.output) if arguments.output else None
+    if output:
+        check_output(output)
+    given = arguments.model
+    graph = given if given and given.endswith(".pb") else None
+    snapshot = Snapshot(arguments.dataset, pathlib.Path(graph).stem if graph else given)
+    own_id = None
+    if arguments.clip is not None:
+        own_id, query = clip_embedding(snapshot, arguments.clip)
+    else:
+        # Loads Essentia.
+        from pipeline.audio_query import audio_embedding
+
+        query = audio_embedding(snapshot, arguments.audio, graph)
+    found = search(
+        snapshot, query, arguments.top, own_id, arguments.patches, arguments.where
+    )
+    unfinished = snapshot.unfinished()
+    if unfinished:
+        print(f"NOT FINISHED: {unfinished}")
+    print("\n".join(table_lines(found)))
+    if output:
+        write_found(found, output)
+        print(f"written to {output}")
+    return 0
+
+
+def _refuse_beam_flags(arguments: argparse.Namespace) -> None:
+    if arguments.beam_flags:
+        raise ConfigError("only extract takes flags for Beam (after --)")
