@@ -59,5 +59,7 @@ check: .venv/ready
 bench: .venv/ready .venv-bench/ready
 	$(BIN)/python -m training.random_graphs full
 	$(BIN)/python -m benchmarks.engine_speed --rounds 1
+	$(BIN)/python -m benchmarks.engine_layers
+	$(BIN)/python -m benchmarks.front_end_speed --rounds 3
 	$(BIN)/python -m benchmarks.extract_speed --clips 40
 	$(BIN)/python -m benchmarks.plan_million

@@ -139,7 +139,9 @@ def plan_text(run: Run) -> str:
             f"engine {model.engine}"
         )
     lines.append(f"output: {run.dataset.root}")
-    return "\n".join([*lines, "dry run: nothing was started or written"])
+    return "\n".join(
+        [*lines, "dry run: no job was started, and nothing written to the output"]
+    )
 
 
 def _execute(run: Run) -> int:
