@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_manifest(commands)
     _add_top(commands)
     _add_plot(commands)
+    _add_report(commands)
     _add_models(commands)
     return parser
 
@@ -227,6 +228,19 @@ def _add_plot(commands: Any) -> None:
     parser.add_argument("--output", required=True, metavar="FILE.png")
 
 
+def _add_report(commands: Any) -> None:
+    parser = commands.add_parser(
+        "report",
+        allow_abbrev=False,
+        help="write a page that shows the whole dataset",
+        description="Writes one page that shows run, failures, labels, clips and a map "
+        "of the clips, from the dataset alone. It opens without a network.",
+    )
+    parser.set_defaults(command=_report)
+    parser.add_argument("dataset", metavar="OUT", help="folder of the dataset")
+    parser.add_argument("--output", required=True, metavar="FILE.html")
+
+
 def _add_models(commands: Any) -> None:
     text = "list, fetch and verify models"
     parser = commands.add_parser(
@@ -299,6 +313,15 @@ def _plot(arguments: argparse.Namespace) -> int:
         arguments.dataset, arguments.clip, arguments.model, arguments.output
     )
     print(f"{clip_id}: {arguments.output}")
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from pipeline.report import write_report
+
+    _refuse_beam_flags(arguments)
+    num_bytes = write_report(arguments.dataset, arguments.output)
+    print(f"{arguments.dataset}: {arguments.output} ({num_bytes / 1e6:.1f} MB)")
     return 0
 
 

@@ -89,6 +89,17 @@ class Dataset:
         finally:
             os.close(descriptor)
 
+    def is_being_written(self) -> bool:
+        """True while a run on this machine holds the folder's lock."""
+        descriptor = os.open(self.root, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     def state(self) -> object:
         """Differs if a run has written to the dataset in between."""
         return self.run(), [path.name for path in self.parts("ledger")]
