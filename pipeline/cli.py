@@ -214,18 +214,24 @@ def _add_plot(commands: Any) -> None:
     parser = commands.add_parser(
         "plot",
         allow_abbrev=False,
-        help="draw the top labels of a clip over time",
-        description="Draws a clip's top 10 labels over time, from the dataset alone.",
+        help="draw the top labels of clips over time",
+        description="Draws the top labels of clips over time, from the dataset alone.",
     )
     parser.set_defaults(command=_plot)
     _add_dataset(parser)
-    parser.add_argument(
-        "--clip",
-        required=True,
-        metavar="ID",
-        help="clip_id, or uri or file name if only one clip has it",
+    clip_help = (
+        "clip_id, or uri or file name if only one clip has it; repeat for several"
     )
-    parser.add_argument("--output", required=True, metavar="FILE.png")
+    parser.add_argument(
+        "--clip", required=True, action="append", metavar="ID", help=clip_help
+    )
+    top_help = "how many labels, those with the highest means (default: 10)"
+    parser.add_argument("--top", type=int, default=10, metavar="N", help=top_help)
+    labels_help = "draw this label, by its name; repeat for several, instead of --top"
+    parser.add_argument(
+        "--labels", action="append", default=[], metavar="LABEL", help=labels_help
+    )
+    parser.add_argument("--output", required=True, metavar="FILE.png|svg|pdf")
 
 
 def _add_report(commands: Any) -> None:
@@ -306,13 +312,18 @@ def _top(arguments: argparse.Namespace) -> int:
 
 
 def _plot(arguments: argparse.Namespace) -> int:
-    from pipeline.plots import plot_clip
+    from pipeline.plots import plot_clips
 
     _refuse_beam_flags(arguments)
-    clip_id = plot_clip(
-        arguments.dataset, arguments.clip, arguments.model, arguments.output
+    clip_ids = plot_clips(
+        arguments.dataset,
+        arguments.clip,
+        arguments.model,
+        arguments.output,
+        arguments.top,
+        arguments.labels,
     )
-    print(f"{clip_id}: {arguments.output}")
+    print(f"{', '.join(clip_ids)}: {arguments.output}")
     return 0
 
 

@@ -1,9 +1,9 @@
 """Places clips on a two-dimensional map by their embeddings, for the report.
 
 t-SNE, because it keeps neighbours together where the first two principal components of
-200 classes mostly overlap. It is scikit-learn's: it is needed for scores anyway. Its cost
-grows with the clips, so that it places a few thousand of them, and each of the others
-goes between those that it is nearest to.
+200 classes mostly overlap. It is scikit-learn's, which scores need, too. Its cost grows
+with the clips: it places a few thousand of them, and each of the others goes between
+those that it is nearest to.
 """
 
 import numpy as np
@@ -85,5 +85,7 @@ def _between(known: np.ndarray, placed: np.ndarray, others: np.ndarray) -> np.nd
         chosen = np.take_along_axis(distance, nearest, axis=1)
         weights = 1 / np.maximum(chosen, 1e-6)
         weights /= weights.sum(axis=1, keepdims=True)
-        points[begin : begin + _BLOCK] = np.einsum("ij,ijk->ik", weights, placed[nearest])
+        points[begin : begin + _BLOCK] = np.einsum(
+            "ij,ijk->ik", weights, placed[nearest]
+        )
     return points

@@ -1,9 +1,8 @@
 """`fsdsinet report`: one page that shows a dataset, in a browser and without a network.
 
-The charts are Plotly's, from the package of its makers: it ships the library as one file,
-draws 50,000 points by WebGL, and has heat maps, zoom and hover. Of Vega-Lite's packages
-none ships the library for pages without a network in half of that effort, and its
-canvas is slow at 50,000 points; ECharts' package loads it from the network.
+The charts are Plotly's, whose package ships the library as one file and which draws
+50,000 points by WebGL, with zoom and hover. Vega-Lite draws them one by one on a canvas,
+and the package of ECharts loads its library from the network.
 """
 
 import base64

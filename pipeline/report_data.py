@@ -125,16 +125,21 @@ def _clips(ledger: pa.Table, chosen: list[str], page_folder: str) -> dict[str, A
             "duration_s": _packed(duration),
             "flags": flags,
         },
-        "folders": [[folder, _address(folder, page_folder)] for folder in folders],
+        "folders": [[folder, *_address(folder, page_folder)] for folder in folders],
     }
 
 
-def _address(folder: str, page_folder: str) -> str | None:
-    """Where the page finds a folder: a relative path or a URL; None if it cannot."""
+def _address(folder: str, page_folder: str) -> tuple[str | None, str]:
+    """Where the page finds a folder: a relative path or a URL; or None and why not."""
     scheme = re.match(URI_SCHEME, folder + "/")
     if scheme is None:
-        return os.path.relpath(folder, page_folder)
-    return folder if scheme[0].lower() in ("http://", "https://") else None
+        # A folder at a time: asking for every clip is slow on network disks.
+        if os.path.isdir(folder):
+            return os.path.relpath(folder, page_folder), ""
+        return None, "its folder was not there when this page was written"
+    if scheme[0].lower() in ("http://", "https://"):
+        return folder, ""
+    return None, "the file is in a store that a page cannot read"
 
 
 def _model(
@@ -190,9 +195,7 @@ def _best(statistics: LabelStatistics, place: dict[str, int]) -> list[list[Any]]
             for clip_id, score in zip(ids, scores, strict=True)
             if clip_id in place
         ]
-        for ids, scores in zip(
-            statistics.best_ids, statistics.best_scores, strict=True
-        )
+        for ids, scores in zip(statistics.best_ids, statistics.best_scores, strict=True)
     ]
 
 

@@ -110,7 +110,9 @@ def count_scores(
     np.add.at(statistics.top_bins, (top, bins[np.arange(len(top)), top]), 1)
     order = np.argsort(-scores, axis=0, kind="stable")[:NUM_BEST]
     for label, rows in enumerate(order.T):
-        _keep_best(statistics, label, [(float(scores[r, label]), clip_ids[r]) for r in rows])
+        _keep_best(
+            statistics, label, [(float(scores[r, label]), clip_ids[r]) for r in rows]
+        )
 
 
 def _keep_best(

@@ -94,5 +94,3 @@ def run_facts(dataset: Dataset, run: dict[str, Any]) -> list[list[str]]:
         text = ", ".join(f"{name.replace('_', '-')} {s:,.1f} s" for name, s in steps)
         facts.append(["Steps, summed over workers", text])
     return facts
-
-

@@ -70,10 +70,12 @@
   function layout(more = {}) {
     const axis = { gridcolor: colour("line"), zerolinecolor: colour("line"), linecolor: colour("line"), automargin: true };
     const { xaxis = {}, yaxis = {}, ...rest } = more;
+    for (const one of [xaxis, yaxis]) if (one.title) one.title.font = { size: 13 };
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("text"), family: getComputedStyle(document.body).fontFamily, size: 13 },
       margin: { l: 10, r: 10, t: 10, b: 40 }, showlegend: false,
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("quiet"), activecolor: colour("accent") },
       hoverlabel: { bgcolor: colour("card"), bordercolor: colour("line"), font: { color: colour("text") }, align: "left" },
       xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
     };
@@ -230,11 +232,11 @@
       marker: { color: g.fill, size, opacity: g === groups[0] ? 0.5 : 0.85 }, hovertemplate: "%{text}<extra></extra>",
     }));
     const marked = matches.filter((row) => model.there[row]).slice(0, 2000);
-    const labelled = label >= 0 && model.labels ? [...model.best[label].map(([row]) => row)] : [];
+    const labelled = label >= 0 && model.labels ? model.best[label].filter(([, value]) => value >= 0.5).map(([row]) => row) : [];
     if (labelled.length) traces.push(ring("highest: " + plain(shorten(model.labels[label], 24)), labelled, colour("text"), size + 5, 1));
     if (marked.length) traces.push(ring("found", marked, colour("bad"), size + 7, 2));
     if (open >= 0 && model.there[open]) traces.push(ring("open clip", [open], colour("accent"), size + 14, 3));
-    const blank = { showgrid: false, zeroline: false, showticklabels: false, ticks: "" };
+    const blank = { showgrid: false, zeroline: false, showticklabels: false, ticks: "", showline: false };
     const look = layout({
       xaxis: blank, yaxis: { ...blank, scaleanchor: "x" }, showlegend: true, dragmode: "pan", hovermode: "closest", uirevision: model.name,
       legend: { orientation: "h", y: -0.02, font: { size: 12 }, itemsizing: "constant" }, margin: { l: 5, r: 5, t: 30, b: 5 },
@@ -276,11 +278,11 @@
     showNearest();
   }
   function showPlayer() {
-    const address = data.folders[folderOf[open]][1];
+    const [, address, why] = data.folders[folderOf[open]];
     const note = element("p", undefined, { class: "quiet" });
     $("player").replaceChildren(note);
     if (address === null) {
-      note.textContent = "No player: the file is in a store that a page cannot read.";
+      note.textContent = `No player: ${why}.`;
       return;
     }
     let source;
@@ -375,6 +377,7 @@
         if (byLabel || lowered[row].includes(text)) matches.push(row);
       }
     }
+    matches.sort((a, b) => (ids[b].toLowerCase() === text) - (ids[a].toLowerCase() === text) || (ids[a] < ids[b] ? -1 : 1));
     const more = matches.length > MAX_FOUND ? `; the first ${MAX_FOUND} are listed` : "";
     $("found-note").textContent = text ? `${number(matches.length)} clips found, ringed on the map${more}` : "";
     $("found").replaceChildren(...matches.slice(0, MAX_FOUND).map((row) => {
