@@ -1,8 +1,8 @@
 """`fsdsinet report`: one page that shows a dataset, in a browser and without a network.
 
 The charts are Plotly's, whose package ships the library as one file and which draws
-50,000 points by WebGL, with zoom and hover. Vega-Lite draws them one by one on a canvas,
-and the package of ECharts loads its library from the network.
+50,000 points by WebGL, with zoom and hover. Vega-Lite has no WebGL, and the package of
+ECharts loads its library from the network.
 """
 
 import base64

@@ -39,6 +39,7 @@ def write_synthetic_dataset(
     state: str = "finished",
     num_planned: int | None = None,
     failing: float = 0.02,
+    folder: str = "/sounds",
 ) -> Dataset:
     """Writes a dataset.
 
@@ -53,6 +54,7 @@ def write_synthetic_dataset(
         state: As in run.json.
         num_planned: Rows of the manifest, if the run has not done all of them.
         failing: Share of the clips that fail.
+        folder: Where the named clips are; the others are said to be in folders below.
     """
     classes = (*labels, *published_labels()[len(labels) :])
     specs = tuple(
@@ -64,7 +66,9 @@ def write_synthetic_dataset(
     centres = rng.normal(size=(len(classes), embedding_size))
     for begin in range(0, num_clips, SHARD_CLIPS):
         rows = range(begin, min(begin + SHARD_CLIPS, num_clips))
-        clips = tuple(_clip(row, names, spec, centres, failing, rng) for row in rows)
+        clips = tuple(
+            _clip(row, names, folder, spec, centres, failing, rng) for row in rows
+        )
         shard = Shard(f"{begin:08d}", _manifest(clips), clips)
         commit_shard(shard, str(output), spec)
     output.mkdir(exist_ok=True)
@@ -76,13 +80,15 @@ def write_synthetic_dataset(
 def _clip(
     row: int,
     names: Sequence[str],
+    folder: str,
     spec: DatasetSpec,
     centres: np.ndarray,
     failing: float,
     rng: np.random.Generator,
 ) -> Clip:
     clip_id = names[row] if row < len(names) else f"clip-{row:06d}"
-    uri = f"/sounds/folder {row % 40}/{clip_id}.wav"
+    below = "" if row < len(names) else f"/folder {row % 40}"
+    uri = f"{folder}{below}/{clip_id}.wav"
     if row >= len(names) and rng.random() < failing:
         failure = Failure("decode", "not_audio", f"cannot decode clip {clip_id}")
         return Clip(clip_id, uri, failure=failure)

@@ -23,6 +23,7 @@
   const score = (value) => value.toFixed(2);
   const shorten = (text, size) => (text.length > size ? text.slice(0, size - 1) + "…" : text);
   const say = (text) => { $("status").textContent = text; };
+  const quote = (text) => (/^[\w.\/-]+$/.test(text) ? text : "'" + text.replace(/'/g, "'\\''") + "'");
   function seconds(value) {
     if (!Number.isFinite(value)) return "unknown length";
     const whole = Math.floor(value);
@@ -327,7 +328,7 @@
     if (!heat) {
       $("heat-note").textContent = !model.labels ? "The dataset has no activations."
         : !model.there[open] ? "This model has no patches of the clip."
-        : "This page holds activations over time of a part of the clips only. To see them: fsdsinet plot OUT --clip ID --output FILE.png";
+        : `This page holds activations over time of a part of the clips only. To see them: fsdsinet plot ${quote(data.dataset)} --clip=${quote(ids[open])} --output clip.png`;
       return;
     }
     const { labels, step, patches, columns, values, start } = heat;
