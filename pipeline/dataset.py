@@ -157,7 +157,8 @@ class Dataset:
     def read_ledger(self, columns: list[str] | None = None) -> pa.Table:
         ledger = self.open_table("ledger")
         if ledger is None:
-            return pa.table({name: pa.array([], pa.string()) for name in columns or []})
+            types = {field.name: field.type for field in LEDGER_FIELDS}
+            return pa.table({n: pa.array([], types[n]) for n in columns or types})
         return ledger.to_table(columns=columns)
 
     def read_done(self) -> pa.Table:

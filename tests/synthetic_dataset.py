@@ -49,7 +49,8 @@ def write_synthetic_dataset(
         embedding_size: Of all models.
         models: Names.
         outputs: What is stored.
-        names: clip_ids of the first clips, also their file names.
+        names: clip_ids of the first clips, also their file names; the first of them is
+            of the first class, and so on.
         labels: Names of the first classes.
         state: As in run.json.
         num_planned: Rows of the manifest, if the run has not done all of them.
@@ -95,6 +96,7 @@ def _clip(
     # Few long clips, many short ones; classes are as uneven as in FSD50K.
     num_patches = 1 + int(rng.exponential(12) if rng.random() < 0.99 else 900)
     main = min(int(rng.exponential(len(centres) / 4)), len(centres) - 1)
+    main = row if row < len(names) else main
     scores = rng.beta(0.3, 12, (num_patches, len(centres))).astype(np.float32)
     scores[:, main] = rng.beta(4, 2, num_patches)
     place = centres[main] + rng.normal(size=(num_patches, centres.shape[1])) * 0.4

@@ -46,8 +46,13 @@ def browser() -> Iterator[webdriver.Chrome]:
     chrome.quit()
 
 
+def read_log(browser: webdriver.Chrome, kind: str) -> list[dict]:
+    """What has been logged since the last call."""
+    return list(browser.get_log(kind))  # type: ignore[no-untyped-call]
+
+
 def show(browser: webdriver.Chrome, page: pathlib.Path) -> None:
-    browser.get_log("performance")
+    read_log(browser, "performance")
     browser.get(page.as_uri())
     ready = "return document.documentElement.dataset.ready === 'yes'"
     WebDriverWait(browser, 60).until(lambda chrome: chrome.execute_script(ready))
@@ -55,8 +60,8 @@ def show(browser: webdriver.Chrome, page: pathlib.Path) -> None:
 
 def check_quiet(browser: webdriver.Chrome) -> None:
     """No console message, no request but for local files, no foreign script."""
-    assert browser.get_log("browser") == []
-    for entry in browser.get_log("performance"):
+    assert read_log(browser, "browser") == []
+    for entry in read_log(browser, "performance"):
         message = json.loads(entry["message"])["message"]
         if message["method"] == "Network.requestWillBeSent":
             url = message["params"]["request"]["url"]
@@ -84,7 +89,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder / "report.html"
 
 
-def test_labels_clips_search_and_filters_work(
+def test_labels_clips_and_search_work(
     browser: webdriver.Chrome, page: pathlib.Path
 ) -> None:
     show(browser, page)
@@ -94,7 +99,7 @@ def test_labels_clips_search_and_filters_work(
     label.select_by_index(5)
     assert text(browser, "label-title") in label.options[5].text
     first = browser.find_element(By.CSS_SELECTOR, "#best button")
-    name = first.text
+    name = str(first.get_property("textContent"))
     first.send_keys(Keys.ENTER)
     assert text(browser, "clip-title") == name
     assert browser.switch_to.active_element == by_id(browser, "clip-title")
@@ -106,16 +111,26 @@ def test_labels_clips_search_and_filters_work(
     by_id(browser, "search").send_keys("clip-00012")
     wait_for(browser, "found-note", "clips found")
     found = browser.find_elements(By.CSS_SELECTOR, "#found button")
-    assert found and all(one.text.startswith("clip-00012") for one in found)
+    names = [one.text for one in found]
+    assert names and all(name.startswith("clip-00012") for name in names)
     by_id(browser, "search").send_keys(Keys.ENTER)
-    assert text(browser, "clip-title") == found[0].text
+    assert text(browser, "clip-title") == names[0]
+    check_quiet(browser)
 
+
+def test_failed_and_flagged_clips_are_filtered(
+    browser: webdriver.Chrome, page: pathlib.Path
+) -> None:
+    show(browser, page)
+    note = text(browser, "troubled-note")
     Select(by_id(browser, "reason")).select_by_value("g:multichannel")
+    WebDriverWait(browser, 30).until(lambda _: text(browser, "troubled-note") != note)
     rows = browser.find_elements(By.CSS_SELECTOR, "#troubled-rows tr")
     assert len(rows) > 10
     assert all("multichannel" in str(row.get_property("textContent")) for row in rows)
     by_id(browser, "reason-text").send_keys("nobody has this")
-    assert text(browser, "troubled-note") == "0 clips shown."
+    wait_for(browser, "troubled-note", "0 clips shown.")
+    assert not browser.find_elements(By.CSS_SELECTOR, "#troubled-rows tr")
 
     before = browser.execute_script("return document.documentElement.dataset.theme")
     by_id(browser, "theme").click()

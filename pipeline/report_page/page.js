@@ -406,7 +406,9 @@
     $("reason").append(element("option", "all", { value: "" }));
     for (const [name, count] of Object.entries(reasons)) $("reason").append(element("option", `failed: ${name} (${number(count)})`, { value: "f:" + name }));
     for (const [name, count] of Object.entries(data.flags)) $("reason").append(element("option", `flag: ${name} (${number(count)})`, { value: "g:" + name }));
-    for (const id of ["reason", "reason-text"]) $(id).addEventListener("input", () => { shownRows = PAGE_ROWS; listTroubled(); });
+    const filter = () => { shownRows = PAGE_ROWS; listTroubled(); };
+    $("reason").addEventListener("change", filter);
+    $("reason-text").addEventListener("input", filter);
     $("more").addEventListener("click", () => { shownRows += 5 * PAGE_ROWS; listTroubled(); });
     listTroubled();
   }
