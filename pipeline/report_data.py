@@ -77,7 +77,7 @@ def collect(dataset: Dataset, page_folder: str, limits: Limits) -> dict[str, Any
         "facts": run_facts(dataset, run),
         "dataset": str(dataset.root),
         "hop_s": hop_s,
-        "num_ok": totals["ok"],
+        "num_with_results": pc.sum(_has_patches(ledger)).as_py() or 0,
         "failed_by_reason": totals["failed_by_error_type"],
         **_troubled(ledger, place, limits.rows),
         **_clips(ledger, chosen, page_folder),
@@ -98,9 +98,12 @@ def _choose(
         for ids in one.best_ids
         if rank < len(ids)
     ]
-    has_patches = pc.greater(ledger["num_patches"], 0) if ledger.num_rows else None
-    usable = ledger if has_patches is None else ledger.filter(has_patches)
-    return choose_clips(first, usable["clip_id"].to_pylist(), limit)
+    others = ledger.filter(_has_patches(ledger))["clip_id"].to_pylist()
+    return choose_clips(first, others, limit)
+
+
+def _has_patches(ledger: pa.Table) -> pa.ChunkedArray:
+    return pc.fill_null(pc.greater(ledger["num_patches"], 0), False)
 
 
 def _clips(ledger: pa.Table, chosen: list[str], page_folder: str) -> dict[str, Any]:

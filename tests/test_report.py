@@ -57,7 +57,7 @@ def test_sample_is_the_same_every_time_and_all_if_it_fits(dataset: Dataset) -> N
     assert data[0] == data[1]
     assert len(data[0]["clips"]["id"]) == 60
     assert set(data[2]["clips"]["id"]) == clip_ids
-    assert data[2]["num_ok"] == len(clip_ids)
+    assert data[2]["num_with_results"] == len(clip_ids)
 
 
 def test_heat_maps_keep_to_their_limit_the_first_clips_first(dataset: Dataset) -> None:

@@ -117,8 +117,8 @@
   }
   function showSampled() {
     const some = ids.length;
-    const which = some < data.num_ok
-      ? `This page holds ${number(some)} of ${number(data.num_ok)} clips that are ok: those with the highest scores of every label, then others drawn at random (the same every time).`
+    const which = some < data.num_with_results
+      ? `This page holds ${number(some)} of ${number(data.num_with_results)} clips that have results: those with the highest scores of every label, then others drawn at random (the same every time).`
       : `This page holds all ${number(some)} clips that have results.`;
     const heats = model ? ` It keeps activations over time for ${number(model.heats.size)} of them.` : "";
     $("sampled").textContent = some ? which + heats : "No clip has results yet: failures and settings are all there is to show.";
@@ -363,7 +363,7 @@
       rows.push(line);
     }
     $("nearest").replaceChildren(...rows);
-    $("nearest-note").textContent = rows.length ? (ids.length < data.num_ok ? "Among the clips of this page." : "")
+    $("nearest-note").textContent = rows.length ? (ids.length < data.num_with_results ? "Among the clips of this page." : "")
       : !near ? "The dataset has no embeddings." : at === undefined ? "This page holds the nearest clips of a part of the clips only." : "There is no other clip.";
   }
 
