@@ -38,11 +38,13 @@ def run_state(run: dict[str, Any], totals: dict[str, Any], is_going: bool) -> li
 def run_tiles(run: dict[str, Any], totals: dict[str, Any]) -> list[list[str]]:
     """The figures at the top: name, value, note."""
     audio_s = totals["audio_hours"] * 3600
+    count = len(run["models"])
+    models = "by one model" if count == 1 else f"by each of {count} models"
     tiles = [
         ["Clips ok", f"{totals['ok']:,}", f"of {run['manifest']['num_clips']:,}"],
         ["Failed", f"{totals['failed']:,}", "see the reasons below"],
         ["Audio", format_duration(audio_s), ""],
-        ["Patches", f"{totals['patches']:,}", f"{len(run['models'])} model(s)"],
+        ["Patches", f"{totals['patches']:,}", models],
     ]
     elapsed_s = _elapsed_s(run)
     if elapsed_s is None:
@@ -58,11 +60,10 @@ def run_tiles(run: dict[str, Any], totals: dict[str, Any]) -> list[list[str]]:
 def _elapsed_s(run: dict[str, Any]) -> float | None:
     if not run.get("finished"):
         return None
-    start, end = (datetime.datetime.fromisoformat(run[k]) for k in _TIMES)
+    start, end = (
+        datetime.datetime.fromisoformat(run[k]) for k in ("started", "finished")
+    )
     return (end - start).total_seconds()
-
-
-_TIMES = ("started", "finished")
 
 
 def run_facts(dataset: Dataset, run: dict[str, Any]) -> list[list[str]]:

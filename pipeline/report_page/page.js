@@ -226,7 +226,7 @@
     }
     const groups = mapGroups(), count = groups.reduce((sum, g) => sum + g.rows.length, 0);
     const between = count > model.map_placed ? ` ${number(model.map_placed)} of them are placed by t-SNE, each of the others between its nearest of those.` : "";
-    $("map-note").textContent = `${number(count)} clips by mean embedding (t-SNE): near means similar, far means little.${between} Scroll or drag to zoom; a click opens a clip; the legend hides labels.`;
+    $("map-note").textContent = `${number(count)} clips by mean embedding (t-SNE): near means similar, far means little.${between} Scroll to zoom, drag to move; a click opens a clip; the legend hides labels.`;
     const size = count > 20000 ? 3 : count > 3000 ? 4.5 : count > 300 ? 7 : 10;
     const traces = groups.map((g) => ({
       type: hasWebGL ? "scattergl" : "scatter", mode: "markers", name: plain(shorten(g.name, 30)), ...place(g.rows), customdata: g.rows, text: g.rows.map(hint),
