@@ -12,7 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     license="AGPL-3.0-or-later",
     packages=["pipeline", "transforms", "transforms.winograd"],
-    package_data={"pipeline": ["registry.json", "bundled_models/*"]},
+    package_data={"pipeline": ["registry.json", "bundled_models/*", "report_page/*"]},
     python_requires=">=3.11",
     install_requires=[
         "apache-beam==2.77.0",
@@ -22,9 +22,12 @@ setup(
         "matplotlib>=3.10,<4",
         "numba>=0.61.2,<0.70",
         "numpy>=2.2,<3",
+        "plotly>=7.1,<8",
         "pyarrow>=20,<26",
         "PyYAML>=6.0.1,<7",
-        "scikit-learn>=1.7,<2",
+        "scikit-learn>=1.9,<2",
+        "scipy>=1.17,<2",
+        "threadpoolctl>=3.5,<4",
     ],
     extras_require={
         "dev": [
@@ -36,6 +39,7 @@ setup(
             "pytest-timeout>=2.4,<3",
             "pytest-xdist>=3.8,<4",
             "ruff==0.17.6",
+            "selenium>=4.51,<5",
             "soundfile>=0.13,<1",
             "pandas-stubs>=2.2,<4",
             "types-PyYAML>=6,<7",

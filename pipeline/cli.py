@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipeline.cli_results import add_evaluate, add_search
+from pipeline.cli_results import add_results_commands, refuse_beam_flags
 from pipeline.errors import ConfigError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -76,10 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_extract(commands)
     _add_manifest(commands)
-    _add_top(commands)
-    _add_plot(commands)
-    add_evaluate(commands)
-    add_search(commands)
+    add_results_commands(commands)
     _add_models(commands)
     return parser
 
@@ -190,46 +187,6 @@ def _add_manifest(commands: Any) -> None:
     parser.add_argument("--output", required=True, metavar="M.csv|tsv|jsonl|parquet")
 
 
-def _add_dataset(parser: argparse.ArgumentParser) -> None:
-    """Which model's results of which dataset are meant."""
-    parser.add_argument("dataset", metavar="OUT", help="folder of the dataset")
-    parser.add_argument("--model", help="needed if the dataset has several")
-
-
-def _add_top(commands: Any) -> None:
-    parser = commands.add_parser(
-        "top",
-        allow_abbrev=False,
-        help="list what was heard in every clip",
-        description="Lists the labels with the highest mean activations, one line a "
-        "clip, from the dataset alone.",
-    )
-    parser.set_defaults(command=_top)
-    _add_dataset(parser)
-    column_help = "column of the manifest to show, what a clip is for instance"
-    parser.add_argument("--column", metavar="NAME", help=column_help)
-    labels_help = "how many labels, up to 10 (default: 3)"
-    parser.add_argument("--labels", type=int, default=3, metavar="N", help=labels_help)
-
-
-def _add_plot(commands: Any) -> None:
-    parser = commands.add_parser(
-        "plot",
-        allow_abbrev=False,
-        help="draw the top labels of a clip over time",
-        description="Draws a clip's top 10 labels over time, from the dataset alone.",
-    )
-    parser.set_defaults(command=_plot)
-    _add_dataset(parser)
-    parser.add_argument(
-        "--clip",
-        required=True,
-        metavar="ID",
-        help="clip_id, or uri or file name if only one clip has it",
-    )
-    parser.add_argument("--output", required=True, metavar="FILE.png")
-
-
 def _add_models(commands: Any) -> None:
     text = "list, fetch and verify models"
     parser = commands.add_parser(
@@ -276,39 +233,17 @@ def _manifest(arguments: argparse.Namespace) -> int:
     from pipeline.inputs import read_inputs
     from pipeline.manifest_files import write_manifest_file
 
-    _refuse_beam_flags(arguments)
+    refuse_beam_flags(arguments)
     table = read_inputs(arguments.inputs, with_stat=True)
     write_manifest_file(table, pathlib.Path(arguments.output))
     print(f"{table.num_rows:,} clips: {arguments.output}")
     return 0
 
 
-def _top(arguments: argparse.Namespace) -> int:
-    from pipeline.top_labels import list_top_labels
-
-    _refuse_beam_flags(arguments)
-    for line in list_top_labels(
-        arguments.dataset, arguments.model, arguments.column, arguments.labels
-    ):
-        print(line)
-    return 0
-
-
-def _plot(arguments: argparse.Namespace) -> int:
-    from pipeline.plots import plot_clip
-
-    _refuse_beam_flags(arguments)
-    clip_id = plot_clip(
-        arguments.dataset, arguments.clip, arguments.model, arguments.output
-    )
-    print(f"{clip_id}: {arguments.output}")
-    return 0
-
-
 def _models_list(arguments: argparse.Namespace) -> int:
     from pipeline.models_list import models_table
 
-    _refuse_beam_flags(arguments)
+    refuse_beam_flags(arguments)
     print("\n".join(models_table()))
     return 0
 
@@ -317,7 +252,7 @@ def _models_fetch(arguments: argparse.Namespace) -> int:
     from pipeline.fetch import fetch_model
     from pipeline.registry import models_folder, registered_model
 
-    _refuse_beam_flags(arguments)
+    refuse_beam_flags(arguments)
     model = registered_model(arguments.name)
     print(fetch_model(model, models_folder(), arguments.source))
     return 0
@@ -326,14 +261,9 @@ def _models_fetch(arguments: argparse.Namespace) -> int:
 def _models_verify(arguments: argparse.Namespace) -> int:
     from pipeline.verify import verify_model
 
-    _refuse_beam_flags(arguments)
+    refuse_beam_flags(arguments)
     is_good = True
     for check in verify_model(arguments.name):
         print(check)
         is_good &= check.is_good
     return 0 if is_good else EXIT_USAGE
-
-
-def _refuse_beam_flags(arguments: argparse.Namespace) -> None:
-    if arguments.beam_flags:
-        raise ConfigError("only extract takes flags for Beam (after --)")

@@ -1,4 +1,4 @@
-"""Commands that compute on a dataset: evaluate and search."""
+"""Commands that read a dataset: top, plot, report, evaluate and search."""
 
 import argparse
 import pathlib
@@ -7,7 +7,108 @@ from typing import Any
 from pipeline.errors import ConfigError
 
 
-def add_evaluate(commands: Any) -> None:
+def add_results_commands(commands: Any) -> None:
+    """Adds the parsers of all commands here."""
+    for add in (_add_top, _add_plot, _add_report, _add_evaluate, _add_search):
+        add(commands)
+
+
+def _add_dataset(parser: argparse.ArgumentParser) -> None:
+    """Which model's results of which dataset are meant."""
+    parser.add_argument("dataset", metavar="OUT", help="folder of the dataset")
+    parser.add_argument("--model", help="needed if the dataset has several")
+
+
+def _add_top(commands: Any) -> None:
+    parser = commands.add_parser(
+        "top",
+        allow_abbrev=False,
+        help="list what was heard in every clip",
+        description="Lists the labels with the highest mean activations, one line a "
+        "clip, from the dataset alone.",
+    )
+    parser.set_defaults(command=_top)
+    _add_dataset(parser)
+    column_help = "column of the manifest to show, what a clip is for instance"
+    parser.add_argument("--column", metavar="NAME", help=column_help)
+    labels_help = "how many labels, up to 10 (default: 3)"
+    parser.add_argument("--labels", type=int, default=3, metavar="N", help=labels_help)
+
+
+def _top(arguments: argparse.Namespace) -> int:
+    from pipeline.top_labels import list_top_labels
+
+    refuse_beam_flags(arguments)
+    for line in list_top_labels(
+        arguments.dataset, arguments.model, arguments.column, arguments.labels
+    ):
+        print(line)
+    return 0
+
+
+def _add_plot(commands: Any) -> None:
+    parser = commands.add_parser(
+        "plot",
+        allow_abbrev=False,
+        help="draw the top labels of clips over time",
+        description="Draws the top labels of clips over time, from the dataset alone.",
+    )
+    parser.set_defaults(command=_plot)
+    _add_dataset(parser)
+    clip_help = (
+        "clip_id, or uri or file name if only one clip has it; repeat for several"
+    )
+    parser.add_argument(
+        "--clip", required=True, action="append", metavar="ID", help=clip_help
+    )
+    top_help = "how many labels, those with the highest means (default: 10)"
+    parser.add_argument("--top", type=int, default=10, metavar="N", help=top_help)
+    labels_help = "draw this label, by its name; repeat for several, instead of --top"
+    parser.add_argument(
+        "--labels", action="append", default=[], metavar="LABEL", help=labels_help
+    )
+    parser.add_argument("--output", required=True, metavar="FILE.png|svg|pdf")
+
+
+def _plot(arguments: argparse.Namespace) -> int:
+    from pipeline.plots import plot_clips
+
+    refuse_beam_flags(arguments)
+    clip_ids = plot_clips(
+        arguments.dataset,
+        arguments.clip,
+        arguments.model,
+        arguments.output,
+        arguments.top,
+        arguments.labels,
+    )
+    print(f"{', '.join(clip_ids)}: {arguments.output}")
+    return 0
+
+
+def _add_report(commands: Any) -> None:
+    parser = commands.add_parser(
+        "report",
+        allow_abbrev=False,
+        help="write a page that shows the whole dataset",
+        description="Writes one page that shows run, failures, labels, clips and a map "
+        "of the clips, from the dataset alone. It opens without a network.",
+    )
+    parser.set_defaults(command=_report)
+    parser.add_argument("dataset", metavar="OUT", help="folder of the dataset")
+    parser.add_argument("--output", required=True, metavar="FILE.html")
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from pipeline.report import write_report
+
+    refuse_beam_flags(arguments)
+    num_bytes = write_report(arguments.dataset, arguments.output)
+    print(f"{arguments.dataset}: {arguments.output} ({num_bytes / 1e6:.1f} MB)")
+    return 0
+
+
+def _add_evaluate(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
         allow_abbrev=False,
@@ -57,7 +158,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from pipeline.evaluate import Settings, evaluate
     from pipeline.evaluation_files import table_lines, write_evaluation
 
-    _refuse_beam_flags(arguments)
+    refuse_beam_flags(arguments)
     evaluation = evaluate(
         arguments.dataset,
         arguments.ground_truth,
@@ -76,7 +177,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def add_search(commands: Any) -> None:
+def _add_search(commands: Any) -> None:
     parser = commands.add_parser(
         "search",
         allow_abbrev=False,
@@ -113,7 +214,7 @@ def _search(arguments: argparse.Namespace) -> int:
     )
     from pipeline.snapshot import Snapshot
 
-    _refuse_beam_flags(arguments)
+    refuse_beam_flags(arguments)
     output = pathlib.Path(arguments.output) if arguments.output else None
     if output:
         check_output(output)
@@ -141,6 +242,7 @@ def _search(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _refuse_beam_flags(arguments: argparse.Namespace) -> None:
+def refuse_beam_flags(arguments: argparse.Namespace) -> None:
+    """Raises ConfigError if there are any."""
     if arguments.beam_flags:
         raise ConfigError("only extract takes flags for Beam (after --)")

@@ -89,6 +89,17 @@ class Dataset:
         finally:
             os.close(descriptor)
 
+    def is_being_written(self) -> bool:
+        """True while a run on this machine holds the folder's lock."""
+        descriptor = os.open(self.root, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     def state(self) -> object:
         """Differs if a run has written to the dataset in between."""
         return self.run(), [path.name for path in self.parts("ledger")]
@@ -146,7 +157,8 @@ class Dataset:
     def read_ledger(self, columns: list[str] | None = None) -> pa.Table:
         ledger = self.open_table("ledger")
         if ledger is None:
-            return pa.table({name: pa.array([], pa.string()) for name in columns or []})
+            types = {field.name: field.type for field in LEDGER_FIELDS}
+            return pa.table({n: pa.array([], types[n]) for n in columns or types})
         return ledger.to_table(columns=columns)
 
     def read_done(self) -> pa.Table:

@@ -1,9 +1,11 @@
 """Pictures of a dataset, drawn from Parquet alone."""
 
 import dataclasses
+import difflib
 import json
 import os
 import warnings
+from collections.abc import Sequence
 
 import matplotlib
 
@@ -13,11 +15,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from pipeline.dataset import Dataset
 from pipeline.errors import ConfigError
 
 NUM_LABELS = 10
+MAX_CLIPS = 50
+_MINUTES_FROM_S = 120
+_MAX_MARKS = 10
+_STEPS_S = (30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,56 +49,140 @@ class ClipActivations:
     labels: tuple[str, ...]
 
 
-def plot_clip(output: str, clip: str, model: str | None, path: str) -> str:
-    """Draws the top labels of a clip over time into an image file.
+def plot_clips(
+    output: str,
+    clips: Sequence[str],
+    model: str | None,
+    path: str,
+    num_labels: int = NUM_LABELS,
+    labels: Sequence[str] = (),
+) -> list[str]:
+    """Draws labels of clips over time into an image file, one clip below the other.
 
     Args:
         output: Folder of a dataset.
-        clip: A clip_id, or a uri or file name that only one clip has.
+        clips: Of each a clip_id, or a uri or file name that only one clip has.
         model: Name; may be left out if the dataset has one model.
-        path: Image to write; its extension gives the format.
+        path: Image to write; its extension gives the format: .png, .svg or .pdf.
+        num_labels: How many labels of every clip, those with the highest means.
+        labels: The labels to draw instead, from top to bottom.
 
     Returns:
-        The clip_id.
+        The clip_ids.
 
     Raises:
-        ConfigError: if there is no such dataset, clip or model, or nothing to draw.
+        ConfigError: if there is no such dataset, clip, label or model, or nothing to
+            draw.
     """
-    if not os.path.splitext(path)[1]:
+    extension = os.path.splitext(path)[1]
+    if not extension:
         raise ConfigError(f"picture {path!r} has no extension; name it {path}.png")
+    if not 1 <= len(clips) <= MAX_CLIPS:
+        raise ConfigError(f"got {len(clips)} clips, expected 1 to {MAX_CLIPS} a sheet")
+    if num_labels < 1:
+        raise ConfigError(f"number of labels is {num_labels}, expected 1 or more")
     dataset = Dataset(output)
     if not dataset.run():
         raise ConfigError(f"{output} is no dataset: it has no run.json")
-    clip_id = find_clip(dataset, clip)
-    clip_activations = read_activations(dataset, clip_id, dataset.find_model(model))
-    figure, axes = plt.subplots(figsize=(10, 4.5), layout="constrained")
+    # A clip that is named twice is drawn once.
+    clip_ids = list(dict.fromkeys(find_clip(dataset, clip) for clip in clips))
+    name = dataset.find_model(model)
+    sheet = [read_activations(dataset, clip_id, name) for clip_id in clip_ids]
+    rows = [choose_labels(clip, num_labels, labels) for clip in sheet]
     # A name in a script that the font lacks is drawn as boxes, without a warning.
     warnings.filterwarnings("ignore", message="Glyph")
+    figure = _draw_sheet(sheet, rows)
     try:
-        draw_activations(axes, clip_activations)
         figure.savefig(path, dpi=120)
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot write picture {path}: {error}") from error
     finally:
         plt.close(figure)
-    return clip_id
+    return clip_ids
 
 
-def draw_activations(axes: Axes, clip: ClipActivations) -> None:
-    """Top labels by mean activation, the highest on top, against time in seconds."""
-    best = np.argsort(-clip.activations.mean(axis=0), kind="stable")[:NUM_LABELS]
+def _draw_sheet(sheet: list[ClipActivations], rows: list[list[int]]) -> Figure:
+    heights = [max(2.0, 1.3 + 0.32 * len(chosen)) for chosen in rows]
+    figure, grid = plt.subplots(
+        len(sheet),
+        squeeze=False,
+        figsize=(10, sum(heights)),
+        height_ratios=heights,
+        layout="constrained",
+    )
+    for axes, clip, chosen in zip(grid[:, 0], sheet, rows, strict=True):
+        draw_activations(axes, clip, chosen)
+    return figure
+
+
+def choose_labels(
+    clip: ClipActivations, num_labels: int = NUM_LABELS, labels: Sequence[str] = ()
+) -> list[int]:
+    """Indexes of the labels to draw: those named, or the highest by mean.
+
+    Raises:
+        ConfigError: if a label is none of the model's.
+    """
+    if not labels:
+        order = np.argsort(-clip.activations.mean(axis=0), kind="stable")
+        return order[:num_labels].tolist()
+    places = {label.casefold(): i for i, label in enumerate(clip.labels)}
+    for label in labels:
+        if label.casefold() not in places:
+            near = difflib.get_close_matches(label.casefold(), places, 3, 0.4)
+            known = [clip.labels[places[name]] for name in near] or clip.labels[:5]
+            raise ConfigError(
+                f"model {clip.model} has no label {label!r}; it has "
+                f"{', '.join(known)}, ..."
+            )
+    return list(dict.fromkeys(places[label.casefold()] for label in labels))
+
+
+def draw_activations(axes: Axes, clip: ClipActivations, rows: Sequence[int]) -> None:
+    """Labels over time, the first on top.
+
+    Args:
+        axes: To draw on.
+        clip: The clip.
+        rows: Indexes of the labels.
+    """
     # A patch is drawn from its start to the start of the next one.
     edges = np.append(clip.start_s, clip.start_s[-1] + clip.hop_s)
-    rows = np.arange(len(best) + 1) - 0.5
     mesh = axes.pcolormesh(
-        edges, rows, clip.activations[:, best].T, vmin=0, vmax=1, cmap="magma"
+        edges,
+        np.arange(len(rows) + 1) - 0.5,
+        clip.activations[:, list(rows)].T,
+        vmin=0,
+        vmax=1,
+        cmap="magma",
+        # As a bitmap within SVG and PDF: an hour would be 70,000 rectangles.
+        rasterized=True,
     )
-    axes.set_yticks(np.arange(len(best)), [clip.labels[index] for index in best])
+    axes.set_yticks(np.arange(len(rows)), [clip.labels[index] for index in rows])
     axes.invert_yaxis()
-    axes.set_xlabel("time (s)")
+    mark_time(axes, float(edges[-1]))
     # No mathtext: a $ in a name is a $.
     axes.set_title(f"{clip.clip_id} ({clip.model})", parse_math=False)
     axes.figure.colorbar(mesh, ax=axes, label="activation")
+
+
+def mark_time(axes: Axes, duration_s: float) -> None:
+    """Marks in seconds; of clips of two minutes and more in minutes, of hours h:min."""
+    if duration_s < _MINUTES_FROM_S:
+        axes.set_xlabel("time (s)")
+        return
+    steps = (s for s in _STEPS_S if duration_s / s <= _MAX_MARKS)
+    axes.xaxis.set_major_locator(MultipleLocator(next(steps, duration_s / _MAX_MARKS)))
+    is_hours = duration_s >= 3600
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: _clock(s, is_hours)))
+    axes.set_xlabel("time (h:min:s)" if is_hours else "time (min:s)")
+
+
+def _clock(time_s: float, is_hours: bool) -> str:
+    minutes, seconds = divmod(round(time_s), 60)
+    if not is_hours:
+        return f"{minutes}:{seconds:02}"
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
 def find_clip(dataset: Dataset, name: str) -> str:

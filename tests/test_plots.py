@@ -6,9 +6,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from pipeline.cli import main
 from pipeline.dataset import Dataset
 from pipeline.errors import ConfigError
-from pipeline.plots import ClipActivations, draw_activations, find_clip, plot_clip
+from pipeline.plots import (
+    ClipActivations,
+    choose_labels,
+    draw_activations,
+    find_clip,
+    mark_time,
+    plot_clips,
+)
 from tests.conftest import Command
 
 
@@ -19,7 +27,7 @@ def test_labels_are_sorted_by_mean_with_the_highest_on_top() -> None:
     start_s = np.arange(7) * 0.5
     clip = ClipActivations("a $x$", "model", activations, start_s, 0.5, labels)
     figure, axes = plt.subplots()
-    draw_activations(axes, clip)
+    draw_activations(axes, clip, choose_labels(clip))
     order = np.argsort(-activations.mean(axis=0))[:10]
     assert [t.get_text() for t in axes.get_yticklabels()] == [labels[i] for i in order]
     top, bottom = axes.get_ylim()[::-1]
@@ -70,17 +78,75 @@ def test_clips_without_activations_say_why(
     output: pathlib.Path, tmp_path: pathlib.Path, clip: str, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        plot_clip(str(output), clip, None, str(tmp_path / "a.png"))
+        plot_clips(str(output), [clip], None, str(tmp_path / "a.png"))
 
 
 def test_wrong_places_are_refused(output: pathlib.Path, tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match="is no dataset"):
-        plot_clip(str(tmp_path), "a", None, "a.png")
+        plot_clips(str(tmp_path), ["a"], None, "a.png")
     with pytest.raises(ConfigError, match="expected one of: random-tiny-tlpf"):
-        plot_clip(str(output), "clip5.wav", "other", "a.png")
+        plot_clips(str(output), ["clip5.wav"], "other", "a.png")
     with pytest.raises(ConfigError, match="cannot write picture"):
-        plot_clip(str(output), "clip5.wav", None, str(tmp_path / "no" / "a.png"))
+        plot_clips(str(output), ["clip5.wav"], None, str(tmp_path / "no" / "a.png"))
     with pytest.raises(ConfigError, match="cannot write picture"):
-        plot_clip(str(output), "clip5.wav", None, str(tmp_path / "a.xyz"))
+        plot_clips(str(output), ["clip5.wav"], None, str(tmp_path / "a.xyz"))
     with pytest.raises(ConfigError, match="has no extension"):
-        plot_clip(str(output), "clip5.wav", None, str(tmp_path / "a"))
+        plot_clips(str(output), ["clip5.wav"], None, str(tmp_path / "a"))
+    with pytest.raises(ConfigError, match="expected 1 to 50 a sheet"):
+        plot_clips(str(output), ["clip5.wav"] * 51, None, str(tmp_path / "a.png"))
+    with pytest.raises(ConfigError, match="number of labels is 0"):
+        plot_clips(str(output), ["clip5.wav"], None, str(tmp_path / "a.png"), 0)
+    with pytest.raises(ConfigError, match="has no label 'barking'; it has Bark"):
+        options = (10, ["Speech", "barking"])
+        plot_clips(str(output), ["clip5.wav"], None, str(tmp_path / "a.png"), *options)
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.PDF", b"%PDF")],
+)
+def test_clips_share_a_sheet_in_the_format_of_the_extension(
+    output: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    start: bytes,
+) -> None:
+    path = tmp_path / name
+    clips = ("--clip", "clip5.wav", "--clip", "clip9.wav", "--clip", "clip5.wav")
+    options = ("--labels", "speech", "--labels", "Bark", "--output", str(path))
+    assert main(["plot", str(output), *clips, *options]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("clip5-") == printed.count("clip9-") == 1
+    assert path.read_bytes().startswith(start)
+
+
+def test_labels_are_chosen_by_name_or_number() -> None:
+    values = np.array([[0.1, 0.9, 0.5]], np.float32)
+    clip = ClipActivations("a", "m", values, np.zeros(1), 0.5, ("Bark", "Bell", "Car"))
+    assert choose_labels(clip, 2) == [1, 2]
+    assert choose_labels(clip, 99) == [1, 2, 0]
+    assert choose_labels(clip, 2, ["car", "Bark", "Car"]) == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "label", "marks"),
+    [
+        (119, "time (s)", []),
+        (150, "time (min:s)", ["0:00", "0:30", "1:00", "1:30", "2:00", "2:30"]),
+        (5400, "time (h:min:s)", ["0:00:00", "0:10:00", "1:30:00"]),
+        (86400 * 2, "time (h:min:s)", ["0:00:00", "24:00:00"]),
+    ],
+)
+def test_long_clips_have_marks_in_minutes(
+    duration_s: float, label: str, marks: list[str]
+) -> None:
+    figure, axes = plt.subplots()
+    axes.set_xlim(0, duration_s)
+    mark_time(axes, duration_s)
+    figure.canvas.draw()
+    shown = [text.get_text() for text in axes.get_xticklabels()]
+    assert axes.get_xlabel() == label
+    assert set(marks) <= set(shown)
+    assert len(shown) <= 13
+    plt.close(figure)
