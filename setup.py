@@ -11,7 +11,7 @@ setup(
     long_description=pathlib.Path(__file__).with_name("README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="AGPL-3.0-or-later",
-    packages=["pipeline", "transforms", "transforms.winograd"],
+    packages=["pipeline", "transforms", "transforms.storage", "transforms.winograd"],
     package_data={"pipeline": ["registry.json", "bundled_models/*"]},
     python_requires=">=3.11",
     install_requires=[
@@ -23,6 +23,7 @@ setup(
         "numpy>=2.2,<3",
         "pyarrow>=20,<26",
         "PyYAML>=6.0.1,<7",
+        "urllib3>=2.2,<3",
     ],
     extras_require={
         "dev": [

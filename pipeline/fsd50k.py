@@ -5,22 +5,24 @@ FSD50K.dev_audio/, FSD50K.eval_audio/ and FSD50K.ground_truth/{dev,eval}.csv wit
 columns fname, labels, mids and, in dev.csv only, split (train or val).
 """
 
-import pathlib
+import io
 
 import pyarrow as pa
 import pyarrow.csv
 
 from pipeline.errors import ConfigError
+from transforms import storage
+from transforms.storage import StorageError
 
 _SUBSETS = ("dev", "eval")
 
 
-def is_root(folder: pathlib.Path) -> bool:
+def is_root(folder: str) -> bool:
     """True if the folder holds audio of FSD50K under its published name."""
-    return any(_audio_folder(folder, subset).is_dir() for subset in _SUBSETS)
+    return bool(_present(folder))
 
 
-def read_manifest(root: pathlib.Path) -> pa.Table:
+def read_manifest(root: str) -> pa.Table:
     """The clips of the subsets whose audio is there.
 
     Returns:
@@ -30,31 +32,35 @@ def read_manifest(root: pathlib.Path) -> pa.Table:
     Raises:
         ConfigError: if the ground truth of a subset is missing or unreadable.
     """
-    present = [subset for subset in _SUBSETS if _audio_folder(root, subset).is_dir()]
-    return pa.concat_tables([_read_subset(root, subset) for subset in present])
+    return pa.concat_tables([_read_subset(root, subset) for subset in _present(root)])
 
 
-def _audio_folder(root: pathlib.Path, subset: str) -> pathlib.Path:
-    return root / f"FSD50K.{subset}_audio"
+def _present(root: str) -> list[str]:
+    folders = {subset: _audio_folder(root, subset) for subset in _SUBSETS}
+    return [name for name, uri in folders.items() if storage.look_up(uri) == "folder"]
 
 
-def _read_subset(root: pathlib.Path, subset: str) -> pa.Table:
-    path = root / "FSD50K.ground_truth" / f"{subset}.csv"
+def _audio_folder(root: str, subset: str) -> str:
+    return storage.join(root, f"FSD50K.{subset}_audio")
+
+
+def _read_subset(root: str, subset: str) -> pa.Table:
+    path = storage.join(root, "FSD50K.ground_truth", f"{subset}.csv")
     columns = ["fname", "labels"] + (["split"] if subset == "dev" else [])
     try:
         table = pa.csv.read_csv(
-            path,
+            io.BytesIO(storage.read_file(path)),
             convert_options=pa.csv.ConvertOptions(
                 include_columns=columns,
                 column_types=dict.fromkeys(columns, pa.string()),
             ),
         )
-    except (OSError, pa.ArrowInvalid, KeyError) as error:
+    except (StorageError, pa.ArrowInvalid, KeyError) as error:
         raise ConfigError(
             f"cannot read FSD50K ground truth {path}: {error}; unpack "
             "FSD50K.ground_truth.zip into the root, or give the audio folder itself"
         ) from error
-    folder = _audio_folder(root, subset).absolute()
+    folder = _audio_folder(root, subset)
     names = table["fname"]
     uris = [f"{folder}/{name}.wav" for name in names.to_pylist()]
     splits = table["split"] if subset == "dev" else pa.array(["eval"] * len(names))

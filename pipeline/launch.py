@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import importlib.metadata
-import os
 import platform
 import signal
 import sys
@@ -22,7 +21,7 @@ from pipeline.dataset import Dataset
 from pipeline.engine_choice import choose_engines
 from pipeline.errors import ConfigError
 from pipeline.extract import ExtractJob
-from pipeline.inputs import read_inputs
+from pipeline.inputs import Inputs, read_sized_inputs
 from pipeline.models import load_models
 from pipeline.plan import (
     Plan,
@@ -34,8 +33,10 @@ from pipeline.plan import (
 )
 from pipeline.runners import JobError, check_beam_flags, run_local
 from pipeline.summary import dataset_totals, summary_text
+from transforms import storage
 from transforms.features import FRONT_END_VERSION, LastPatch, PatchSpec
 from transforms.schemas import SCHEMA_VERSION, DatasetSpec
+from transforms.storage import StorageError
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 _NO_LEDGER = pa.schema(
@@ -53,6 +54,7 @@ class Run:
         state: Of the output folder when the plan was made.
         spec: What is written.
         plan: What is to be done.
+        inputs: What it was made of.
     """
 
     config: RunConfig
@@ -60,6 +62,7 @@ class Run:
     state: object
     spec: DatasetSpec
     plan: Plan
+    inputs: Inputs
 
 
 def extract_command(config: RunConfig, dry_run: bool) -> int:
@@ -85,11 +88,19 @@ def extract_command(config: RunConfig, dry_run: bool) -> int:
 
 def prepare(config: RunConfig) -> Run:
     """Checks configuration, models, inputs and output; changes nothing."""
+    try:
+        return _prepare(config)
+    except StorageError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _prepare(config: RunConfig) -> Run:
     check_beam_flags(config.beam_flags)
     models = load_models(list(config.models))
     dataset = Dataset(config.output)
     dataset.check_writable()
-    manifest = ledger_columns(read_inputs(list(config.inputs)))
+    inputs = read_sized_inputs(list(config.inputs))
+    manifest = ledger_columns(inputs.table)
     # Last, because an engine may have to be compiled first.
     models = choose_engines(models, config.engine)
     last_patch: LastPatch = "repeat" if config.last_patch == "repeat" else "discard"
@@ -106,26 +117,23 @@ def prepare(config: RunConfig) -> Run:
         _check_same_identity(previous["identity"], _identity(spec))
     is_new = config.overwrite or not dataset.parts("ledger")
     if is_new and config.retry_failed:
-        raise ConfigError(f"nothing to retry: {dataset.root} has no results yet")
+        raise ConfigError(f"nothing to retry: {dataset.shown} has no results yet")
     ledger = _NO_LEDGER if is_new else dataset.read_done()
     pending = pending_rows(manifest, ledger, config.retry_failed)
     shard_clips = config.shard_clips or choose_shard_clips(
         pending.num_rows, config.num_workers()
     )
     plan = Plan(manifest, pending, shard_clips)
-    return Run(config, dataset, state, spec, plan)
+    return Run(config, dataset, state, spec, plan, inputs)
 
 
 def plan_text(run: Run) -> str:
     """What `--dry-run` prints: the plan and its size."""
     plan, spec = run.plan, run.spec
-    sizes = [_file_size(uri) for uri in plan.pending["uri"].to_pylist()]
-    found = [size for size in sizes if size is not None]
     carried = ", ".join(f"{f.name} ({f.type})" for f in spec.manifest_fields) or "none"
     lines = [
         f"clips: {plan.manifest.num_rows:,}, to do {plan.pending.num_rows:,}",
-        f"audio to read: {sum(found) / 1e6:,.1f} MB in {len(found):,} files, "
-        f"{len(sizes) - len(found):,} files not found",
+        _audio_text(run),
         f"manifest columns carried to the ledger: {carried}",
         f"shards: {plan.num_shards:,} of up to {plan.shard_clips} clips, "
         f"{run.config.num_workers()} workers",
@@ -138,7 +146,7 @@ def plan_text(run: Run) -> str:
             f"{model.embedding_size}, sha256 {model.sha256[:12]}, "
             f"engine {model.engine}"
         )
-    lines.append(f"output: {run.dataset.root}")
+    lines.append(f"output: {run.dataset.shown}")
     return "\n".join([*lines, "dry run: nothing was started or written"])
 
 
@@ -153,7 +161,7 @@ def _execute(run: Run) -> int:
         dataset.write_run(content)
         try:
             counters = _run_job(run)
-        except (KeyboardInterrupt, JobError) as error:
+        except (KeyboardInterrupt, JobError, StorageError) as error:
             return _ended_early(run, error)
         dataset.remove_temporary()
         dataset.write_run(content | _finished(dataset, counters))
@@ -181,10 +189,10 @@ def _run_job(run: Run) -> dict[str, int]:
         )
         done = pc.is_in(plan.pending["clip_id"], value_set=ledger["clip_id"])
         left = dataclasses.replace(plan, pending=plan.pending.filter(pc.invert(done)))
-        write_plan(left, str(dataset.plan_path), given_up)
+        write_plan(left, dataset.plan_path, given_up)
         return bool(left.pending.num_rows)
 
-    job = ExtractJob(str(dataset.plan_path), str(dataset.root), run.spec)
+    job = ExtractJob(dataset.plan_path, dataset.root, run.spec)
     try:
         return run_local(
             job,
@@ -198,14 +206,21 @@ def _run_job(run: Run) -> dict[str, int]:
 
 
 def _ended_early(run: Run, error: BaseException) -> int:
-    run.dataset.remove_uncommitted()
-    run.dataset.write_run(run.dataset.run() | {"state": "stopped"})
-    num_done = run.dataset.read_ledger(["clip_id"]).num_rows
     interrupted = isinstance(error, KeyboardInterrupt)
+    done = "what is done is safe"
+    # The place may be out of reach, or another run's by now.
+    with contextlib.suppress(StorageError, ConfigError):
+        if run.dataset.is_ours():
+            run.dataset.remove_uncommitted()
+            run.dataset.write_run(run.dataset.run() | {"state": "stopped"})
+            num_done = run.dataset.read_ledger(["clip_id"]).num_rows
+            done = (
+                f"{num_done:,} of {run.plan.manifest.num_rows:,} clips are done and "
+                "safe"
+            )
     print(
         f"fsdsinet: {'stopped' if interrupted else error}\n"
-        f"{num_done:,} of {run.plan.manifest.num_rows:,} clips are done and safe; "
-        "to continue, run the same command again"
+        f"{done}; to continue, run the same command again"
         + (" (without --overwrite)" if run.config.overwrite else ""),
         file=sys.stderr,
     )
@@ -226,11 +241,21 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _file_size(path: str) -> int | None:
-    try:
-        return os.stat(path).st_size
-    except (OSError, ValueError):
-        return None
+def _audio_text(run: Run) -> str:
+    """How much there is to read, as far as it is known without opening every file."""
+    uris = run.inputs.table["uri"].to_pylist()
+    listed = zip(uris, run.inputs.sizes.to_pylist(), strict=True)
+    known: dict[str, int | None] = {uri: size for uri, size in listed if size}
+    pending = run.plan.pending["uri"].to_pylist()
+    known |= storage.sizes_of([uri for uri in pending if uri not in known])
+    sizes = [known[uri] for uri in pending if uri in known]
+    found = [size for size in sizes if size is not None]
+    text = (
+        f"audio to read: {sum(found) / 1e6:,.1f} MB in {len(found):,} files, "
+        f"{len(sizes) - len(found):,} files not found"
+    )
+    unknown = len(pending) - len(sizes)
+    return text + (f", {unknown:,} of unknown size" if unknown else "")
 
 
 def _versions() -> dict[str, str]:
@@ -285,13 +310,17 @@ def _finished(dataset: Dataset, counters: dict[str, int]) -> dict[str, Any]:
 
 def _run_content(run: Run) -> dict[str, Any]:
     """run.json at the start: enough to repeat the run and to know what it ran."""
-    inputs = [os.path.abspath(source) for source in run.config.inputs]
+    config = dataclasses.asdict(run.config) | {
+        "inputs": [storage.shown(storage.absolute(x)) for x in run.config.inputs],
+        "models": [storage.shown(name) for name in run.config.models],
+        "output": storage.shown(run.config.output),
+    }
     return {
         "state": "running",
         "started": _now(),
         "finished": None,
         "identity": _identity(run.spec),
-        "config": {**dataclasses.asdict(run.config), "inputs": inputs},
+        "config": config,
         "shard_clips": run.plan.shard_clips,
         "manifest": {
             "num_clips": run.plan.manifest.num_rows,
@@ -301,7 +330,7 @@ def _run_content(run: Run) -> dict[str, Any]:
         "models": [
             {
                 "name": model.name,
-                "path": model.graph_path,
+                "path": storage.shown(model.graph_path),
                 "sha256": model.sha256,
                 "embedding_size": model.embedding_size,
                 "num_classes": len(model.labels),

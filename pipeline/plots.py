@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import warnings
 
 import matplotlib
@@ -16,6 +15,8 @@ from matplotlib.axes import Axes
 
 from pipeline.dataset import Dataset
 from pipeline.errors import ConfigError
+from transforms import storage
+from transforms.storage import StorageError
 
 NUM_LABELS = 10
 
@@ -56,11 +57,11 @@ def plot_clip(output: str, clip: str, model: str | None, path: str) -> str:
     Raises:
         ConfigError: if there is no such dataset, clip or model, or nothing to draw.
     """
-    if not os.path.splitext(path)[1]:
+    if not storage.suffix(path):
         raise ConfigError(f"picture {path!r} has no extension; name it {path}.png")
     dataset = Dataset(output)
     if not dataset.run():
-        raise ConfigError(f"{output} is no dataset: it has no run.json")
+        raise ConfigError(f"{dataset.shown} is no dataset: it has no run.json")
     clip_id = find_clip(dataset, clip)
     clip_activations = read_activations(dataset, clip_id, dataset.find_model(model))
     figure, axes = plt.subplots(figsize=(10, 4.5), layout="constrained")
@@ -68,9 +69,12 @@ def plot_clip(output: str, clip: str, model: str | None, path: str) -> str:
     warnings.filterwarnings("ignore", message="Glyph")
     try:
         draw_activations(axes, clip_activations)
-        figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot write picture {path}: {error}") from error
+        with storage.publish(path) as file:
+            figure.savefig(file, dpi=120, format=storage.suffix(path)[1:].lower())
+    except (StorageError, OSError, ValueError) as error:
+        raise ConfigError(
+            f"cannot write picture {storage.shown(path)}: {error}"
+        ) from error
     finally:
         plt.close(figure)
     return clip_id
@@ -102,7 +106,7 @@ def find_clip(dataset: Dataset, name: str) -> str:
         rows = ledger.filter(pc.or_(pc.equal(ledger["uri"], name), ends)).to_pylist()
     if not rows:
         shown = ", ".join(ledger["clip_id"][:5].to_pylist())
-        raise ConfigError(f"no clip {name!r} in {dataset.root}; it has {shown}, ...")
+        raise ConfigError(f"no clip {name!r} in {dataset.shown}; it has {shown}, ...")
     if len(rows) > 1:
         found = ", ".join(row["clip_id"] for row in rows[:5])
         raise ConfigError(f"{len(rows)} clips are named {name!r}: give one of {found}")
@@ -122,7 +126,7 @@ def read_activations(dataset: Dataset, clip_id: str, model: str) -> ClipActivati
     """Reads one clip's patches of one model."""
     patches = dataset.open_table(f"patches/model={model}")
     if patches is None or "activations" not in patches.schema.names:
-        raise ConfigError(f"{dataset.root} has no activations of model {model}")
+        raise ConfigError(f"{dataset.shown} has no activations of model {model}")
     table = patches.to_table(
         columns=["patch", "start_s", "activations"],
         filter=pc.field("clip_id") == clip_id,

@@ -10,6 +10,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from transforms.elements import Clip, Failure, PlannedShard, Shard
+from transforms.storage import open_arrow
 
 SHARD_COLUMN = "__shard_id"
 FAILURE_COLUMN = "__failure"
@@ -21,7 +22,7 @@ PLAN_FIELDS = (
 
 def read_planned_shards(plan_path: str) -> list[PlannedShard]:
     """All shards of a plan file, in its order."""
-    with pa.memory_map(plan_path) as source:
+    with open_arrow(plan_path) as source:
         reader = pa.ipc.open_file(source)
         batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
         return [
