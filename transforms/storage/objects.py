@@ -109,22 +109,26 @@ class ObjectStore:
     def _entries(
         self, folder: str, recursive: bool
     ) -> tuple[list[FileInfo], list[str]]:
+        """Files and folders, each sorted."""
         with _problems(folder):
             filesystem, path = _locate(folder)
-            entries = filesystem.get_file_info(
-                pafs.FileSelector(path, recursive=recursive, allow_not_found=True)
+            # Arrow lists everything below in Google's stores and then only tells files.
+            is_flat = isinstance(filesystem, pafs.GcsFileSystem)
+            selector = pafs.FileSelector(
+                path, recursive=recursive or is_flat, allow_not_found=True
             )
-        start = f"{scheme_of(folder)}://"
-        files = [
-            _info(start + entry.path, entry)
-            for entry in entries
-            if entry.type == pafs.FileType.File
-        ]
-        folders = [
-            start + entry.path
-            for entry in entries
-            if entry.type == pafs.FileType.Directory
-        ]
+            entries = filesystem.get_file_info(selector)
+        scheme = scheme_of(folder)
+        files, folders = [], set()
+        for entry in entries:
+            uri = f"{scheme}://{entry.path}"
+            inner = entry.path[len(path) + 1 :].split("/")
+            depth = len(inner) if recursive else 1
+            folders |= {join(folder, *inner[:n]) for n in range(1, len(inner))[:depth]}
+            if entry.type == pafs.FileType.Directory and len(inner) <= depth:
+                folders.add(uri)
+            elif entry.type == pafs.FileType.File and len(inner) <= depth:
+                files.append(_info(uri, entry))
         return sorted(files, key=lambda info: info.uri), sorted(folders)
 
     @contextlib.contextmanager

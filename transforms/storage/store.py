@@ -26,6 +26,9 @@ class FileInfo:
     modified: datetime.datetime | None = None
 
 
+_TIMEOUT, _ATTEMPTS = "FSDSINET_TIMEOUT_S", "FSDSINET_ATTEMPTS"
+
+
 @dataclasses.dataclass(frozen=True)
 class Limits:
     """How long and how often to try, and how much to take.
@@ -46,11 +49,27 @@ class Limits:
 
 
 def limits() -> Limits:
-    """The limits of this process.
+    """The limits of this process: some can be set in the environment.
 
-    FSDSINET_TIMEOUT_S in the environment replaces the time to wait for next bytes.
+    Raises:
+        ValueError: if what is set there is no number above 0.
     """
-    return Limits(timeout_s=float(os.environ.get("FSDSINET_TIMEOUT_S") or 30.0))
+    return Limits(
+        timeout_s=_number(_TIMEOUT, 30.0), attempts=int(_number(_ATTEMPTS, 4.0))
+    )
+
+
+def _number(variable: str, default: float) -> float:
+    text = os.environ.get(variable)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value >= 1:
+        raise ValueError(f"{variable} is {text!r}, expected a number from 1 on")
+    return value
 
 
 class Held(Protocol):
