@@ -213,25 +213,32 @@ def test_a_lock_keeps_others_out_and_is_given_back(
     assert storage.list_names(root) == set()
 
 
-def test_a_lock_of_a_dead_holder_is_taken_over(
+def test_a_lock_is_taken_over_only_if_its_holder_is_dead(
     google: str, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
     monkeypatch.setattr("transforms.storage.lease.RENEW_S", 0.05)
-    monkeypatch.setattr("transforms.storage.lease.LEASE_S", 0.2)
+    monkeypatch.setattr("transforms.storage.lease.LEASE_S", 0.5)
     folder, said = f"gs://bucket/{tmp_path.name}", list[str]()
     # On another machine, where nobody can look.
     put(f"{folder}/run.lock", b'{"token": "other", "machine": "far away", "pid": 1}')
     with storage.lock_folder(folder, said.append) as held:
         assert held.is_held()
     assert len(said) == 1
-    # On this one: seen at once.
+    # On another machine, alive.
+    with storage.lock_folder(folder, said.append), monkeypatch.context() as patch:
+        patch.setattr("transforms.storage.lease._machine", lambda: "here")
+        with pytest.raises(StorageError, match="another run is writing"):
+            with storage.lock_folder(folder, said.append):
+                pass
+    assert len(said) == 2
+    # On this one, dead: seen at once.
     dead = Lease(storage.store_for(folder), f"{folder}/run.lock")
-    monkeypatch.setattr("os.getpid", lambda: 2**22 + 1)
-    dead.take(said.append)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.getpid", lambda: 2**22 + 1)
+        dead.take(said.append)
     with storage.lock_folder(folder, said.append) as held:
         assert held.is_held() and not dead.is_held()
-    assert len(said) == 1
+    assert len(said) == 2
 
 
 @pytest.mark.minio
@@ -298,7 +305,7 @@ def test_who_has_no_credentials_is_told_what_to_set(
     ):
         for action in (storage.read_file, storage.look_up, storage.list_files):
             with pytest.raises(StorageError, match="set AWS_ACCESS_KEY_ID"):
-                action("s3://bucket/private")  # type: ignore[operator]
+                action("s3://bucket/private")
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "FSDSINET_TIMEOUT_S"])

@@ -1,7 +1,7 @@
 """A lock for stores that have none: an object that its holder keeps renewing.
 
 Who finds one waits whether it changes. It does if its holder lives; a killed run's does
-not, and after a while it is taken over (at once, if the holder was on this machine).
+not, and after a while it is taken over. If the holder was on this machine nobody waits.
 Clocks are not compared. Two runs that begin within a moment are told apart by who wrote
 last. A holder that was asleep for longer may lose it: then it ends.
 """
@@ -65,9 +65,15 @@ class Lease:
 
     def take(self, say: Callable[[str], None]) -> None:
         found = self._read()
-        if found is not None and not _is_of_dead_process(found):
-            say(f"waiting up to {LEASE_S:.0f} s: is the run alive that holds the lock?")
-            self._watch(found)
+        if found is not None:
+            lives = _holder_lives(found)
+            if lives:
+                raise self._locked()
+            if lives is None:
+                say(
+                    f"waiting up to {LEASE_S:.0f} s: does the run live that has a lock?"
+                )
+                self._watch(found)
         self._write()
         # Somebody may have begun in the same moment.
         time.sleep(_SETTLE_S)
@@ -126,12 +132,12 @@ def _this_process() -> dict[str, Any]:
     return {"machine": _machine(), "pid": os.getpid(), "start": _start(os.getpid())}
 
 
-def _is_of_dead_process(content: dict[str, Any]) -> bool:
-    """True if the holder was on this machine, in this container, and has ended."""
+def _holder_lives(content: dict[str, Any]) -> bool | None:
+    """Whether the holder's process runs; None if it is not of this machine."""
     machine, pid = content.get("machine"), content.get("pid")
     if machine != _machine() or not machine or not isinstance(pid, int):
-        return False
-    return _start(pid) is None or _start(pid) != content.get("start")
+        return None
+    return _start(pid) is not None and _start(pid) == content.get("start")
 
 
 def _machine() -> str | None:

@@ -185,9 +185,11 @@ class WebStore:
 
 
 def _chunks(response: Response) -> Iterator[bytes]:
-    """The body in pieces, as it is sent; complete, or LostError."""
+    """The body in the pieces that come; complete, or LostError."""
     try:
-        yield from response.stream(_CHUNK_BYTES, decode_content=False)
+        # Not `stream`, which waits for as many bytes as it was asked for.
+        while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
+            yield chunk
     except HTTPError as error:
         raise LostError(_words(error)) from error
 
