@@ -28,6 +28,7 @@ setup(
     extras_require={
         "dev": [
             "duckdb>=1.3,<3",
+            "gcp-storage-emulator>=2026.7,<2027",
             "hypothesis>=6.130,<7",
             "mypy==2.4.1",
             "pandas>=2.2.3,<4",

@@ -193,9 +193,9 @@ def _with_clip_ids(part: _Part) -> pa.Table:
 
 
 def _default_clip_id(uri: str) -> str:
-    stem = uri.rpartition("/")[2].rpartition(".")
-    digest = hashlib.blake2b(uri.encode("utf-8"), digest_size=6).hexdigest()
-    return f"{stem[0] or stem[2]}-{digest}"
+    digest = hashlib.blake2b(storage.unsigned(uri).encode("utf-8"), digest_size=6)
+    name = storage.file_name(uri)
+    return f"{name.rpartition('.')[0] or name}-{digest.hexdigest()}"
 
 
 def _check_filled(part: _Part, column: str) -> None:

@@ -35,6 +35,7 @@ from transforms.storage.uris import (
     shown,
     stem,
     suffix,
+    unsigned,
     with_suffix,
 )
 from transforms.storage.web import LostError, WebStore
@@ -76,6 +77,7 @@ __all__ = [
     "sizes_of",
     "stem",
     "suffix",
+    "unsigned",
     "with_suffix",
 ]
 

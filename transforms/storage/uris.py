@@ -13,6 +13,12 @@ import urllib.parse
 # Start of a uri that is not a local path, as a regular expression.
 URI_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]+://"
 _GLOB_CHARACTERS = re.compile(r"[*?[]")
+# What signs a URL at Amazon, Google, Microsoft and CloudFront, and until when.
+_SIGNING = re.compile(
+    r"(x-amz-[^=]*|x-goog-[^=]*|signature|awsaccesskeyid|googleaccessid|expires|policy|"
+    r"key-pair-id|sig|sv|sr|st|se|sp|spr|skoid|sktid|skt|ske|sks|skv|token)=",
+    re.IGNORECASE,
+)
 # Kept in URLs: what separates parts, and escapes that are there.
 _SAFE_IN_URL = "!$%&'()*+,/:;=?@[]~"
 _LONE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
@@ -20,6 +26,9 @@ _LONE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 def scheme_of(uri: str) -> str:
     """The scheme in lower case: `file` for a path, `s3`, `gs`, `http`, `https`, ..."""
+    if "://" not in uri:
+        # Most of them, and there may be millions.
+        return "file"
     found = re.match(URI_SCHEME, uri)
     return found.group()[:-3].lower() if found else "file"
 
@@ -71,7 +80,7 @@ def resolve(folder: str, name: str) -> str:
     In a store, `..` leads up to the bucket and no further; on a local disk it is left
     to the system, as links may be on the way.
     """
-    if not name or name.startswith("/") or re.match(URI_SCHEME, name):
+    if not name or name[0] == "/" or ("://" in name and re.match(URI_SCHEME, name)):
         return name
     if is_local(folder) or not {".", ".."} & {*name.split("/")}:
         return join(folder, name)
@@ -134,6 +143,16 @@ def shown(uri: str) -> str:
     if scheme_of(uri) in ("http", "https"):
         text = re.sub(r"\?.*", "?...", text, flags=re.DOTALL)
     return text
+
+
+def unsigned(uri: str) -> str:
+    """A URL without password and signature: the same if it is signed again."""
+    if scheme_of(uri) not in ("http", "https"):
+        return uri
+    uri = re.sub(r"^([^:]+://)[^/?#]*@", r"\1", uri)
+    start, mark, query = uri.partition("?")
+    kept = [x for x in query.split("&") if not _SIGNING.match(x)]
+    return start + (mark + "&".join(kept) if kept != [""] and kept else "")
 
 
 def quoted_url(url: str) -> str:
