@@ -31,20 +31,22 @@ def open_audio(clip: Clip) -> BinaryIO:
         ) from error
 
 
-def openers(clips: Sequence[Clip]) -> Iterator[tuple[Clip, Opener]]:
-    """Clips in order, each with what opens its audio (see `open_audio`).
+def openers(
+    clips: Sequence[Clip], open_clip: Callable[[Clip], BinaryIO] = open_audio
+) -> Iterator[tuple[Clip, Opener]]:
+    """Clips in order, each with what opens its audio.
 
     When a clip is handed out, a thread begins to fetch the next one if it is remote.
     """
     with ThreadPoolExecutor(1, "read-ahead") as reader:
         ready: Opener | None = None
         for clip, following in zip(clips, [*clips[1:], None], strict=True):
-            opener = ready or functools.partial(open_audio, clip)
+            opener = ready or functools.partial(open_clip, clip)
             ready = None
             if (
                 following
                 and not following.failure
                 and not storage.is_local(following.uri)
             ):
-                ready = reader.submit(open_audio, following).result
+                ready = reader.submit(open_clip, following).result
             yield clip, opener
