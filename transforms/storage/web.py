@@ -8,13 +8,19 @@ import contextlib
 import io
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import BinaryIO, Literal, NoReturn, TypeVar
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import urllib3
-from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
+from urllib3.exceptions import (
+    HTTPError,
+    IncompleteRead,
+    NewConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
 
 from transforms.storage.errors import StorageError
 from transforms.storage.store import FileInfo, Held, Limits, limits
@@ -22,6 +28,7 @@ from transforms.storage.uris import quoted_url, shown
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset([301, 302, 303, 307, 308])
+_GOOD = frozenset([200, 206])
 _GONE = frozenset([404, 410])
 # Trying again may help: the server is busy, or something on the way to it is.
 _PASSING = frozenset([408, 425, 429, 500, 502, 503, 504])
@@ -33,7 +40,15 @@ Result = TypeVar("Result")
 
 
 class LostError(Exception):
-    """An attempt failed in a way that another one may mend."""
+    """An attempt failed in a way that another one may mend.
+
+    Attributes:
+        is_lasting: Hardly within seconds: nobody is there.
+    """
+
+    def __init__(self, words: str, is_lasting: bool = False) -> None:
+        super().__init__(words)
+        self.is_lasting = is_lasting
 
 
 class WebStore:
@@ -73,10 +88,20 @@ class WebStore:
             stated = response.headers.get("Content-Length", "")
             return FileInfo(url, int(stated) if stated.isdecimal() else None)
 
-    def get(self, url: str, headers: Mapping[str, str] | None = None) -> Response:
+    def get(
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        accepted: Collection[int] = _GOOD,
+    ) -> Response:
         """Asks for a file and follows redirects; the body is still to be read.
 
         Redirects lead to HTTP only, and from HTTPS to HTTPS only.
+
+        Args:
+            url: http or https.
+            headers: Of the request.
+            accepted: HTTP status codes that are no errors.
 
         Raises:
             StorageError: if there is no such file, or none for us.
@@ -87,11 +112,13 @@ class WebStore:
             response = self._request(url, target, fields)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
-                _check_status(url, response)
+                if response.status not in accepted:
+                    response.close()
+                    raise _status_error(url, response)
                 return response
             response.release_conn()
             following = urllib.parse.urljoin(target, location)
-            _check_redirect(url, target, following)
+            check_redirect(url, target, following)
             if _host(following) != _host(target):
                 fields.pop("authorization", None)
             target = following
@@ -107,11 +134,14 @@ class WebStore:
                 redirect=False,
             )
         except SSLError as error:
-            raise _unreadable(url, f"no secure connection: {_words(error)}") from error
-        except HTTPError as error:
-            raise LostError(_words(error)) from error
+            raise _unreadable(
+                url, f"no secure connection: {words_of(error)}"
+            ) from error
         except (ValueError, UnicodeError) as error:
             raise _unreadable(url, f"not a usable address: {error}") from error
+        except HTTPError as error:
+            lasting = isinstance(error, NewConnectionError)
+            raise LostError(words_of(error), lasting) from error
 
     def _try(self, uri: str, once: Callable[[str, float], Result]) -> Result:
         deadline = time.monotonic() + self._limits.total_s
@@ -191,25 +221,23 @@ def _chunks(response: Response) -> Iterator[bytes]:
         while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
             yield chunk
     except HTTPError as error:
-        raise LostError(_words(error)) from error
+        raise LostError(words_of(error)) from error
 
 
-def _check_status(url: str, response: Response) -> None:
+def _status_error(url: str, response: Response) -> StorageError | LostError:
     status = response.status
-    if status in (200, 206):
-        return
-    response.close()
     words = f"HTTP {status} {response.reason or ''}".strip()
     if status in _GONE:
-        raise StorageError("not_found", shown(url), f"{words}; check the uri")
+        return StorageError("not_found", shown(url), f"{words}; check the uri")
     if status in _PASSING:
-        raise LostError(words)
+        return LostError(words)
     if status in (401, 403):
         words += "; the server wants a password, or a signature that has not expired"
-    raise _unreadable(url, words)
+    return _unreadable(url, words)
 
 
-def _check_redirect(url: str, before: str, after: str) -> None:
+def check_redirect(url: str, before: str, after: str) -> None:
+    """Raises StorageError unless a redirect leads to HTTP, or from HTTPS to HTTPS."""
     allowed = ("https",) if before.startswith("https:") else ("http", "https")
     if urllib.parse.urlsplit(after).scheme not in allowed:
         raise _unreadable(
@@ -234,11 +262,14 @@ def _host(url: str) -> tuple[str, str]:
     return parts.scheme, parts.netloc
 
 
-def _words(error: HTTPError) -> str:
+def words_of(error: HTTPError) -> str:
     """urllib3's words without the address, in which there may be a key."""
     if isinstance(error, ReadTimeoutError):
         return "the server stopped sending"
     reason = error.args[-1] if error.args else error
+    if isinstance(reason, IncompleteRead) and isinstance(reason.partial, int):
+        total = reason.partial + (reason.expected or 0)
+        return f"connection lost after {reason.partial:,} of {total:,} bytes"
     text = str(reason) or type(error).__name__
     return text.rpartition(">: ")[2] or type(error).__name__
 
