@@ -6,6 +6,7 @@ so that every end is one that we can name.
 
 import contextlib
 import io
+import re
 import time
 import urllib.parse
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -271,7 +272,7 @@ def words_of(error: HTTPError) -> str:
         total = reason.partial + (reason.expected or 0)
         return f"connection lost after {reason.partial:,} of {total:,} bytes"
     text = str(reason) or type(error).__name__
-    return text.rpartition(">: ")[2] or type(error).__name__
+    return re.sub(r"^HTTPS?Connection\(.*?\): ", "", text)
 
 
 def _unreadable(url: str, problem: str) -> StorageError:
