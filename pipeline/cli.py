@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         from transforms.storage import StorageError
 
-        if not isinstance(error, StorageError):
+        # A store may go away while Arrow reads from it.
+        if not isinstance(error, StorageError | OSError):
             raise
         print(f"fsdsinet: {error}", file=sys.stderr)
         return EXIT_FAILED

@@ -161,7 +161,7 @@ def _execute(run: Run) -> int:
         dataset.write_run(content)
         try:
             counters = _run_job(run)
-        except (KeyboardInterrupt, JobError, StorageError) as error:
+        except (KeyboardInterrupt, JobError, StorageError, OSError) as error:
             return _ended_early(run, error)
         dataset.remove_temporary()
         dataset.write_run(content | _finished(dataset, counters))
@@ -209,7 +209,7 @@ def _ended_early(run: Run, error: BaseException) -> int:
     interrupted = isinstance(error, KeyboardInterrupt)
     done = "what is done is safe"
     # The place may be out of reach, or another run's by now.
-    with contextlib.suppress(StorageError, ConfigError):
+    with contextlib.suppress(StorageError, ConfigError, OSError):
         if run.dataset.is_ours():
             run.dataset.remove_uncommitted()
             run.dataset.write_run(run.dataset.run() | {"state": "stopped"})
