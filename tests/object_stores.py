@@ -138,11 +138,12 @@ def make_google_bucket(url: str, bucket: str) -> None:
 
 
 class CuttingProxy:
-    """Passes bytes on to a server, until so many have gone to it; then never again.
+    """Passes bytes on, until so many have gone one way; then never again.
 
     Attributes:
         url: Of the proxy.
         cut_after: Bytes that may still go to the server; None for any number.
+        cut_answers_after: Bytes that may still come from it.
         stalls: Instead of being cut, connections stay open and pass nothing on.
     """
 
@@ -152,8 +153,8 @@ class CuttingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.cut_after: int | None = None
+        self.cut_answers_after: int | None = None
         self.stalls = False
-        self.num_sent = 0
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -169,20 +170,20 @@ class CuttingProxy:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(self._server)
                 self._open += [client, server]
-                for pair, counted in (
-                    ((client, server), True),
-                    ((server, client), False),
+                for pair, limit in (
+                    ((client, server), "cut_after"),
+                    ((server, client), "cut_answers_after"),
                 ):
                     threading.Thread(
-                        target=self._pass_on, args=(*pair, counted), daemon=True
+                        target=self._pass_on, args=(*pair, limit), daemon=True
                     ).start()
 
     def _pass_on(
-        self, source: socket.socket, target: socket.socket, counted: bool
+        self, source: socket.socket, target: socket.socket, limit: str
     ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 14):
-                allowed = self._allowed(len(data)) if counted else len(data)
+                allowed = self._allowed(limit, len(data))
                 target.sendall(data[:allowed])
                 if allowed < len(data):
                     if self.stalls:
@@ -192,10 +193,10 @@ class CuttingProxy:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def _allowed(self, num_bytes: int) -> int:
+    def _allowed(self, limit: str, num_bytes: int) -> int:
         with self._lock:
-            if self.cut_after is not None:
-                num_bytes = min(num_bytes, self.cut_after)
-                self.cut_after -= num_bytes
-            self.num_sent += num_bytes
+            left: int | None = getattr(self, limit)
+            if left is not None:
+                num_bytes = min(num_bytes, left)
+                setattr(self, limit, left - num_bytes)
             return num_bytes

@@ -279,6 +279,21 @@ def test_a_write_that_is_cut_off_leaves_nothing(
 
 
 @pytest.mark.minio
+@pytest.mark.parametrize("num_bytes", [0, 700, 150_000, 299_000])
+def test_a_read_that_is_cut_off_is_no_half_file(minio: str, num_bytes: int) -> None:
+    uri = put("s3://bucket/half", os.urandom(300_000))
+    proxy = CuttingProxy(minio)
+    proxy.cut_answers_after = num_bytes
+    try:
+        with environment(AWS_ENDPOINT_URL=proxy.url, FSDSINET_ATTEMPTS="1"):
+            with pytest.raises(StorageError) as caught:
+                storage.read_file(uri)
+    finally:
+        proxy.close()
+    assert caught.value.kind == "unreadable"
+
+
+@pytest.mark.minio
 def test_a_store_that_falls_silent_is_given_up(minio: str) -> None:
     uri = put("s3://bucket/silent", b"x" * 1000)
     proxy = CuttingProxy(minio)
