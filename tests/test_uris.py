@@ -1,17 +1,18 @@
 """Names of files: joined, taken apart, and shown without what is secret."""
 
+import glob
 import pathlib
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
 from pipeline.inputs import read_inputs
 from pipeline.plan import pending_rows
 from transforms import storage
-from transforms.storage.uris import quoted_url, scheme_of, unsigned
+from transforms.storage.uris import matches, quoted_url, scheme_of, unsigned
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"))
 
@@ -125,3 +126,18 @@ def test_a_name_that_is_joined_is_found_again(folder: str, name: str) -> None:
     uri = storage.join(folder, name)
     assert storage.file_name(uri) == name
     assert storage.folder_of(uri) == folder
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pattern=st.text("ab.*?[]!-^/", min_size=1, max_size=8))
+def test_patterns_match_what_the_systems_do(
+    tmp_path: pathlib.Path, pattern: str
+) -> None:
+    for name in ("a", "b.a", ".a", "ab/a", "ab/.b", "ab/b/a", "[a]", "b-a", "!^"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    parts = pattern.split("/")
+    assume("" not in parts and not {".", ".."} & {*parts})
+    found = glob.glob(pattern, root_dir=tmp_path, recursive=True)
+    everything = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")}
+    assert {name for name in everything if matches(pattern, name)} == {*found} - {""}

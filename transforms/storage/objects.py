@@ -23,7 +23,7 @@ from transforms.storage.store import FileInfo, Held
 from transforms.storage.uris import (
     has_magic,
     join,
-    pattern_matcher,
+    matches,
     scheme_of,
     shown,
 )
@@ -100,11 +100,11 @@ class ObjectStore:
             raise StorageError("not_found", pattern, problem)
         below = pattern[len(folder) + 1 :].rstrip("/")
         files, folders = self._entries(folder, "/" in below or "**" in below)
-        matcher = pattern_matcher(pattern.rstrip("/"))
-        found = [info for info in files if matcher.fullmatch(info.uri)]
+        wanted = pattern.rstrip("/")
+        found = [info for info in files if matches(wanted, info.uri)]
         if pattern.endswith("/"):
             found = []
-        return found, [uri for uri in folders if matcher.fullmatch(uri)]
+        return found, [uri for uri in folders if matches(wanted, uri)]
 
     def _entries(
         self, folder: str, recursive: bool

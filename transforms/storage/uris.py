@@ -9,6 +9,7 @@ import os
 import posixpath
 import re
 import urllib.parse
+from fnmatch import fnmatchcase
 
 # Start of a uri that is not a local path, as a regular expression.
 URI_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]+://"
@@ -161,32 +162,21 @@ def quoted_url(url: str) -> str:
     return urllib.parse.quote(url, safe=_SAFE_IN_URL)
 
 
-def pattern_matcher(pattern: str) -> re.Pattern[str]:
-    """Python's glob as an expression: `**` stands for any number of folders.
+def matches(pattern: str, uri: str) -> bool:
+    """Whether a name fits a pattern of Python's glob: `**` is any number of folders.
 
-    Hidden names are matched only where the pattern spells out the dot.
+    Hidden names fit only where the pattern spells out the dot.
     """
-    expression = ""
-    for part in pattern.split("/"):
-        if part == "**":
-            expression += r"(?:(?!\.)[^/]+/)*"
-            continue
-        if part[:1] in ("*", "?", "["):
-            expression += r"(?!\.)"
-        for token in re.findall(r"\*+|\?|\[!?\]?[^\]]*\]|.", part, re.DOTALL):
-            expression += _translated(token)
-        expression += "/"
-    # A pattern that ends in `**` means all files below.
-    ending = r"(?!\.)[^/]+" if pattern.endswith("/**") else ""
-    return re.compile(expression.removesuffix("/") + ending, re.DOTALL)
+    return _match(pattern.split("/"), uri.split("/"))
 
 
-def _translated(token: str) -> str:
-    if token[0] == "*":
-        return "[^/]*"
-    if token == "?":
-        return "[^/]"
-    if len(token) > 2 and token[0] == "[":
-        inner = token[1:-1].replace("\\", r"\\")
-        return f"[{'^' + inner[1:] if inner[0] == '!' else inner}]"
-    return re.escape(token)
+def _match(patterns: list[str], names: list[str]) -> bool:
+    if not patterns or not names:
+        return patterns in ([], ["**"]) and not names
+    first, rest = patterns[0], patterns[1:]
+    if first == "**":
+        is_hidden = names[0].startswith(".")
+        return _match(rest, names) or (not is_hidden and _match(patterns, names[1:]))
+    is_hidden = names[0].startswith(".") and not first.startswith(".")
+    fits = first == names[0] or (not is_hidden and fnmatchcase(names[0], first))
+    return fits and _match(rest, names[1:])
