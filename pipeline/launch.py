@@ -31,6 +31,7 @@ from pipeline.plan import (
     table_sha256,
     write_plan,
 )
+from pipeline.reach import check_reach
 from pipeline.runners import JobError, check_beam_flags, run_local
 from pipeline.summary import dataset_totals, summary_text
 from transforms import storage
@@ -101,6 +102,7 @@ def _prepare(config: RunConfig) -> Run:
     dataset.check_writable()
     inputs = read_sized_inputs(list(config.inputs))
     manifest = ledger_columns(inputs.table)
+    check_reach(manifest["uri"])
     # Last, because an engine may have to be compiled first.
     models = choose_engines(models, config.engine)
     last_patch: LastPatch = "repeat" if config.last_patch == "repeat" else "discard"

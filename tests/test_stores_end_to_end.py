@@ -26,6 +26,8 @@ from tests.test_crash import alive, processes_writing_to, running, wait_for
 from tests.test_end_to_end import MODEL, ROW_ORDER
 from tests.test_storage import ODD_NAMES
 from transforms import storage
+from transforms.elements import Clip, ClipError
+from transforms.reading import open_audio
 
 TABLES = ("ledger", f"patches/model={MODEL}", f"clips/model={MODEL}")
 NUM_CLIPS = 24
@@ -225,20 +227,20 @@ def test_without_credentials_a_run_ends_at_once_and_says_what_to_set(
         ):
             refused = fsdsinet(*arguments, code=2)
             assert "set AWS_ACCESS_KEY_ID" in refused.stderr
-        # A local manifest of remote audio: the workers find out, clip by clip.
+        # A local manifest of remote audio.
         manifest = tmp_path / "m.csv"
-        manifest.write_text("uri,clip_id\ns3://bucket/in/0.wav,a\n")
+        manifest.write_text("uri,clip_id\ns3://bucket/in/0.wav,a\n/none.wav,b\n")
         model = corpus_folder / f"{MODEL}.pb"
-        fsdsinet("extract", manifest, "--model", model, "--output", tmp_path / "out")
-        (row,) = Dataset(str(tmp_path / "out")).read_ledger().to_pylist()
-        assert row["error_type"] == "unreadable"
-        assert "set AWS_ACCESS_KEY_ID" in row["error"]
-    fsdsinet(
-        "extract", manifest, "--model", model, "--output", tmp_path / "out",
-        "--retry-failed",
-    )  # fmt: skip
-    (row,) = Dataset(str(tmp_path / "out")).read_ledger().to_pylist()
-    assert row["status"] == "ok"
+        refused = fsdsinet(
+            "extract", manifest, "--model", model, "--output", tmp_path / "out", code=2
+        )
+        assert "clips of s3://bucket cannot be read" in refused.stderr
+        assert "set AWS_ACCESS_KEY_ID" in refused.stderr
+        assert not (tmp_path / "out").exists()
+        # A worker that is refused says so of the clip.
+        with pytest.raises(ClipError, match="set AWS_ACCESS_KEY_ID") as caught:
+            open_audio(Clip("a", "s3://bucket/in/0.wav"))
+        assert caught.value.error_type == "unreadable"
 
 
 @pytest.mark.minio

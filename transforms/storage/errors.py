@@ -14,13 +14,17 @@ class StorageError(Exception):
         kind: One word for what was found.
         uri: As it may be shown.
         problem: What was found, in the store's own words, and what to do.
+        is_refused: The store is there and does not let us in.
     """
 
-    def __init__(self, kind: Kind, uri: str, problem: str) -> None:
+    def __init__(
+        self, kind: Kind, uri: str, problem: str, is_refused: bool = False
+    ) -> None:
         super().__init__(f"{uri}: {problem}")
+        self.is_refused = is_refused
         self.kind = kind
         self.uri = uri
         self.problem = problem
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
-        return type(self), (self.kind, self.uri, self.problem)
+    def __reduce__(self) -> tuple[type, tuple[str, str, str, bool]]:
+        return type(self), (self.kind, self.uri, self.problem, self.is_refused)

@@ -201,7 +201,7 @@ def _locate(uri: str) -> tuple[pafs.FileSystem, str]:
 @contextlib.contextmanager
 def _problems(uri: str, otherwise: Kind = "unreadable") -> Iterator[None]:
     """Errors of the store as StorageError, with its own words."""
-    kind = otherwise
+    kind, remedy = otherwise, ""
     try:
         yield
         return
@@ -214,7 +214,8 @@ def _problems(uri: str, otherwise: Kind = "unreadable") -> Iterator[None]:
         words = " ".join(str(error).split())
         if otherwise == "unreadable" and any(word in words for word in _NOT_THERE):
             kind = "not_found"
-        problem = words + remedy_for(scheme_of(uri), words)
+        remedy = remedy_for(scheme_of(uri), words)
+        problem = words + remedy
         if otherwise == "unwritable":
             problem = f"cannot be written: {problem}"
-    raise StorageError(kind, shown(uri), problem) from cause
+    raise StorageError(kind, shown(uri), problem, bool(remedy)) from cause
