@@ -160,6 +160,25 @@ def test_a_server_that_is_not_there_is_named_without_secrets(web: WebStore) -> N
     assert error.uri == url.replace("://", "://...@") + "/a.wav?..."
 
 
+def test_a_proxy_is_used_where_the_environment_names_one(
+    server: FileServer, web: WebStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = server.url.replace("://", "://me:pass@")
+    monkeypatch.setenv("http_proxy", address)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    seen = []
+
+    def remember(handler, data, request):  # type: ignore[no-untyped-def]
+        seen.append(handler.headers["Proxy-Authorization"])
+        handler.send_file(DATA, request)
+
+    server.faults["http://far.invalid/a.wav"] = [remember]
+    assert web.read("http://far.invalid/a.wav") == DATA
+    assert seen == ["Basic " + base64.b64encode(b"me:pass").decode()]
+    assert web.read(f"{server.url}/a.wav") == DATA
+    assert len(server.asked_for("/a.wav")) == 1
+
+
 def test_a_body_without_length_is_taken(server: FileServer, web: WebStore) -> None:
     server.faults["/a.wav"] = [without_length]
     assert web.read(f"{server.url}/a.wav") == DATA

@@ -9,6 +9,7 @@ import io
 import re
 import time
 import urllib.parse
+import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import BinaryIO, Literal, NoReturn, TypeVar
 
@@ -34,7 +35,7 @@ _GONE = frozenset([404, 410])
 # Trying again may help: the server is busy, or something on the way to it is.
 _PASSING = frozenset([408, 425, 429, 500, 502, 503, 504])
 _CHUNK_BYTES = 1 << 20
-_AGENT = "fsd-sinet-beam"
+_HEADERS = {"User-Agent": "fsd-sinet-beam", "Accept-Encoding": "identity"}
 
 Response = urllib3.BaseHTTPResponse
 Result = TypeVar("Result")
@@ -57,14 +58,16 @@ class WebStore:
 
     def __init__(self, its_limits: Limits | None = None) -> None:
         self._limits = its_limits or limits()
-        self._pool = urllib3.PoolManager(
-            maxsize=4,
-            retries=False,
-            timeout=urllib3.Timeout(
-                connect=min(10.0, self._limits.timeout_s), read=self._limits.timeout_s
-            ),
-            headers={"User-Agent": _AGENT, "Accept-Encoding": "identity"},
-        )
+        self._pools: dict[str | None, urllib3.PoolManager] = {}
+
+    def _pool(self, proxy: str | None) -> urllib3.PoolManager:
+        """Connections, kept; those through a proxy are others."""
+        if proxy not in self._pools:
+            timeout_s = self._limits.timeout_s
+            self._pools[proxy] = _open_pool(
+                proxy, urllib3.Timeout(connect=min(10.0, timeout_s), read=timeout_s)
+            )
+        return self._pools[proxy]
 
     def read(self, uri: str) -> bytes:
         return self._try(uri, self._read_once)
@@ -127,10 +130,10 @@ class WebStore:
 
     def _request(self, url: str, target: str, fields: Mapping[str, str]) -> Response:
         try:
-            return self._pool.request(
+            return self._pool(_proxy_of(target)).request(
                 "GET",
                 quoted_url(target),
-                headers={**self._pool.headers, **fields},
+                headers={**_HEADERS, **fields},
                 preload_content=False,
                 redirect=False,
             )
@@ -213,6 +216,27 @@ class WebStore:
 
     def dataset(self, uris: Sequence[str]) -> ds.Dataset:
         _refuse(uris[0], "unreadable", "files of a web server cannot be listed")
+
+
+def _open_pool(proxy: str | None, timeout: urllib3.Timeout) -> urllib3.PoolManager:
+    if proxy is None:
+        return urllib3.PoolManager(maxsize=4, retries=False, timeout=timeout)
+    user = urllib.parse.urlsplit(proxy).netloc.rpartition("@")[0]
+    headers = urllib3.make_headers(
+        proxy_basic_auth=urllib.parse.unquote(user) if user else None
+    )
+    return urllib3.ProxyManager(
+        proxy, maxsize=4, retries=False, timeout=timeout, proxy_headers=headers
+    )
+
+
+def _proxy_of(url: str) -> str | None:
+    """The proxy that http_proxy, https_proxy and no_proxy name for an address."""
+    parts = urllib.parse.urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if not proxy or urllib.request.proxy_bypass(parts.netloc):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _chunks(response: Response) -> Iterator[bytes]:
