@@ -1,5 +1,7 @@
 # make demo: set-up, then the main job on the bundled clips.
 # make test: set-up, then all tests.      make check: formatting, lint, types.
+# make minio: builds the server that the tests of buckets need, with Go (3 minutes).
+# make test-minio: the tests of buckets.
 # make test-training: the tests of the networks that are trained, in a venv of their own.
 # make train: renders sounds, trains the demo model (over an hour), scores and bundles it.
 # make bench: speed beside the reference script and other engines, the short version.
@@ -8,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pipeline transforms training benchmarks demo tests setup.py
 
-.PHONY: demo test test-training train check bench
+.PHONY: demo test test-minio minio test-training train check bench
 
 .venv/ready: setup.py pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "needs Python 3.11"'
@@ -22,7 +24,18 @@ demo: .venv/ready
 	$(BIN)/fsdsinet plot out/demo --clip drum_loop --output out/demo.png
 
 test: .venv/ready
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m 'not minio'
+
+MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
+
+minio: build/bin/minio
+
+build/bin/minio:
+	GOBIN=$(CURDIR)/build/bin go install -ldflags='-s -w' \
+	  github.com/minio/minio@$(MINIO_VERSION)
+
+test-minio: .venv/ready
+	$(BIN)/pytest -m minio
 
 .venv-training/ready: training/requirements.txt
 	$(PYTHON) -m venv .venv-training

@@ -11,7 +11,7 @@ setup(
     long_description=pathlib.Path(__file__).with_name("README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="AGPL-3.0-or-later",
-    packages=["pipeline", "transforms", "transforms.winograd"],
+    packages=["pipeline", "transforms", "transforms.storage", "transforms.winograd"],
     package_data={"pipeline": ["registry.json", "bundled_models/*", "report_page/*"]},
     python_requires=">=3.11",
     install_requires=[
@@ -28,9 +28,11 @@ setup(
         "scikit-learn>=1.9,<2",
         "scipy>=1.17,<2",
         "threadpoolctl>=3.5,<4",
+        "urllib3>=2.2,<3",
     ],
     extras_require={
         "dev": [
+            "gcp-storage-emulator>=2026.7,<2027",
             "hypothesis>=6.130,<7",
             "mypy==2.4.1",
             "pandas>=2.2.3,<4",

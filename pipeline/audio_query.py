@@ -3,7 +3,6 @@
 The same steps as the main job, without Beam: the same model, engine and patches.
 """
 
-import pathlib
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from pipeline.errors import ConfigError
 from pipeline.models import load_model
 from pipeline.registry import registered_models
 from pipeline.snapshot import Snapshot
+from transforms import storage
 from transforms.audio import decode_audio
 from transforms.elements import Clip, ClipError
 from transforms.engines import ENGINES, ModelSpec
@@ -36,23 +36,22 @@ def audio_embedding(snapshot: Snapshot, path: str, graph: str | None) -> np.ndar
     identity = snapshot.run["identity"]
     if identity["front_end_version"] != FRONT_END_VERSION:
         raise ConfigError(
-            f"{snapshot.dataset.root} was made by front end "
+            f"{snapshot.dataset.shown} was made by front end "
             f"{identity['front_end_version']}, this is {FRONT_END_VERSION}: embeddings "
             "cannot be compared; search with --clip, or extract again"
         )
     spec = _find_model(snapshot, graph)
-    uri = str(pathlib.Path(path).absolute())
     try:
-        clip = decode_audio(Clip(path, uri))
-    except ClipError as error:
+        clip = decode_audio(Clip(storage.shown(path), storage.absolute(path)))
+    except (ClipError, ValueError) as error:
         raise ConfigError(str(error)) from error
     clip = compute_patches(
         clip, PatchSpec(identity["patch_hop"], identity["last_patch"])
     )
     if clip.patches is None or not len(clip.patches):
         raise ConfigError(
-            f"{path} is shorter than one patch (1.03 s), and the dataset was made with "
-            "--last-patch discard; give a longer file"
+            f"{storage.shown(path)} is shorter than one patch (1.03 s), and the "
+            "dataset was made with --last-patch discard; give a longer file"
         )
     (spec,) = choose_engines([spec], identity["engines"][snapshot.model])
     embeddings = ENGINES[spec.engine](spec).run(clip.patches).embeddings
@@ -68,7 +67,7 @@ def _find_model(snapshot: Snapshot, graph: str | None) -> ModelSpec:
         spec = load_model(graph)
         if spec.sha256 != entry["sha256"]:
             raise ConfigError(
-                f"{graph} is not the model of {snapshot.dataset.root}: its sha256 is "
+                f"{graph} is not the model of {snapshot.dataset.shown}: its sha256 is "
                 f"{spec.sha256}, expected {entry['sha256']}"
             )
         return spec
@@ -81,6 +80,6 @@ def _find_model(snapshot: Snapshot, graph: str | None) -> ModelSpec:
         if spec.sha256 == entry["sha256"]:
             return spec
     raise ConfigError(
-        f"the model of {snapshot.dataset.root} is no longer at {entry['path']}; give "
+        f"the model of {snapshot.dataset.shown} is no longer at {entry['path']}; give "
         f"it with --model PATH.pb (sha256 {entry['sha256']})"
     )

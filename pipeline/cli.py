@@ -9,7 +9,6 @@ import importlib.metadata
 import io
 import logging
 import os
-import pathlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -43,6 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except Exception as error:
+        from transforms.storage import StorageError
+
+        # A store may go away while Arrow reads from it.
+        if not isinstance(error, StorageError | OSError):
+            raise
+        print(f"fsdsinet: {error}", file=sys.stderr)
         return EXIT_FAILED
 
 
@@ -232,11 +239,12 @@ def _extract(arguments: argparse.Namespace) -> int:
 def _manifest(arguments: argparse.Namespace) -> int:
     from pipeline.inputs import read_inputs
     from pipeline.manifest_files import write_manifest_file
+    from transforms.storage import shown
 
     refuse_beam_flags(arguments)
     table = read_inputs(arguments.inputs, with_stat=True)
-    write_manifest_file(table, pathlib.Path(arguments.output))
-    print(f"{table.num_rows:,} clips: {arguments.output}")
+    write_manifest_file(table, arguments.output)
+    print(f"{table.num_rows:,} clips: {shown(arguments.output)}")
     return 0
 
 

@@ -1,7 +1,6 @@
 """Commands that read a dataset: top, plot, report, evaluate and search."""
 
 import argparse
-import pathlib
 from typing import Any
 
 from pipeline.errors import ConfigError
@@ -157,6 +156,7 @@ def _add_evaluate(commands: Any) -> None:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from pipeline.evaluate import Settings, evaluate
     from pipeline.evaluation_files import table_lines, write_evaluation
+    from transforms import storage
 
     refuse_beam_flags(arguments)
     evaluation = evaluate(
@@ -169,11 +169,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         ),
     )
     snapshot = evaluation.snapshot
-    default = snapshot.dataset.root / "evaluation" / f"model={snapshot.model}"
-    folder = pathlib.Path(arguments.output or default)
+    default = snapshot.dataset.file("evaluation", f"model={snapshot.model}")
+    folder = arguments.output or default
     write_evaluation(evaluation, folder)
     print("\n".join(table_lines(evaluation, arguments.all_classes)))
-    print(f"written to {folder}: evaluation.json, classes.csv, classes.png")
+    print(
+        f"written to {storage.shown(folder)}: evaluation.json, classes.csv, classes.png"
+    )
     return 0
 
 
@@ -213,14 +215,15 @@ def _search(arguments: argparse.Namespace) -> int:
         write_found,
     )
     from pipeline.snapshot import Snapshot
+    from transforms import storage
 
     refuse_beam_flags(arguments)
-    output = pathlib.Path(arguments.output) if arguments.output else None
+    output = arguments.output
     if output:
         check_output(output)
     given = arguments.model
     graph = given if given and given.endswith(".pb") else None
-    snapshot = Snapshot(arguments.dataset, pathlib.Path(graph).stem if graph else given)
+    snapshot = Snapshot(arguments.dataset, storage.stem(graph) if graph else given)
     own_id = None
     if arguments.clip is not None:
         own_id, query = clip_embedding(snapshot, arguments.clip)
@@ -238,7 +241,7 @@ def _search(arguments: argparse.Namespace) -> int:
     print("\n".join(table_lines(found)))
     if output:
         write_found(found, output)
-        print(f"written to {output}")
+        print(f"written to {storage.shown(output)}")
     return 0
 
 

@@ -1,11 +1,9 @@
 """The dataset folder: its ledger, its run.json, and what a run may do to it."""
 
 import contextlib
-import fcntl
 import json
-import os
-import pathlib
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,94 +13,97 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError
+from transforms import storage
 from transforms.parquet import write_table
 from transforms.schemas import LEDGER_FIELDS
-from transforms.storage import URI_SCHEME, publish
+from transforms.storage import FileInfo, StorageError
 
 FORMAT = "fsd-sinet-beam dataset"
 _RUN_NAME = "run.json"
 _PLAN_NAME = "plan.arrow"
-_PARTS = ("ledger/part-*.parquet", "patches/*/part-*.parquet", "clips/*/part-*.parquet")
-# What transforms.storage.publish leaves if it is killed.
+_LOCK_NAME = "run.lock"
+_PART = re.compile(r"part-[^/.]+\.parquet")
+_PART_FOLDER = re.compile(r"ledger|patches/[^/]+|clips/[^/]+")
+# What transforms.storage.publish leaves on a disk if it is killed.
 _TEMPORARY = re.compile(
-    r"^\.(part-.+\.parquet|run\.json|plan\.arrow)\.[0-9a-f]{32}\.tmp$"
+    r"\.(part-.+\.parquet|run\.json|plan\.arrow)\.[0-9a-f]{32}\.tmp"
 )
 
 
 class Dataset:
-    """One output folder. Nothing is created or changed by the constructor.
+    """One output folder, on a disk or in a bucket.
 
-    Only files with our names are ever removed; others in the folder are left alone.
+    Nothing is created or changed by the constructor. Only files with our names are ever
+    removed; others in the folder are left alone.
+
+    Attributes:
+        root: The folder, an absolute path or a uri.
+        shown: The same for people.
     """
 
     def __init__(self, path: str) -> None:
-        if re.match(URI_SCHEME, path):
-            raise ConfigError(f"output is {path!r}, expected a local folder")
         try:
-            path.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ConfigError(f"output {path!r} is not a UTF-8 name") from error
-        self.root = pathlib.Path(os.path.abspath(path))
+            self.root = storage.absolute(path)
+        except ValueError as error:
+            raise ConfigError(f"output: {error}") from error
+        self.shown = storage.shown(self.root)
+        self._held: storage.Held | None = None
 
     @property
-    def plan_path(self) -> pathlib.Path:
-        return self.root / _PLAN_NAME
+    def plan_path(self) -> str:
+        return storage.join(self.root, _PLAN_NAME)
+
+    @property
+    def _run_path(self) -> str:
+        return storage.join(self.root, _RUN_NAME)
 
     def check_writable(self) -> None:
         """Raises ConfigError unless the folder is ours, or can be made so."""
-        if self.root.exists() and not self.root.is_dir():
-            raise ConfigError(f"output {self.root} is a file, expected a folder")
-        existing = self.root
-        while not existing.exists():
-            existing = existing.parent
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            raise ConfigError(f"output {self.root} cannot be written: check {existing}")
-        if not self.root.exists() or self.run():
+        try:
+            storage.check_writable(self.root)
+        except StorageError as error:
+            raise ConfigError(f"output {error}") from error
+        if self.run():
             return
-        if not all(_TEMPORARY.match(path.name) for path in self.root.iterdir()):
+        try:
+            names = storage.list_names(self.root)
+        except StorageError as error:
+            raise ConfigError(f"output {error}") from error
+        if not all(name == _LOCK_NAME or _TEMPORARY.fullmatch(name) for name in names):
             raise ConfigError(
-                f"output {self.root} has files but no {_RUN_NAME}, so it is no dataset "
-                "of ours; give an empty or new folder"
+                f"output {self.shown} has files but no {_RUN_NAME}, so it is no "
+                "dataset of ours; give an empty or new folder"
             )
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other runs out of the folder until the block ends.
-
-        The lock belongs to the process, not to a file: a killed run leaves none.
-        """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.root, os.O_RDONLY)
-        except OSError as error:
-            raise ConfigError(
-                f"output {self.root} cannot be written: {error}"
-            ) from error
-        try:
+        """Keeps other runs out of the folder until the block ends."""
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ConfigError(
-                    f"another run is writing to {self.root}; wait for it or stop it"
-                ) from error
+                lock = storage.lock_folder(self.root, _say)
+                self._held = stack.enter_context(lock)
+            except StorageError as error:
+                if error.kind == "locked":
+                    raise ConfigError(
+                        f"another run is writing to {self.shown}; wait for it or stop "
+                        "it"
+                    ) from error
+                raise ConfigError(f"output {error}") from error
             yield
-        finally:
-            os.close(descriptor)
+
+    def is_ours(self) -> bool:
+        """False once another run may have taken the folder, or it cannot be reached."""
+        with contextlib.suppress(StorageError):
+            return self._held is not None and self._held.is_held()
+        return False
 
     def is_being_written(self) -> bool:
-        """True while a run on this machine holds the folder's lock."""
-        descriptor = os.open(self.root, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        """True while a run holds the folder's lock, as far as can be told from here."""
+        return storage.is_locked(self.root)
 
     def state(self) -> object:
         """Differs if a run has written to the dataset in between."""
-        return self.run(), [path.name for path in self.parts("ledger")]
+        return self.run(), self.parts("ledger")
 
     def run(self) -> dict[str, Any]:
         """The content of run.json; empty if there is none.
@@ -110,12 +111,14 @@ class Dataset:
         Raises:
             ConfigError: if it is not one of ours.
         """
-        path = self.root / _RUN_NAME
-        if not path.exists():
-            return {}
+        path = storage.shown(self._run_path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            content = json.loads(storage.read_file(self._run_path))
+        except StorageError as error:
+            if error.kind == "not_found":
+                return {}
+            raise ConfigError(f"cannot read {error}") from error
+        except ValueError as error:
             raise ConfigError(f"cannot read {path}: {error}") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ConfigError(
@@ -125,7 +128,7 @@ class Dataset:
 
     def write_run(self, content: dict[str, Any]) -> None:
         text = json.dumps({"format": FORMAT, **content}, indent=1, ensure_ascii=False)
-        with publish(str(self.root / _RUN_NAME)) as file:
+        with storage.publish(self._run_path) as file:
             # Names of files that are not UTF-8 become escapes, as JSON has them.
             file.write((text + "\n").encode("utf-8", "backslashreplace"))
 
@@ -145,14 +148,19 @@ class Dataset:
             raise ConfigError(f"model is {name!r}, expected one of: {', '.join(names)}")
         return str(name)
 
-    def parts(self, table: str) -> list[pathlib.Path]:
+    def parts(self, table: str) -> list[str]:
         """Committed files of a table: `ledger`, `clips/model=NAME`, ..."""
-        return sorted((self.root / table).glob("part-*.parquet"))
+        found = (info.uri for info in self._files(table))
+        return [uri for uri in found if _PART.fullmatch(storage.file_name(uri))]
+
+    def file(self, table: str, name: str) -> str:
+        """Where a part of a table is, or would be."""
+        return storage.join(self.root, *table.split("/"), name)
 
     def open_table(self, table: str) -> ds.Dataset | None:
         """A table of the dataset, None as long as it has no file."""
-        files = [str(path) for path in self.parts(table)]
-        return ds.dataset(files, format="parquet") if files else None
+        files = self.parts(table)
+        return storage.open_dataset(files) if files else None
 
     def read_ledger(self, columns: list[str] | None = None) -> pa.Table:
         ledger = self.open_table("ledger")
@@ -171,28 +179,28 @@ class Dataset:
     def remove(self) -> None:
         """Removes the dataset: the ledger first, run.json last."""
         self.remove_temporary()
-        for pattern in _PARTS:
-            for path in self.root.glob(pattern):
-                path.unlink()
-                _remove_empty(path.parent, self.root)
-        (self.root / _RUN_NAME).unlink(missing_ok=True)
+        parts = self._all_parts()
+        ledger = set(self.parts("ledger"))
+        for uri in sorted(parts, key=lambda uri: uri not in ledger):
+            storage.delete_file(uri)
+        for folder in sorted({storage.folder_of(uri) for uri in parts}):
+            storage.prune_folder(folder, self.root)
+        storage.delete_file(self._run_path)
 
     def remove_uncommitted(self) -> None:
         """Removes temporary files, and parts whose shard has no ledger file."""
         self.remove_temporary()
-        committed = {path.name for path in self.parts("ledger")}
-        for pattern in _PARTS[1:]:
-            for path in self.root.glob(pattern):
-                if path.name not in committed:
-                    path.unlink()
+        committed = {storage.file_name(uri) for uri in self.parts("ledger")}
+        for uri in self._all_parts():
+            if storage.file_name(uri) not in committed:
+                storage.delete_file(uri)
 
     def remove_temporary(self) -> None:
         """Removes the plan and what killed processes had begun to write."""
-        self.plan_path.unlink(missing_ok=True)
-        for pattern in (".*", "ledger/.*", "patches/*/.*", "clips/*/.*"):
-            for path in self.root.glob(pattern):
-                if _TEMPORARY.match(path.name):
-                    path.unlink()
+        storage.delete_file(self.plan_path)
+        for info in self._files(recursive=True):
+            if _TEMPORARY.fullmatch(storage.file_name(info.uri)):
+                storage.delete_file(info.uri)
 
     def forget_failed(self) -> None:
         """Takes failed rows out of the ledger, so that they are to be done again.
@@ -200,18 +208,28 @@ class Dataset:
         A shard without other rows loses its ledger file. Killed half-way, the rows
         that are gone are done by the next run like any others.
         """
-        for path in self.parts("ledger"):
+        for uri in self.parts("ledger"):
             # Not read_table: its schema would get a column from the path.
-            ledger = pq.ParquetFile(path).read()
+            ledger = pq.ParquetFile(storage.open_arrow(uri)).read()
             kept = ledger.filter(pc.equal(ledger["status"], "ok"))
             if not kept.num_rows:
-                path.unlink()
+                storage.delete_file(uri)
             elif kept.num_rows < ledger.num_rows:
-                write_table(path, kept)
+                write_table(uri, kept)
+
+    def _files(self, table: str = "", recursive: bool = False) -> list[FileInfo]:
+        folder = storage.join(self.root, *table.split("/")) if table else self.root
+        return list(storage.list_files(folder, recursive, hidden=True))
+
+    def _all_parts(self) -> list[str]:
+        """Parts of all tables, committed or not."""
+        found = []
+        for info in self._files(recursive=True):
+            folder, _, name = info.uri[len(self.root) + 1 :].rpartition("/")
+            if _PART.fullmatch(name) and _PART_FOLDER.fullmatch(folder):
+                found.append(info.uri)
+        return found
 
 
-def _remove_empty(folder: pathlib.Path, root: pathlib.Path) -> None:
-    """Removes a folder and its parents below root as far as they are empty."""
-    while folder != root and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent
+def _say(text: str) -> None:
+    print(f"fsdsinet: {text}", file=sys.stderr)

@@ -1,47 +1,26 @@
 """Downloads one file over HTTP into a part file, and goes on where it was cut off.
 
-By the standard library: all that is hard here (going on, never gluing two versions
-together, limits) would be ours with any HTTP library, too.
+Asking and redirects are those of `transforms.storage`; going on, and never gluing two
+versions together, are ours.
 """
 
+import contextlib
 import dataclasses
-import http.client
 import json
 import pathlib
-import socket
-import ssl
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Mapping
-from typing import IO, Any
+
+from urllib3.exceptions import HTTPError, IncompleteRead
 
 from pipeline.errors import ConfigError
+from transforms.storage import Limits, StorageError, shown
+from transforms.storage.web import LostError, Response, WebStore, words_of
 
+LIMITS = Limits(total_s=3600.0, attempts=5, backoff_s=1.0, max_bytes=200_000_000)
 _CHUNK_BYTES = 1 << 16
 _OTHER_WAY = "get it in another way and give its folder with --from"
-# Trying again within seconds would not help.
-_LASTING = (socket.gaierror, ConnectionRefusedError, ssl.SSLError, str)
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """How long and how often to try, and how much to take.
-
-    Attributes:
-        timeout_s: To wait for a connection, and for the next bytes.
-        total_s: For one file, with all attempts.
-        attempts: Connections before giving up.
-        backoff_s: Before the second attempt; doubled before each further one.
-        max_bytes: Of one file.
-    """
-
-    timeout_s: float = 30.0
-    total_s: float = 3600.0
-    attempts: int = 5
-    backoff_s: float = 1.0
-    max_bytes: int = 200_000_000
+_TOO_LONG = 416
 
 
 # Gets the bytes that are there, and the size of the file if it is known.
@@ -57,10 +36,6 @@ class _Download:
     limits: Limits
     deadline: float
     on_bytes: OnBytes
-
-
-class _LostError(Exception):
-    """An attempt failed in a way that another one may mend."""
 
 
 class _NotThereError(Exception):
@@ -88,22 +63,22 @@ def download(url: str, part: pathlib.Path, limits: Limits, on_bytes: OnBytes) ->
         OSError: if `part` cannot be written.
     """
     job = _Download(url, part, limits, time.monotonic() + limits.total_s, on_bytes)
-    lost = ""
+    web, lost = WebStore(limits), ""
     for attempt in range(limits.attempts):
         if attempt:
             time.sleep(limits.backoff_s * 2 ** (attempt - 1))
         try:
             headers = _resume_headers(job)
-            with _open(job, headers) as response:
+            with contextlib.closing(_open(job, web, headers)) as response:
                 _receive(job, response, headers)
             return True
         except _NotThereError:
             return False
-        except _LostError as error:
+        except LostError as error:
             lost = str(error)
     raise ConfigError(
-        f"cannot download {url}: {lost} ({limits.attempts} attempts); run the same "
-        "command again to go on from there"
+        f"cannot download {shown(url)}: {lost} ({limits.attempts} attempts); run the "
+        "same command again to go on from there"
     )
 
 
@@ -113,58 +88,27 @@ def discard(part: pathlib.Path) -> None:
     _source_file(part).unlink(missing_ok=True)
 
 
-class _HttpRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to HTTP only, and from HTTPS to HTTPS only."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        allowed = ("https",) if req.type == "https" else ("http", "https")
-        if urllib.parse.urlsplit(newurl).scheme not in allowed:
-            raise ConfigError(
-                f"{req.full_url} redirects to {newurl}, "
-                f"expected an address that begins with {' or '.join(allowed)}"
-            )
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _open(job: _Download, headers: Mapping[str, str]) -> Any:
-    opener = urllib.request.build_opener(_HttpRedirects)
+def _open(job: _Download, web: WebStore, headers: Mapping[str, str]) -> Response:
     try:
-        request = urllib.request.Request(job.url, headers=dict(headers))
-        return opener.open(request, timeout=job.limits.timeout_s)
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise _http_error(job, error) from error
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, _LASTING):
+        response = web.get(job.url, headers, accepted=(200, 206, _TOO_LONG))
+    except StorageError as error:
+        if error.kind == "not_found":
+            raise _NotThereError from error
+        raise ConfigError(
+            f"cannot download {error.uri}: {error.problem}; {_OTHER_WAY}"
+        ) from error
+    except LostError as error:
+        if error.is_lasting:
             raise ConfigError(
-                f"cannot download {job.url}: {error.reason}; {_OTHER_WAY}"
+                f"cannot download {shown(job.url)}: {error}; {_OTHER_WAY}"
             ) from error
-        raise _LostError(str(error.reason)) from error
-    except (http.client.InvalidURL, ValueError) as error:
-        raise ConfigError(f"{job.url} is not a usable address: {error}") from error
-    except (http.client.HTTPException, OSError) as error:
-        raise _LostError(str(error) or type(error).__name__) from error
-
-
-def _http_error(job: _Download, error: urllib.error.HTTPError) -> Exception:
-    if error.code in (404, 410):
-        return _NotThereError()
-    text = f"HTTP {error.code} {error.reason}"
-    if error.code == 416:
+        raise
+    if response.status == _TOO_LONG:
+        response.close()
         # The file has become shorter than the part.
         discard(job.part)
-        return _LostError(text)
-    if error.code == 429 or error.code >= 500:
-        return _LostError(text)
-    return ConfigError(f"cannot download {job.url}: {text}; {_OTHER_WAY}")
+        raise LostError("the file has changed at the server")
+    return response
 
 
 def _resume_headers(job: _Download) -> dict[str, str]:
@@ -180,7 +124,7 @@ def _resume_headers(job: _Download) -> dict[str, str]:
     return {"Range": f"bytes={num_bytes}-", "If-Range": validator}
 
 
-def _receive(job: _Download, response: Any, headers: Mapping[str, str]) -> None:
+def _receive(job: _Download, response: Response, headers: Mapping[str, str]) -> None:
     """Appends the body to the part, or begins the part anew."""
     received = _begin(job, response, headers)
     length = response.headers.get("Content-Length", "")
@@ -197,7 +141,7 @@ def _receive(job: _Download, response: Any, headers: Mapping[str, str]) -> None:
             _check_limits(job, received)
             job.on_bytes(received, total)
     if total is not None and received < total:
-        raise _LostError(f"connection lost after {received:,} of {total:,} bytes")
+        raise LostError(f"connection lost after {received:,} of {total:,} bytes")
 
 
 def _check_limits(job: _Download, num_bytes: int) -> None:
@@ -205,17 +149,17 @@ def _check_limits(job: _Download, num_bytes: int) -> None:
     if num_bytes > limits.max_bytes:
         discard(job.part)
         raise ConfigError(
-            f"{job.url} has more than {limits.max_bytes / 1e6:,.0f} MB, "
+            f"{shown(job.url)} has more than {limits.max_bytes / 1e6:,.0f} MB, "
             "expected a model or its metadata"
         )
     if time.monotonic() > job.deadline:
         raise ConfigError(
-            f"{job.url} was not there after {limits.total_s:,.0f} s; run the same "
-            "command again to go on from there"
+            f"{shown(job.url)} was not there after {limits.total_s:,.0f} s; run the "
+            "same command again to go on from there"
         )
 
 
-def _begin(job: _Download, response: Any, headers: Mapping[str, str]) -> int:
+def _begin(job: _Download, response: Response, headers: Mapping[str, str]) -> int:
     """Makes the part ready for the body; how many bytes of it stay."""
     validator = _validator(response.headers)
     if response.status != 206:
@@ -228,7 +172,7 @@ def _begin(job: _Download, response: Any, headers: Mapping[str, str]) -> int:
     same = validator in ("", headers.get("If-Range"))
     if not same or not response.headers.get("Content-Range", "").startswith(follows):
         discard(job.part)
-        raise _LostError("the file has changed at the server")
+        raise LostError("the file has changed at the server")
     return num_bytes
 
 
@@ -240,12 +184,14 @@ def _validator(headers: Mapping[str, str]) -> str:
     return headers.get("Last-Modified", "")
 
 
-def _read(response: Any, num_bytes: int) -> bytes:
+def _read(response: Response, num_bytes: int) -> bytes:
+    """What has come, nothing at the end or if the connection is lost."""
     try:
-        chunk: bytes = response.read1(num_bytes)
-        return chunk
-    except (http.client.HTTPException, OSError, ValueError) as error:
-        raise _LostError(str(error) or type(error).__name__) from error
+        return response.read1(num_bytes, decode_content=False)
+    except HTTPError as error:
+        if error.args and isinstance(error.args[-1], IncompleteRead):
+            return b""
+        raise LostError(words_of(error)) from error
 
 
 def _source_file(part: pathlib.Path) -> pathlib.Path:

@@ -187,7 +187,7 @@ def join_clips(truth: GroundTruth, snapshot: Snapshot) -> tuple[str, dict[str, s
     if not pairs:
         raise ConfigError(
             f"none of the {len(truth.labels):,} clips of the ground truth "
-            f"{truth.source} is in {snapshot.dataset.root}: it names "
+            f"{truth.source} is in {snapshot.dataset.shown}: it names "
             f"{next(iter(truth.labels))!r}, the dataset has {clip_ids[0]!r}"
         )
     found = dict(pairs)
@@ -195,7 +195,7 @@ def join_clips(truth: GroundTruth, snapshot: Snapshot) -> tuple[str, dict[str, s
         name = next(n for n, i in pairs if found[n] != i)
         raise ConfigError(
             f"the ground truth {truth.source} names {name!r}, the {key} of several "
-            f"clips in {snapshot.dataset.root}; name clips by clip_id"
+            f"clips in {snapshot.dataset.shown}; name clips by clip_id"
         )
     return key, found
 

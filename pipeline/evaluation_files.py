@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import pathlib
 from typing import Any
 
 import matplotlib
@@ -18,7 +17,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from pipeline.errors import ConfigError
 from pipeline.evaluate import CONFIDENCE, ClassScore, Estimate, Evaluation
-from transforms.storage import publish
+from transforms import storage
 
 JSON_NAME, CSV_NAME, PICTURE_NAME = "evaluation.json", "classes.csv", "classes.png"
 # How many of the best and of the worst classes the console shows.
@@ -26,7 +25,7 @@ _NUM_SHOWN = 5
 _NAMES = {"mAP": "mAP", "mean_auc": "mean AUC", "d_prime": "d'", "lwlrap": "lwlrap"}
 
 
-def write_evaluation(evaluation: Evaluation, folder: pathlib.Path) -> None:
+def write_evaluation(evaluation: Evaluation, folder: str) -> None:
     """Writes the three files; those of an earlier evaluation are replaced.
 
     Raises:
@@ -43,12 +42,11 @@ def write_evaluation(evaluation: Evaluation, folder: pathlib.Path) -> None:
         JSON_NAME: text.encode("utf-8", "backslashreplace"),
     }
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            with publish(str(folder / name)) as file:
+            with storage.publish(storage.join(folder, name)) as file:
                 file.write(content)
-    except OSError as error:
-        raise ConfigError(f"cannot write evaluation to {folder}: {error}") from error
+    except storage.StorageError as error:
+        raise ConfigError(f"cannot write evaluation: {error}") from error
 
 
 def table_lines(evaluation: Evaluation, all_classes: bool) -> list[str]:
@@ -82,7 +80,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
     )
     published = evaluation.published
     return {
-        "dataset": str(snapshot.dataset.root),
+        "dataset": snapshot.dataset.shown,
         "run_started": snapshot.run.get("started"),
         "run_state": snapshot.run.get("state"),
         "unfinished": evaluation.unfinished,

@@ -9,10 +9,11 @@ import sys
 from collections.abc import Iterator
 
 from pipeline.console import DownloadLine
-from pipeline.download import Limits, discard, download
+from pipeline.download import LIMITS, discard, download
 from pipeline.errors import ConfigError
 from pipeline.models import read_metadata, read_model
 from pipeline.registry import RegisteredModel, hash_problem
+from transforms.storage import Limits
 
 Source = str | pathlib.Path
 
@@ -46,7 +47,7 @@ def fetch_model(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / f".{model.name}.lock"):
-            _bring_missing(model, graph, sources, limits or Limits())
+            _bring_missing(model, graph, sources, limits or LIMITS)
     except OSError as error:
         raise ConfigError(
             f"cannot fetch {model.name} to {folder}: {error}; free space there, or "

@@ -8,25 +8,28 @@ FSD50K.ground_truth/vocabulary.csv has no header: index, label, mid.
 """
 
 import csv
-import pathlib
+import io
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
 from pipeline.errors import ConfigError
+from transforms import storage
+from transforms.storage import StorageError
 
 _SUBSETS = ("dev", "eval")
+_GROUND_TRUTH = "FSD50K.ground_truth"
 # What a split is called -> its CSV, and the value of its column split there.
 SPLITS = {"train": "dev", "val": "dev", "dev": "dev", "eval": "eval"}
 
 
-def is_root(folder: pathlib.Path) -> bool:
+def is_root(folder: str) -> bool:
     """True if the folder holds audio of FSD50K under its published name."""
-    return any(_audio_folder(folder, subset).is_dir() for subset in _SUBSETS)
+    return bool(_present(folder))
 
 
-def read_manifest(root: pathlib.Path) -> pa.Table:
+def read_manifest(root: str) -> pa.Table:
     """The clips of the subsets whose audio is there.
 
     Returns:
@@ -36,16 +39,15 @@ def read_manifest(root: pathlib.Path) -> pa.Table:
     Raises:
         ConfigError: if the ground truth of a subset is missing or unreadable.
     """
-    present = [subset for subset in _SUBSETS if _audio_folder(root, subset).is_dir()]
-    return pa.concat_tables([_read_subset(root, subset) for subset in present])
+    return pa.concat_tables([_read_subset(root, subset) for subset in _present(root)])
 
 
-def has_ground_truth(folder: pathlib.Path) -> bool:
+def has_ground_truth(folder: str) -> bool:
     """True if the folder holds the ground truth of FSD50K; audio is not needed."""
-    return (folder / "FSD50K.ground_truth").is_dir()
+    return storage.look_up(storage.join(folder, _GROUND_TRUTH)) == "folder"
 
 
-def read_ground_truth(root: pathlib.Path, split: str) -> pa.Table:
+def read_ground_truth(root: str, split: str) -> pa.Table:
     """fname and labels (separated by commas, as published) of a split.
 
     Args:
@@ -65,49 +67,54 @@ def read_ground_truth(root: pathlib.Path, split: str) -> pa.Table:
     return table.select(["fname", "labels"])
 
 
-def read_vocabulary(root: pathlib.Path) -> tuple[str, ...]:
+def read_vocabulary(root: str) -> tuple[str, ...]:
     """The labels of the vocabulary, as published.
 
     Raises:
         ConfigError: if the file is missing or not in the published format.
     """
-    path = root / "FSD50K.ground_truth" / "vocabulary.csv"
+    path = storage.join(root, _GROUND_TRUTH, "vocabulary.csv")
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return tuple(label for _, label, _ in csv.reader(file))
-    except (OSError, ValueError) as error:
+        text = storage.read_file(path).decode("utf-8")
+        return tuple(label for _, label, _ in csv.reader(io.StringIO(text)))
+    except (StorageError, ValueError) as error:
         raise ConfigError(
-            f"cannot read FSD50K vocabulary {path}: {error}; expected lines of index, "
-            "label and mid, as in FSD50K.ground_truth.zip"
+            f"cannot read FSD50K vocabulary {storage.shown(path)}: {error}; expected "
+            "lines of index, label and mid, as in FSD50K.ground_truth.zip"
         ) from error
 
 
-def _audio_folder(root: pathlib.Path, subset: str) -> pathlib.Path:
-    return root / f"FSD50K.{subset}_audio"
+def _present(root: str) -> list[str]:
+    folders = {subset: _audio_folder(root, subset) for subset in _SUBSETS}
+    return [name for name, uri in folders.items() if storage.look_up(uri) == "folder"]
 
 
-def _read_csv(root: pathlib.Path, subset: str) -> pa.Table:
+def _audio_folder(root: str, subset: str) -> str:
+    return storage.join(root, f"FSD50K.{subset}_audio")
+
+
+def _read_csv(root: str, subset: str) -> pa.Table:
     """fname, labels and, of dev, split: all as text."""
-    path = root / "FSD50K.ground_truth" / f"{subset}.csv"
+    path = storage.join(root, _GROUND_TRUTH, f"{subset}.csv")
     columns = ["fname", "labels"] + (["split"] if subset == "dev" else [])
     try:
         return pa.csv.read_csv(
-            path,
+            io.BytesIO(storage.read_file(path)),
             convert_options=pa.csv.ConvertOptions(
                 include_columns=columns,
                 column_types=dict.fromkeys(columns, pa.string()),
             ),
         )
-    except (OSError, pa.ArrowInvalid, KeyError) as error:
+    except (StorageError, pa.ArrowInvalid, KeyError) as error:
         raise ConfigError(
-            f"cannot read FSD50K ground truth {path}: {error}; unpack "
+            f"cannot read FSD50K ground truth {storage.shown(path)}: {error}; unpack "
             "FSD50K.ground_truth.zip into the root, or give the audio folder itself"
         ) from error
 
 
-def _read_subset(root: pathlib.Path, subset: str) -> pa.Table:
+def _read_subset(root: str, subset: str) -> pa.Table:
     table = _read_csv(root, subset)
-    folder = _audio_folder(root, subset).absolute()
+    folder = _audio_folder(root, subset)
     names = table["fname"]
     uris = [f"{folder}/{name}.wav" for name in names.to_pylist()]
     splits = table["split"] if subset == "dev" else pa.array(["eval"] * len(names))

@@ -2,11 +2,12 @@
 
 import csv
 import dataclasses
-import pathlib
+import io
 from collections.abc import Iterator, Sequence
 
 from pipeline import fsd50k
 from pipeline.errors import ConfigError
+from transforms import storage
 
 _NAME_COLUMNS = ("clip_id", "fname")
 
@@ -42,16 +43,21 @@ def read_ground_truth(source: str, split: str | None) -> GroundTruth:
     Raises:
         ConfigError: if it cannot be read, or has no clips.
     """
-    path = pathlib.Path(source)
-    if fsd50k.has_ground_truth(path):
-        truth = _read_fsd50k(path, split or "eval")
-    elif path.is_dir():
+    try:
+        place = storage.absolute(source)
+        found = storage.look_up(place)
+        is_fsd50k = fsd50k.has_ground_truth(place)
+    except (storage.StorageError, ValueError) as error:
+        raise ConfigError(f"cannot read ground truth {error}") from error
+    if is_fsd50k:
+        truth = _read_fsd50k(place, split or "eval")
+    elif found == "folder":
         raise ConfigError(
-            f"ground truth {path} is a folder without FSD50K.ground_truth; expected "
+            f"ground truth {source} is a folder without FSD50K.ground_truth; expected "
             "the root of FSD50K or a CSV file"
         )
     else:
-        truth = GroundTruth(source, split, _read_csv(path, split))
+        truth = GroundTruth(storage.shown(source), split, _read_csv(place, split))
     if not truth.labels:
         chosen = "no rows" if split is None else f"no clip with split {split!r}"
         raise ConfigError(f"ground truth {source} has {chosen}; give another")
@@ -88,18 +94,20 @@ def class_indices(truth: GroundTruth, labels: Sequence[str], model: str) -> list
     return [i for i, label in enumerate(known) if stated is None or label in stated]
 
 
-def _read_fsd50k(root: pathlib.Path, split: str) -> GroundTruth:
+def _read_fsd50k(root: str, split: str) -> GroundTruth:
     table = fsd50k.read_ground_truth(root, split)
     rows = zip(table["fname"].to_pylist(), table["labels"].to_pylist(), strict=True)
-    labels = _by_name(rows, f"FSD50K ground truth {root}")
+    labels = _by_name(rows, f"FSD50K ground truth {storage.shown(root)}")
     return GroundTruth(
-        str(root), split, labels, fsd50k.read_vocabulary(root), is_fsd50k=True
+        storage.shown(root), split, labels, fsd50k.read_vocabulary(root), is_fsd50k=True
     )
 
 
-def _read_csv(path: pathlib.Path, split: str | None) -> dict[str, tuple[str, ...]]:
+def _read_csv(uri: str, split: str | None) -> dict[str, tuple[str, ...]]:
+    path = storage.shown(uri)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        text = storage.read_file(uri).decode("utf-8-sig")
+        with io.StringIO(text, newline="") as file:
             reader = csv.DictReader(file)
             names = reader.fieldnames or []
             found = [name for name in _NAME_COLUMNS if name in names]
@@ -115,7 +123,7 @@ def _read_csv(path: pathlib.Path, split: str | None) -> dict[str, tuple[str, ...
             chosen = (row for row in reader if split in (None, row.get("split")))
             rows = ((row[found[0]], row["labels"]) for row in chosen)
             return _by_name(rows, f"ground truth {path}")
-    except (OSError, ValueError, csv.Error) as error:
+    except (storage.StorageError, ValueError, csv.Error) as error:
         raise ConfigError(f"cannot read ground truth {path}: {error}") from error
 
 

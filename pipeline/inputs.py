@@ -6,11 +6,8 @@ is found here, before anything starts.
 """
 
 import dataclasses
-import datetime
-import glob
 import hashlib
-import os
-import pathlib
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +19,8 @@ from pipeline.manifest_files import (
     describe_row,
     read_manifest_file,
 )
+from transforms import storage
+from transforms.storage import FileInfo, StorageError
 
 AUDIO_SUFFIXES = frozenset(
     ".3gp .aac .ac3 .aif .aifc .aiff .amr .ape .au .caf .flac .m4a .mka .mp2 .mp3 .mp4 "
@@ -38,27 +37,55 @@ class _Part:
         source: The INPUT, for messages.
         table: With `uri` (absolute) and perhaps `clip_id`.
         is_manifest: The rows are those of the file `source`.
+        sizes: Bytes of the files, int64 and null where a listing has not told.
     """
 
     source: str
     table: pa.Table
     is_manifest: bool = False
+    sizes: pa.Array | None = None
 
     def place(self, row: int) -> str:
+        shown = storage.shown(self.source)
         if not self.is_manifest:
-            return f"{self.source}: {self.table['uri'][row]}"
-        return f"{self.source}, {describe_row(pathlib.Path(self.source), row)}"
+            return f"{shown}: {storage.shown(self.table['uri'][row].as_py())}"
+        return f"{shown}, {describe_row(self.source, row)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What INPUTs name.
+
+    Attributes:
+        table: clip_id: string, uri: string, and the columns of the manifests.
+        sizes: int64 [num_rows], bytes of each file; null where no listing told it.
+    """
+
+    table: pa.Table
+    sizes: pa.ChunkedArray
+
+    def known_sizes(self, uris: Sequence[str]) -> dict[str, int | None]:
+        """Bytes of some of the files, None for those that are not there.
+
+        Left out are those of which it could only be known one by one, as on the web.
+        """
+        listed = zip(self.table["uri"].to_pylist(), self.sizes.to_pylist(), strict=True)
+        told = {uri: size for uri, size in listed if size}
+        known = {uri: told[uri] for uri in uris if uri in told}
+        return known | storage.sizes_of([uri for uri in uris if uri not in known])
 
 
 def read_inputs(inputs: list[str], with_stat: bool = False) -> pa.Table:
+    """The table of `read_sized_inputs`."""
+    return read_sized_inputs(inputs, with_stat).table
+
+
+def read_sized_inputs(inputs: list[str], with_stat: bool = False) -> Inputs:
     """Reads and checks all INPUTs.
 
     Args:
         inputs: Manifest files, audio files, folders, globs and FSD50K roots.
         with_stat: Add `size_bytes` and `modified` for files that no manifest lists.
-
-    Returns:
-        clip_id: string, uri: string, and the columns of the manifests.
 
     Raises:
         ConfigError: for an INPUT without rows, a manifest that cannot be read, empty or
@@ -75,23 +102,35 @@ def read_inputs(inputs: list[str], with_stat: bool = False) -> pa.Table:
         ) from error
     _check_unique(table, parts)
     others = [name for name in table.column_names if name not in ("clip_id", "uri")]
-    return table.select(["clip_id", "uri", *others]).combine_chunks()
+    table = table.select(["clip_id", "uri", *others]).combine_chunks()
+    sizes = [
+        pa.nulls(part.table.num_rows, pa.int64()) if part.sizes is None else part.sizes
+        for part in parts
+    ]
+    return Inputs(table, pa.chunked_array(sizes, pa.int64()))
 
 
 def _read_input(source: str, with_stat: bool) -> list[_Part]:
-    path = pathlib.Path(os.path.abspath(source))
-    if source and path.is_dir():
-        if fsd50k.is_root(path):
-            return [_Part(source, fsd50k.read_manifest(path))]
-        return [_Part(source, _file_rows(_audio_files(path), with_stat))]
-    if path.is_file():
-        if path.suffix.lower() in MANIFEST_SUFFIXES:
-            return [_Part(source, read_manifest_file(path), is_manifest=True)]
-        return [_Part(source, _file_rows([str(path)], with_stat))]
-    if glob.has_magic(source):
-        return _read_glob(source, with_stat)
+    try:
+        return _read_place(source, storage.absolute(source), with_stat)
+    except (StorageError, ValueError) as error:
+        raise ConfigError(f"cannot read input {error}") from error
+
+
+def _read_place(source: str, place: str, with_stat: bool) -> list[_Part]:
+    found = storage.look_up(place) if source else None
+    if found == "folder":
+        if fsd50k.is_root(place):
+            return [_Part(source, fsd50k.read_manifest(place))]
+        return [_file_rows(source, _audio_files(place), with_stat)]
+    if isinstance(found, FileInfo):
+        if storage.suffix(place).lower() in MANIFEST_SUFFIXES:
+            return [_Part(source, read_manifest_file(place), is_manifest=True)]
+        return [_file_rows(source, [found], with_stat)]
+    if storage.has_magic(place):
+        return _read_glob(place, with_stat)
     raise ConfigError(
-        f"no such input {source!r}: expected a manifest "
+        f"no such input {storage.shown(source)!r}: expected a manifest "
         f"({', '.join(sorted(MANIFEST_SUFFIXES))}), an audio file, a folder, a glob or "
         "an FSD50K root"
     )
@@ -99,83 +138,57 @@ def _read_input(source: str, with_stat: bool) -> list[_Part]:
 
 def _read_glob(pattern: str, with_stat: bool) -> list[_Part]:
     """Manifests and folders among the matches are read as if named one by one."""
-    parts, files = [], []
-    for match in sorted(glob.glob(pattern, recursive=True)):
-        path = pathlib.Path(match)
-        if path.suffix.lower() in MANIFEST_SUFFIXES or (
-            path.is_dir() and "**" not in pattern
-        ):
-            parts += _read_input(match, with_stat)
-        elif path.is_file():
-            files.append(os.path.abspath(match))
+    found, folders = storage.glob_files(pattern)
+    manifests = [
+        info.uri
+        for info in found
+        if storage.suffix(info.uri).lower() in MANIFEST_SUFFIXES
+    ]
+    others = [] if "**" in pattern else folders
+    parts = []
+    for uri in sorted([*manifests, *others]):
+        parts += _read_input(uri, with_stat)
+    files = [info for info in found if info.uri not in {*manifests}]
     if files:
-        parts.append(_Part(pattern, _file_rows(files, with_stat)))
+        parts.append(_file_rows(pattern, files, with_stat))
     if not parts:
         raise ConfigError(f"the pattern {pattern!r} matches no file; check it")
     return parts
 
 
-def _audio_files(folder: pathlib.Path) -> list[str]:
-    """Absolute, sorted paths of the audio files below a folder, but hidden ones.
-
-    Links to folders are followed, each folder once.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise ConfigError(
-            f"cannot search {error.filename}: {error.strerror}"
-        ) from error
-
-    found, others, seen = [], set(), set()
-    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        seen.add(os.path.realpath(parent))
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".")
-            and os.path.realpath(os.path.join(parent, name)) not in seen
-        )
-        for name in names:
-            suffix = os.path.splitext(name)[1].lower()
-            if suffix in AUDIO_SUFFIXES and not name.startswith("."):
-                found.append(os.path.join(parent, name))
-            else:
-                others.add(suffix or name)
+def _audio_files(folder: str) -> list[FileInfo]:
+    """The audio files below a folder, but hidden ones. Links are followed."""
+    found, others = [], set()
+    for info in storage.list_files(folder, recursive=True):
+        suffix = storage.suffix(info.uri).lower()
+        if suffix in AUDIO_SUFFIXES:
+            found.append(info)
+        else:
+            others.add(suffix or storage.file_name(info.uri))
     if not found:
-        shown = ", ".join(sorted(others)[:_NUM_SHOWN]) or "nothing"
+        names = ", ".join(sorted(others)[:_NUM_SHOWN]) or "nothing"
         raise ConfigError(
-            f"no audio files in folder {str(folder)!r}: found {shown}, expected "
-            f"{' '.join(sorted(AUDIO_SUFFIXES))}; for others use a glob or manifest"
+            f"no audio files in folder {storage.shown(folder)!r}: found {names}, "
+            f"expected {' '.join(sorted(AUDIO_SUFFIXES))}; for others use a glob or "
+            "manifest"
         )
-    return sorted(found)
+    return found
 
 
-def _file_rows(paths: list[str], with_stat: bool) -> pa.Table:
+def _file_rows(source: str, files: Sequence[FileInfo], with_stat: bool) -> _Part:
     # A name that is not UTF-8 cannot be a Parquet string. Escaped, it stays in the
     # manifest and fails in the ledger as not found.
     names = [
-        path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        for path in paths
+        info.uri.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        for info in files
     ]
     columns: dict[str, pa.Array] = {"uri": pa.array(names, pa.string())}
+    sizes = pa.array([info.size_bytes for info in files], pa.int64())
     if with_stat:
-        stats = [_stat(path) for path in paths]
-        sizes = [s and s.st_size for s in stats]
-        modified = [
-            s and datetime.datetime.fromtimestamp(int(s.st_mtime), datetime.UTC)
-            for s in stats
-        ]
-        columns["size_bytes"] = pa.array(sizes, pa.int64())
+        columns["size_bytes"] = sizes
+        modified = [info.modified for info in files]
         columns["modified"] = pa.array(modified, pa.timestamp("ms", tz="UTC"))
-    return pa.table(columns)
-
-
-def _stat(path: str) -> os.stat_result | None:
-    """None for a link to nothing: its row fails in the ledger."""
-    try:
-        return os.stat(path)
-    except OSError:
-        return None
+    return _Part(source, pa.table(columns), sizes=sizes)
 
 
 def _with_clip_ids(part: _Part) -> pa.Table:
@@ -190,9 +203,9 @@ def _with_clip_ids(part: _Part) -> pa.Table:
 
 
 def _default_clip_id(uri: str) -> str:
-    stem = uri.rpartition("/")[2].rpartition(".")
-    digest = hashlib.blake2b(uri.encode("utf-8"), digest_size=6).hexdigest()
-    return f"{stem[0] or stem[2]}-{digest}"
+    digest = hashlib.blake2b(storage.unsigned(uri).encode("utf-8"), digest_size=6)
+    name = storage.file_name(uri)
+    return f"{name.rpartition('.')[0] or name}-{digest.hexdigest()}"
 
 
 def _check_filled(part: _Part, column: str) -> None:

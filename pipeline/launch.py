@@ -3,12 +3,11 @@
 import contextlib
 import dataclasses
 import importlib.metadata
-import os
 import platform
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,8 +21,8 @@ from pipeline.dataset import Dataset
 from pipeline.engine_choice import choose_engines
 from pipeline.errors import ConfigError
 from pipeline.extract import ExtractJob
-from pipeline.forecast import file_size, predict_audio_s
-from pipeline.inputs import read_inputs
+from pipeline.forecast import predict_audio_s
+from pipeline.inputs import read_sized_inputs
 from pipeline.models import load_models
 from pipeline.plan import (
     Plan,
@@ -33,10 +32,13 @@ from pipeline.plan import (
     table_sha256,
     write_plan,
 )
+from pipeline.reach import check_reach
 from pipeline.runners import JobError, check_beam_flags, run_local
 from pipeline.summary import dataset_totals, summary_text
+from transforms import storage
 from transforms.features import FRONT_END_VERSION, LastPatch, PatchSpec
 from transforms.schemas import SCHEMA_VERSION, DatasetSpec
+from transforms.storage import StorageError
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 _NO_LEDGER = pa.schema(
@@ -54,6 +56,7 @@ class Run:
         state: Of the output folder when the plan was made.
         spec: What is written.
         plan: What is to be done.
+        sizes: Bytes of the pending files as far as known, see `Inputs.known_sizes`.
     """
 
     config: RunConfig
@@ -61,6 +64,7 @@ class Run:
     state: object
     spec: DatasetSpec
     plan: Plan
+    sizes: Mapping[str, int | None]
 
 
 def extract_command(config: RunConfig, dry_run: bool) -> int:
@@ -86,11 +90,20 @@ def extract_command(config: RunConfig, dry_run: bool) -> int:
 
 def prepare(config: RunConfig) -> Run:
     """Checks configuration, models, inputs and output; changes nothing."""
+    try:
+        return _prepare(config)
+    except StorageError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _prepare(config: RunConfig) -> Run:
     check_beam_flags(config.beam_flags)
     models = load_models(list(config.models))
     dataset = Dataset(config.output)
     dataset.check_writable()
-    manifest = ledger_columns(read_inputs(list(config.inputs)))
+    inputs = read_sized_inputs(list(config.inputs))
+    manifest = ledger_columns(inputs.table)
+    check_reach(manifest["uri"])
     # Last, because an engine may have to be compiled first.
     models = choose_engines(models, config.engine)
     last_patch: LastPatch = "repeat" if config.last_patch == "repeat" else "discard"
@@ -107,25 +120,24 @@ def prepare(config: RunConfig) -> Run:
         _check_same_identity(previous["identity"], _identity(spec))
     is_new = config.overwrite or not dataset.parts("ledger")
     if is_new and config.retry_failed:
-        raise ConfigError(f"nothing to retry: {dataset.root} has no results yet")
+        raise ConfigError(f"nothing to retry: {dataset.shown} has no results yet")
     ledger = _NO_LEDGER if is_new else dataset.read_done()
     pending = pending_rows(manifest, ledger, config.retry_failed)
-    audio_s = predict_audio_s(pending["uri"].to_pylist())
+    uris = pending["uri"].to_pylist()
+    sizes = inputs.known_sizes(uris)
+    audio_s = predict_audio_s(uris, sizes)
     limits = choose_limits(audio_s, config.num_workers(), config.shard_clips)
     plan = Plan(manifest, pending, audio_s, limits)
-    return Run(config, dataset, state, spec, plan)
+    return Run(config, dataset, state, spec, plan, sizes)
 
 
 def plan_text(run: Run) -> str:
     """What `--dry-run` prints: the plan and its size."""
     plan, spec = run.plan, run.spec
-    sizes = [file_size(uri) for uri in plan.pending["uri"].to_pylist()]
-    found = [size for size in sizes if size is not None]
     carried = ", ".join(f"{f.name} ({f.type})" for f in spec.manifest_fields) or "none"
     lines = [
         f"clips: {plan.manifest.num_rows:,}, to do {plan.pending.num_rows:,}",
-        f"audio to read: {sum(found) / 1e6:,.1f} MB in {len(found):,} files, "
-        f"{len(sizes) - len(found):,} files not found",
+        _audio_text(run),
         f"manifest columns carried to the ledger: {carried}",
         f"shards: {plan.num_shards:,} of up to {plan.limits.num_clips} clips, "
         f"{run.config.num_workers()} workers",
@@ -138,7 +150,7 @@ def plan_text(run: Run) -> str:
             f"{model.embedding_size}, sha256 {model.sha256[:12]}, "
             f"engine {model.engine}"
         )
-    lines.append(f"output: {run.dataset.root}")
+    lines.append(f"output: {run.dataset.shown}")
     return "\n".join(
         [*lines, "dry run: no job was started, and nothing written to the output"]
     )
@@ -155,7 +167,7 @@ def _execute(run: Run) -> int:
         dataset.write_run(content)
         try:
             counters = _run_job(run)
-        except (KeyboardInterrupt, JobError) as error:
+        except (KeyboardInterrupt, JobError, StorageError, OSError) as error:
             return _ended_early(run, error)
         dataset.remove_temporary()
         dataset.write_run(content | _finished(dataset, counters))
@@ -183,10 +195,10 @@ def _run_job(run: Run) -> dict[str, int]:
         )
         done = pc.is_in(plan.pending["clip_id"], value_set=ledger["clip_id"])
         left = plan.select(pc.invert(done))
-        write_plan(left, str(dataset.plan_path), given_up)
+        write_plan(left, dataset.plan_path, given_up)
         return bool(left.pending.num_rows)
 
-    job = ExtractJob(str(dataset.plan_path), str(dataset.root), run.spec)
+    job = ExtractJob(dataset.plan_path, dataset.root, run.spec)
     try:
         return run_local(
             job,
@@ -200,14 +212,21 @@ def _run_job(run: Run) -> dict[str, int]:
 
 
 def _ended_early(run: Run, error: BaseException) -> int:
-    run.dataset.remove_uncommitted()
-    run.dataset.write_run(run.dataset.run() | {"state": "stopped"})
-    num_done = run.dataset.read_ledger(["clip_id"]).num_rows
     interrupted = isinstance(error, KeyboardInterrupt)
+    done = "what is done is safe"
+    # The place may be out of reach, or another run's by now.
+    with contextlib.suppress(StorageError, ConfigError, OSError):
+        if run.dataset.is_ours():
+            run.dataset.remove_uncommitted()
+            run.dataset.write_run(run.dataset.run() | {"state": "stopped"})
+            num_done = run.dataset.read_ledger(["clip_id"]).num_rows
+            done = (
+                f"{num_done:,} of {run.plan.manifest.num_rows:,} clips are done and "
+                "safe"
+            )
     print(
         f"fsdsinet: {'stopped' if interrupted else error}\n"
-        f"{num_done:,} of {run.plan.manifest.num_rows:,} clips are done and safe; "
-        "to continue, run the same command again"
+        f"{done}; to continue, run the same command again"
         + (" (without --overwrite)" if run.config.overwrite else ""),
         file=sys.stderr,
     )
@@ -226,6 +245,19 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _audio_text(run: Run) -> str:
+    """How much there is to read, as far as it is known without opening every file."""
+    pending = run.plan.pending["uri"].to_pylist()
+    sizes = [run.sizes[uri] for uri in pending if uri in run.sizes]
+    found = [size for size in sizes if size is not None]
+    text = (
+        f"audio to read: {sum(found) / 1e6:,.1f} MB in {len(found):,} files, "
+        f"{len(sizes) - len(found):,} files not found"
+    )
+    unknown = len(pending) - len(sizes)
+    return text + (f", {unknown:,} of unknown size" if unknown else "")
 
 
 def _versions() -> dict[str, str]:
@@ -280,13 +312,17 @@ def _finished(dataset: Dataset, counters: dict[str, int]) -> dict[str, Any]:
 
 def _run_content(run: Run) -> dict[str, Any]:
     """run.json at the start: enough to repeat the run and to know what it ran."""
-    inputs = [os.path.abspath(source) for source in run.config.inputs]
+    config = dataclasses.asdict(run.config) | {
+        "inputs": [storage.shown(storage.absolute(x)) for x in run.config.inputs],
+        "models": [storage.shown(name) for name in run.config.models],
+        "output": storage.shown(run.config.output),
+    }
     return {
         "state": "running",
         "started": _now(),
         "finished": None,
         "identity": _identity(run.spec),
-        "config": {**dataclasses.asdict(run.config), "inputs": inputs},
+        "config": config,
         "shard_clips": run.plan.limits.num_clips,
         "manifest": {
             "num_clips": run.plan.manifest.num_rows,
@@ -296,7 +332,7 @@ def _run_content(run: Run) -> dict[str, Any]:
         "models": [
             {
                 "name": model.name,
-                "path": model.graph_path,
+                "path": storage.shown(model.graph_path),
                 "sha256": model.sha256,
                 "embedding_size": model.embedding_size,
                 "num_classes": len(model.labels),

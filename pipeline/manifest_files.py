@@ -1,10 +1,9 @@
 """Reads and writes manifest files: CSV, TSV, JSON Lines and Parquet, by extension."""
 
 import csv
+import io
 import itertools
 import json
-import os
-import pathlib
 import re
 from typing import BinaryIO
 
@@ -15,7 +14,8 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError
-from transforms.storage import URI_SCHEME, publish
+from transforms import storage
+from transforms.storage import StorageError
 
 URI_COLUMNS = ("uri", "path", "filename", "filepath")
 MANIFEST_SUFFIXES = frozenset([".csv", ".tsv", ".jsonl", ".parquet"])
@@ -23,10 +23,11 @@ MANIFEST_SUFFIXES = frozenset([".csv", ".tsv", ".jsonl", ".parquet"])
 _TEXT_COLUMNS = (*URI_COLUMNS, "clip_id", "fname")
 # Arrow infers column types from the first block only, so the file is one block.
 _MAX_BLOCK_BYTES = 2**31 - 1
+_MAX_FIRST_LINE_BYTES = 1 << 20
 
 
-def read_manifest_file(path: pathlib.Path) -> pa.Table:
-    """Reads one manifest, given by an absolute path.
+def read_manifest_file(uri: str) -> pa.Table:
+    """Reads one manifest, given by an absolute path or a uri.
 
     Returns:
         The table, its uri column named `uri` and absolute.
@@ -34,26 +35,30 @@ def read_manifest_file(path: pathlib.Path) -> pa.Table:
     Raises:
         ConfigError: if the file cannot be read, has no rows or no column of uris.
     """
-    suffix = path.suffix.lower()
+    shown = storage.shown(uri)
     try:
-        table = _read_table(path, suffix)
+        table = _read_table(uri)
+    except StorageError as error:
+        raise ConfigError(f"cannot read manifest {error}") from error
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise ConfigError(f"cannot read manifest {path}: {error}") from error
+        raise ConfigError(f"cannot read manifest {shown}: {error}") from error
     names = table.column_names
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise ConfigError(f"manifest {path}, line 1: columns {repeated} appear twice")
+        raise ConfigError(f"manifest {shown}, line 1: columns {repeated} appear twice")
     if not table.num_rows:
-        raise ConfigError(f"manifest {path} has no rows; list at least one clip")
-    return _with_uri(path, _storable(path, table))
+        raise ConfigError(f"manifest {shown} has no rows; list at least one clip")
+    return _with_uri(uri, _storable(uri, table))
 
 
-def describe_row(path: pathlib.Path, row: int) -> str:
+def describe_row(uri: str, row: int) -> str:
     """Where a row stands in its manifest: `line 7`, or `row 7` in Parquet."""
-    suffix = path.suffix.lower()
+    suffix = _suffix(uri)
     if suffix == ".parquet":
         return f"row {row + 1}"
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+    with io.TextIOWrapper(
+        storage.open_file(uri), encoding="utf-8-sig", errors="replace", newline=""
+    ) as file:
         if suffix == ".jsonl":
             numbers = (n for n, line in enumerate(file, 1) if line.strip())
             return f"line {next(itertools.islice(numbers, row, None))}"
@@ -63,48 +68,58 @@ def describe_row(path: pathlib.Path, row: int) -> str:
         return f"line {next(itertools.islice(records, row + 1, None))}"
 
 
-def write_manifest_file(table: pa.Table, path: pathlib.Path) -> None:
+def write_manifest_file(table: pa.Table, output: str) -> None:
     """Writes a manifest; uris below the manifest's folder become relative to it.
 
     Raises:
         ConfigError: if the extension is unknown or the file cannot be written.
     """
-    suffix = path.suffix.lower()
+    suffix, shown = _suffix(output), storage.shown(output)
     if suffix not in MANIFEST_SUFFIXES:
         raise ConfigError(
-            f"cannot write manifest {path}: expected an extension among "
+            f"cannot write manifest {shown}: expected an extension among "
             f"{', '.join(sorted(MANIFEST_SUFFIXES))}"
         )
-    prefix = os.path.dirname(os.path.abspath(path)) + "/"
-    uris = table["uri"]
-    below = pc.starts_with(uris, prefix)
-    uris = pc.if_else(below, pc.utf8_slice_codeunits(uris, len(prefix)), uris)
-    table = table.set_column(table.schema.get_field_index("uri"), "uri", uris)
     try:
-        with publish(str(path)) as file:
+        uri = storage.absolute(output)
+        prefix = storage.folder_of(uri).rstrip("/") + "/"
+        uris = table["uri"]
+        below = pc.starts_with(uris, prefix)
+        uris = pc.if_else(below, pc.utf8_slice_codeunits(uris, len(prefix)), uris)
+        table = table.set_column(table.schema.get_field_index("uri"), "uri", uris)
+        with storage.publish(uri) as file:
             _write_table(table, file, suffix)
-    except OSError as error:
-        raise ConfigError(f"cannot write manifest {path}: {error}") from error
+    except StorageError as error:
+        raise ConfigError(f"cannot write manifest {error}") from error
     except pa.ArrowException as error:
         raise ConfigError(
-            f"cannot write manifest {path}: {error}; .parquet takes all types"
+            f"cannot write manifest {shown}: {error}; .parquet takes all types"
         ) from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot write manifest {shown}: {error}") from error
 
 
-def _read_table(path: pathlib.Path, suffix: str) -> pa.Table:
+def _suffix(uri: str) -> str:
+    return storage.suffix(uri).lower()
+
+
+def _read_table(uri: str) -> pa.Table:
+    suffix = _suffix(uri)
+    file = storage.open_arrow(uri)
     if suffix == ".parquet":
         # Not read_table: it would make columns of folders named key=value.
-        return pq.ParquetFile(path).read()
-    block_bytes = min(max(os.path.getsize(path) + 1, 2**16), _MAX_BLOCK_BYTES)
+        return pq.ParquetFile(file).read()
+    block_bytes = min(max(file.size() + 1, 2**16), _MAX_BLOCK_BYTES)
     text = {name: pa.string() for name in _TEXT_COLUMNS}
     if suffix == ".jsonl":
+        schema = _text_in_jsonl(file)
         return pa.json.read_json(
-            path,
+            file,
             read_options=pa.json.ReadOptions(block_size=block_bytes),
-            parse_options=pa.json.ParseOptions(explicit_schema=_text_in_jsonl(path)),
+            parse_options=pa.json.ParseOptions(explicit_schema=schema),
         )
     return pa.csv.read_csv(
-        path,
+        file,
         read_options=pa.csv.ReadOptions(block_size=block_bytes, use_threads=False),
         parse_options=pa.csv.ParseOptions(
             delimiter="\t" if suffix == ".tsv" else ",", newlines_in_values=True
@@ -113,7 +128,7 @@ def _read_table(path: pathlib.Path, suffix: str) -> pa.Table:
     )
 
 
-def _storable(path: pathlib.Path, table: pa.Table) -> pa.Table:
+def _storable(uri: str, table: pa.Table) -> pa.Table:
     """Types that Parquet gives back unchanged, so that a run can be continued.
 
     Parquet has no seconds; a column that is empty so far may get text later, which CSV
@@ -121,11 +136,12 @@ def _storable(path: pathlib.Path, table: pa.Table) -> pa.Table:
     """
     for index, field in enumerate(table.schema):
         column, kind = table[field.name], _storable_type(field.type)
-        if field.type == pa.null() and path.suffix.lower() in (".csv", ".tsv"):
+        if field.type == pa.null() and _suffix(uri) in (".csv", ".tsv"):
             column = pa.array([""] * table.num_rows, pa.string())
-        if pa.types.is_binary(field.type) and path.suffix.lower() in (".csv", ".tsv"):
+        if pa.types.is_binary(field.type) and _suffix(uri) in (".csv", ".tsv"):
             raise ConfigError(
-                f"manifest {path}: column {field.name} is not UTF-8; save it as UTF-8"
+                f"manifest {storage.shown(uri)}: column {field.name} is not UTF-8; "
+                "save it as UTF-8"
             )
         table = table.set_column(index, field.name, column.cast(kind))
     return table
@@ -145,30 +161,31 @@ def _storable_type(kind: pa.DataType) -> pa.DataType:
     return replaced.get(kind, kind)
 
 
-def _text_in_jsonl(path: pathlib.Path) -> pa.Schema:
+def _text_in_jsonl(file: pa.NativeFile) -> pa.Schema:
     """Text columns whose first value is text; a column named here must be in the file.
 
     Without it, text that looks like a date would become one.
     """
-    with open(path, encoding="utf-8", errors="replace") as file:
-        try:
-            first = json.loads(file.readline())
-        except ValueError:
-            first = {}
+    line = file.read(_MAX_FIRST_LINE_BYTES).partition(b"\n")[0]
+    file.seek(0)
+    try:
+        first = json.loads(line.decode("utf-8", "replace"))
+    except ValueError:
+        first = {}
     names = first if isinstance(first, dict) else {}
     return pa.schema(
         [(n, pa.string()) for n in _TEXT_COLUMNS if isinstance(names.get(n), str)]
     )
 
 
-def _with_uri(path: pathlib.Path, table: pa.Table) -> pa.Table:
+def _with_uri(uri: str, table: pa.Table) -> pa.Table:
     found = [name for name in URI_COLUMNS if name in table.column_names]
     if not found:
         names = ", ".join(table.column_names)
         hint = "; separate columns by commas (.csv) or tabs (.tsv)"
         raise ConfigError(
-            f"manifest {path}, line 1: no column of uris: found {names}; name it uri "
-            f"(or {', '.join(URI_COLUMNS[1:])})"
+            f"manifest {storage.shown(uri)}, line 1: no column of uris: found "
+            f"{names}; name it uri (or {', '.join(URI_COLUMNS[1:])})"
             + (
                 hint
                 if len(table.column_names) == 1 and re.search("[;\t|]", names)
@@ -176,26 +193,26 @@ def _with_uri(path: pathlib.Path, table: pa.Table) -> pa.Table:
             )
         )
     index = table.schema.get_field_index(found[0])
-    uris = _as_text(path, table, found[0])
-    folder = str(path.parent)
-    absolute = pc.match_substring_regex(uris, rf"^(/|{URI_SCHEME})")
-    is_empty = pc.equal(uris, "")
-    resolved = pc.binary_join_element_wise(folder, uris, "/")
-    uris = pc.if_else(pc.or_(absolute, is_empty), uris, resolved)
-    table = table.set_column(index, "uri", uris)
+    folder = storage.folder_of(uri)
+    uris = [
+        storage.resolve(folder, name) if name else name
+        for name in _as_text(uri, table, found[0]).to_pylist()
+    ]
+    table = table.set_column(index, "uri", pa.array(uris, pa.string()))
     if "clip_id" in table.column_names:
-        ids = _as_text(path, table, "clip_id")
+        ids = _as_text(uri, table, "clip_id")
         index = table.schema.get_field_index("clip_id")
         table = table.set_column(index, "clip_id", ids)
     return table
 
 
-def _as_text(path: pathlib.Path, table: pa.Table, column: str) -> pa.ChunkedArray:
+def _as_text(uri: str, table: pa.Table, column: str) -> pa.ChunkedArray:
     try:
         return table[column].cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ConfigError(
-            f"manifest {path}: column {column} is {table[column].type}, expected text"
+            f"manifest {storage.shown(uri)}: column {column} is "
+            f"{table[column].type}, expected text"
         ) from error
 
 

@@ -1,10 +1,13 @@
 """Finds a model by name or path and checks that its graph is an FSD-SINet."""
 
+import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 from typing import Any
 
+from pipeline.cache import cache_folder
 from pipeline.errors import ConfigError
 from pipeline.registry import (
     RegisteredModel,
@@ -13,10 +16,12 @@ from pipeline.registry import (
     published_labels,
     registered_models,
 )
+from transforms import storage
 from transforms.engines import ModelSpec
 from transforms.features import PATCH_FRAMES
 from transforms.graphdef import Node, read_graph
 from transforms.mel import NUM_MELS
+from transforms.storage import StorageError
 
 _INPUT = "x"
 _ACTIVATIONS = "model/predictions/Sigmoid"
@@ -52,6 +57,7 @@ def load_model(name: str) -> ModelSpec:
             says otherwise than the graph.
     """
     path = find_graph(name)
+    is_copy = not storage.is_local(name)
     model = registered_models().get(name)
     try:
         problem = hash_problem(model, path) if model else None
@@ -62,7 +68,9 @@ def load_model(name: str) -> ModelSpec:
         raise ConfigError(
             f"{path} is not the model {name}: {problem}; {_how_to_get(model)}"
         )
-    return read_model(path, data, read_metadata(path.with_suffix(".json")))
+    spec = read_model(path, data, read_metadata(path.with_suffix(".json")))
+    # Workers on other machines make copies of their own.
+    return dataclasses.replace(spec, graph_path=name) if is_copy else spec
 
 
 def read_model(path: pathlib.Path, data: bytes, metadata: dict[str, Any]) -> ModelSpec:
@@ -116,11 +124,17 @@ def _check_model(
 def find_graph(name: str) -> pathlib.Path:
     """The file of a registered model or a path, absolute; its hash is not checked.
 
+    A graph from elsewhere is copied here, with its metadata.
+
     Raises:
         ConfigError: if it is not there.
     """
     model = registered_models().get(name)
-    path = graph_path(model) if model else pathlib.Path(name).resolve()
+    if not storage.is_local(name):
+        return _copy_graph(name)
+    path = (
+        graph_path(model) if model else pathlib.Path(storage.local_path(name)).resolve()
+    )
     if path.is_file():
         return path
     if model:
@@ -129,6 +143,24 @@ def find_graph(name: str) -> pathlib.Path:
     raise ConfigError(
         f"no model {name!r}: expected the path of a .pb file or one of {known}"
     )
+
+
+def _copy_graph(uri: str) -> pathlib.Path:
+    os.environ.setdefault(storage.COPIES_VARIABLE, str(cache_folder("copies")))
+    try:
+        path = storage.keep_copy(uri, storage.read_file(uri))
+        metadata = path.with_suffix(".json")
+        metadata.unlink(missing_ok=True)
+        try:
+            found = storage.read_file(storage.with_suffix(uri, ".json"))
+        except StorageError as error:
+            if error.kind != "not_found":
+                raise
+        else:
+            metadata.write_bytes(found)
+    except (StorageError, OSError) as error:
+        raise ConfigError(f"cannot read model {error}") from error
+    return path
 
 
 def _how_to_get(model: RegisteredModel) -> str:

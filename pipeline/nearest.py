@@ -6,7 +6,6 @@ ranked by float64, so that the result does not depend on how rows lie in files.
 
 import dataclasses
 import os
-import pathlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.vectors import vectors_of
+from transforms import storage
 
 # More than float32 can err by on unit vectors of a few thousand dimensions.
 _MARGIN = 1e-4
@@ -117,7 +117,7 @@ class Nearest:
 
 
 def nearest_in_files(
-    files: Sequence[pathlib.Path], vector: str, nearest: Nearest
+    files: Sequence[str], vector: str, nearest: Nearest
 ) -> list[Neighbour]:
     """Streams Parquet files, on all cores, and keeps the nearest clips.
 
@@ -132,18 +132,17 @@ def nearest_in_files(
     return nearest.best()
 
 
-def _offer_file(path: pathlib.Path, vector: str, nearest: Nearest) -> None:
-    for batch in _batches(path, vector):
+def _offer_file(uri: str, vector: str, nearest: Nearest) -> None:
+    part = storage.file_name(uri)
+    for batch in _batches(uri, vector):
         if batch.num_rows:
             start_s = batch["start_s"].to_numpy() if batch.num_columns > 2 else None
-            nearest.offer(
-                batch["clip_id"], vectors_of(batch[vector]), start_s, path.name
-            )
+            nearest.offer(batch["clip_id"], vectors_of(batch[vector]), start_s, part)
 
 
-def _batches(path: pathlib.Path, vector: str) -> Iterator[pa.RecordBatch]:
+def _batches(uri: str, vector: str) -> Iterator[pa.RecordBatch]:
     # Reading ahead would cost more than it gains: most files are small.
-    with pq.ParquetFile(path, pre_buffer=False) as file:
+    with pq.ParquetFile(storage.open_arrow(uri), pre_buffer=False) as file:
         names = file.schema_arrow.names
         columns = ["clip_id", vector, *(n for n in ("start_s",) if n in names)]
         yield from file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False)

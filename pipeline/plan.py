@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pipeline.errors import ConfigError
 from transforms.manifest import FAILURE_COLUMN, PLAN_FIELDS, SHARD_COLUMN
 from transforms.schemas import LEDGER_FIELDS
-from transforms.storage import publish
+from transforms.storage import publish, unsigned
 
 # Enough work that little of it is spent on files; little enough for a worker's memory
 # and for not much to be lost when a run is killed.
@@ -196,6 +196,11 @@ def _check_only_grown(manifest: pa.Table, ledger: pa.Table) -> None:
         raise _changed(f"{len(lost)} clips of the dataset are not in it", shown)
     for name in then:
         was, is_now = ledger[name], manifest[name].take(rows)
+        if name == "uri" and not was.equals(is_now):
+            # A URL that was signed again is the same, and no key is shown.
+            was, is_now = (
+                pa.array(map(unsigned, x.to_pylist())) for x in (was, is_now)
+            )
         if was.equals(is_now):
             continue
         # As text, in which NaN equals NaN.

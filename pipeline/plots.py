@@ -3,7 +3,6 @@
 import dataclasses
 import difflib
 import json
-import os
 import warnings
 from collections.abc import Sequence
 
@@ -20,6 +19,8 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from pipeline.dataset import Dataset
 from pipeline.errors import ConfigError
+from transforms import storage
+from transforms.storage import StorageError
 
 NUM_LABELS = 10
 MAX_CLIPS = 50
@@ -74,8 +75,7 @@ def plot_clips(
         ConfigError: if there is no such dataset, clip, label or model, or nothing to
             draw.
     """
-    extension = os.path.splitext(path)[1]
-    if not extension:
+    if not storage.suffix(path):
         raise ConfigError(f"picture {path!r} has no extension; name it {path}.png")
     if not 1 <= len(clips) <= MAX_CLIPS:
         raise ConfigError(f"got {len(clips)} clips, expected 1 to {MAX_CLIPS} a sheet")
@@ -83,7 +83,7 @@ def plot_clips(
         raise ConfigError(f"number of labels is {num_labels}, expected 1 or more")
     dataset = Dataset(output)
     if not dataset.run():
-        raise ConfigError(f"{output} is no dataset: it has no run.json")
+        raise ConfigError(f"{dataset.shown} is no dataset: it has no run.json")
     # A clip that is named twice is drawn once.
     clip_ids = list(dict.fromkeys(find_clip(dataset, clip) for clip in clips))
     name = dataset.find_model(model)
@@ -93,9 +93,12 @@ def plot_clips(
     warnings.filterwarnings("ignore", message="Glyph")
     figure = _draw_sheet(sheet, rows)
     try:
-        figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot write picture {path}: {error}") from error
+        with storage.publish(path) as file:
+            figure.savefig(file, dpi=120, format=storage.suffix(path)[1:].lower())
+    except (StorageError, OSError, ValueError) as error:
+        raise ConfigError(
+            f"cannot write picture {storage.shown(path)}: {error}"
+        ) from error
     finally:
         plt.close(figure)
     return clip_ids
@@ -194,7 +197,7 @@ def find_clip(dataset: Dataset, name: str) -> str:
         rows = ledger.filter(pc.or_(pc.equal(ledger["uri"], name), ends)).to_pylist()
     if not rows:
         shown = ", ".join(ledger["clip_id"][:5].to_pylist())
-        raise ConfigError(f"no clip {name!r} in {dataset.root}; it has {shown}, ...")
+        raise ConfigError(f"no clip {name!r} in {dataset.shown}; it has {shown}, ...")
     if len(rows) > 1:
         found = ", ".join(row["clip_id"] for row in rows[:5])
         raise ConfigError(f"{len(rows)} clips are named {name!r}: give one of {found}")
@@ -214,7 +217,7 @@ def read_activations(dataset: Dataset, clip_id: str, model: str) -> ClipActivati
     """Reads one clip's patches of one model."""
     patches = dataset.open_table(f"patches/model={model}")
     if patches is None or "activations" not in patches.schema.names:
-        raise ConfigError(f"{dataset.root} has no activations of model {model}")
+        raise ConfigError(f"{dataset.shown} has no activations of model {model}")
     table = patches.to_table(
         columns=["patch", "start_s", "activations"],
         filter=pc.field("clip_id") == clip_id,

@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs
 from pipeline.dataset import Dataset
 from pipeline.errors import ConfigError
 from pipeline.report_data import Limits, collect
-from transforms.storage import publish
+from transforms.storage import StorageError, publish
 
 _PAGE = importlib.resources.files("pipeline") / "report_page"
 
@@ -40,7 +40,7 @@ def write_report(output: str, path: str, limits: Limits | None = None) -> int:
     """
     dataset = Dataset(output)
     if not dataset.run():
-        raise ConfigError(f"{output} is no dataset: it has no run.json")
+        raise ConfigError(f"{dataset.shown} is no dataset: it has no run.json")
     page = pathlib.Path(os.path.abspath(path))
     if page.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"report is {path!r}, expected a name that ends in .html")
@@ -51,8 +51,8 @@ def write_report(output: str, path: str, limits: Limits | None = None) -> int:
     try:
         with publish(str(page)) as file:
             file.write(content_bytes)
-    except OSError as error:
-        raise ConfigError(f"cannot write report {path}: {error}") from error
+    except StorageError as error:
+        raise ConfigError(f"cannot write report: {error}") from error
     return len(content_bytes)
 
 

@@ -5,7 +5,6 @@ highest for a label, then others drawn at random, always the same ones.
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from pipeline.dataset import Dataset
 from pipeline.projection import unit_rows
 from pipeline.report_labels import clip_tables, matrix
+from transforms import storage
 
 NUM_TOP = 5
 NUM_NEAREST = 8
@@ -171,9 +171,9 @@ def read_heat_maps(
     maps: dict[int, HeatMap] = {}
     size, first_left_out = 0, limit
     for part in sorted(wanted):
-        path = dataset.root / "patches" / f"model={model}" / part
+        uri = dataset.file(f"patches/model={model}", part)
         rows = [row for row in wanted[part] if row < first_left_out]
-        for row, found in _part_maps(path, clip_ids, rows):
+        for row, found in _part_maps(uri, clip_ids, rows):
             maps[row] = found
             size += found.values.size
         while size > max_bytes:
@@ -183,9 +183,9 @@ def read_heat_maps(
 
 
 def _part_maps(
-    path: pathlib.Path, clip_ids: list[str], rows: list[int]
+    uri: str, clip_ids: list[str], rows: list[int]
 ) -> Iterable[tuple[int, HeatMap]]:
-    file = pq.ParquetFile(path) if rows else None
+    file = pq.ParquetFile(storage.open_arrow(uri)) if rows else None
     if file is None or "activations" not in file.schema_arrow.names:
         return
     table = file.read(["clip_id", "patch", "activations"])

@@ -23,6 +23,7 @@ from pipeline.report_clips import (
 from pipeline.report_labels import LabelStatistics, label_statistics
 from pipeline.report_run import run_facts, run_state, run_tiles
 from pipeline.summary import dataset_totals
+from transforms import storage
 from transforms.storage import URI_SCHEME
 
 _MAX_TEXT = 300
@@ -56,7 +57,7 @@ def collect(dataset: Dataset, page_folder: str, limits: Limits) -> dict[str, Any
         limits: What the page may hold.
     """
     run, is_going = dataset.run(), dataset.is_being_written()
-    parts = [path.name for path in dataset.parts("ledger")]
+    parts = [*map(storage.file_name, dataset.parts("ledger"))]
     ledger, totals = dataset.read_ledger(_COLUMNS), dataset_totals(dataset)
     names = dataset.model_names()
     statistics = {name: label_statistics(dataset, name, parts) for name in names}
@@ -75,7 +76,7 @@ def collect(dataset: Dataset, page_folder: str, limits: Limits) -> dict[str, Any
         "state": run_state(run, totals, is_going),
         "tiles": run_tiles(run, totals),
         "facts": run_facts(dataset, run),
-        "dataset": str(dataset.root),
+        "dataset": dataset.shown,
         "hop_s": hop_s,
         "num_with_results": pc.sum(_has_patches(ledger)).as_py() or 0,
         "failed_by_reason": totals["failed_by_error_type"],
@@ -114,7 +115,9 @@ def _clips(ledger: pa.Table, chosen: list[str], page_folder: str) -> dict[str, A
         rows = found.to_numpy()
     table = ledger.take(rows)
     folders: dict[str, int] = {}
-    split = [os.path.split(uri) for uri in table["uri"].to_pylist()]
+    # What signs a URL is nobody's business.
+    uris = map(storage.unsigned, table["uri"].to_pylist())
+    split = [os.path.split(uri) for uri in uris]
     index = [folders.setdefault(folder, len(folders)) for folder, _ in split]
     duration = np.array(table["duration_s"].to_pylist(), np.float32)
     flags = {

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.dataset import Dataset
+from transforms import storage
 
 NUM_BINS = 40
 NUM_BEST = 20
@@ -60,10 +61,11 @@ def clip_tables(
         parts: File names of committed parts.
         columns: Names; clip_id is always read.
     """
+    table = f"clips/model={model}"
+    present = {*map(storage.file_name, dataset.parts(table))}
     for name in parts:
-        path = dataset.root / "clips" / f"model={model}" / name
-        if path.exists():
-            file = pq.ParquetFile(path)
+        if name in present:
+            file = pq.ParquetFile(storage.open_arrow(dataset.file(table, name)))
             there = [c for c in columns if c in file.schema_arrow.names]
             yield name, file.read(["clip_id", *there])
 

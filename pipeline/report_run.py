@@ -70,7 +70,7 @@ def run_facts(dataset: Dataset, run: dict[str, Any]) -> list[list[str]]:
     """Inputs, models, settings and versions: groups of name and value."""
     config, identity = run["config"], run["identity"]
     facts = [["Input", path] for path in config["inputs"]]
-    facts.append(["Dataset", str(dataset.root)])
+    facts.append(["Dataset", dataset.shown])
     for model in run["models"]:
         engine = identity["engines"].get(model["name"], "")
         text = (

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import pathlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +16,7 @@ from pipeline.errors import ConfigError
 from pipeline.nearest import Nearest, Neighbour, nearest_in_files
 from pipeline.snapshot import Snapshot
 from pipeline.vectors import vectors_of
-from transforms.storage import publish
+from transforms import storage
 
 OUTPUT_SUFFIXES = (".csv", ".json", ".parquet")
 
@@ -138,16 +137,16 @@ def table_lines(found: list[Found]) -> list[str]:
     ]
 
 
-def check_output(path: pathlib.Path) -> None:
+def check_output(path: str) -> None:
     """Raises ConfigError unless the extension is one of OUTPUT_SUFFIXES."""
-    if path.suffix.lower() not in OUTPUT_SUFFIXES:
+    if storage.suffix(path).lower() not in OUTPUT_SUFFIXES:
         raise ConfigError(
             f"cannot write {path}: expected an extension among "
             f"{', '.join(OUTPUT_SUFFIXES)}"
         )
 
 
-def write_found(found: list[Found], path: pathlib.Path) -> None:
+def write_found(found: list[Found], path: str) -> None:
     """Writes CSV, JSON (a list of objects) or Parquet, by extension.
 
     Raises:
@@ -164,17 +163,18 @@ def write_found(found: list[Found], path: pathlib.Path) -> None:
         }
     )
     table = pa.Table.from_pylist(rows, schema=schema)
+    suffix = storage.suffix(path).lower()
     try:
-        with publish(str(path)) as file:
-            if path.suffix.lower() == ".parquet":
+        with storage.publish(path) as file:
+            if suffix == ".parquet":
                 pq.write_table(table, file)
-            elif path.suffix.lower() == ".csv":
+            elif suffix == ".csv":
                 pa.csv.write_csv(table, file)
             else:
                 text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
                 file.write(text.encode("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error}") from error
+    except (storage.StorageError, OSError) as error:
+        raise ConfigError(f"cannot write {storage.shown(path)}: {error}") from error
 
 
 def _part_of(snapshot: Snapshot, clip_id: str) -> str | None:
@@ -183,8 +183,8 @@ def _part_of(snapshot: Snapshot, clip_id: str) -> str | None:
     Most files are passed over by the range of clip_id that their footer states.
     """
 
-    def has_clip(path: pathlib.Path) -> bool:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+    def has_clip(uri: str) -> bool:
+        with pq.ParquetFile(storage.open_arrow(uri), pre_buffer=False) as file:
             column = file.schema_arrow.names.index("clip_id")
             groups = range(file.metadata.num_row_groups)
             ranges = [
@@ -200,10 +200,10 @@ def _part_of(snapshot: Snapshot, clip_id: str) -> str | None:
 
     files = snapshot.files("clips")
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for path, is_there in zip(files, pool.map(has_clip, files), strict=True):
+        for uri, is_there in zip(files, pool.map(has_clip, files), strict=True):
             if is_there:
                 pool.shutdown(cancel_futures=True)
-                return path.name
+                return storage.file_name(uri)
     return None
 
 
@@ -211,10 +211,13 @@ def _ids_where(snapshot: Snapshot, where: str) -> set[str]:
     """clip_id of the ledger rows that fit an SQL condition."""
     import duckdb
 
-    # By DuckDB itself: Arrow would keep the metadata of all files in memory.
-    files = [str(snapshot.file("ledger", name)) for name in snapshot.names]
+    files = [snapshot.file("ledger", name) for name in snapshot.names]
     with duckdb.connect() as connection:
-        ledger = connection.read_parquet(files)
+        if storage.is_local(files[0]):
+            # By DuckDB itself: Arrow would keep the metadata of all files in memory.
+            ledger = connection.read_parquet(files)
+        else:
+            ledger = connection.from_arrow(snapshot.ledger_dataset())
         try:
             rows = ledger.filter(f"(\n{where}\n)").project("clip_id").fetchall()
         except duckdb.Error as error:
@@ -223,7 +226,7 @@ def _ids_where(snapshot: Snapshot, where: str) -> set[str]:
                 f"an SQL condition on {', '.join(ledger.columns)}"
             ) from error
     if not rows:
-        raise ConfigError(f"no clip of {snapshot.dataset.root} fits --where {where!r}")
+        raise ConfigError(f"no clip of {snapshot.dataset.shown} fits --where {where!r}")
     return {clip_id for (clip_id,) in rows}
 
 
@@ -235,15 +238,15 @@ def _describe(snapshot: Snapshot, nearest: list[Neighbour]) -> list[Found]:
             row.similarity,
             row.start_s,
             _top_label(snapshot, row),
-            _cell(snapshot, "ledger", "uri", row),
+            storage.unsigned(_cell(snapshot, "ledger", "uri", row)),
         )
         for row in nearest
     ]
 
 
 def _top_label(snapshot: Snapshot, row: Neighbour) -> str | None:
-    path = snapshot.file("clips", row.part)
-    if "top_labels" not in pq.read_schema(path).names:
+    file = storage.open_arrow(snapshot.file("clips", row.part))
+    if "top_labels" not in pq.read_schema(file).names:
         return None
     best = _cell(snapshot, "clips", "top_labels", row)
     return best[0]["label"] if best else None
@@ -262,7 +265,7 @@ def _cell(snapshot: Snapshot, table: str, column: str, row: Neighbour) -> Any:
     return rows[column][0].as_py()
 
 
-def _read(path: pathlib.Path, columns: list[str]) -> pa.Table:
+def _read(uri: str, columns: list[str]) -> pa.Table:
     # Not read_table: it would make a column of the folder model=NAME.
-    with pq.ParquetFile(path, pre_buffer=False) as file:
+    with pq.ParquetFile(storage.open_arrow(uri), pre_buffer=False) as file:
         return file.read(columns=columns)

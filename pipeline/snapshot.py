@@ -6,7 +6,6 @@ and nothing computed from them would mean anything.
 """
 
 import json
-import pathlib
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from pipeline.dataset import Dataset
 from pipeline.errors import ConfigError
+from transforms import storage
 
 
 class Snapshot:
@@ -38,12 +38,14 @@ class Snapshot:
         self.dataset = Dataset(output)
         self.run = self.dataset.run()
         if not self.run:
-            raise ConfigError(f"{output} is no dataset: it has no run.json")
+            raise ConfigError(f"{self.dataset.shown} is no dataset: it has no run.json")
         self.model = self.dataset.find_model(model)
-        self._files: dict[str, list[pathlib.Path]] = {}
-        self.names = [path.name for path in self.dataset.parts("ledger")]
+        self._files: dict[str, list[str]] = {}
+        self.names = [*map(storage.file_name, self.dataset.parts("ledger"))]
         if not self.names:
-            raise ConfigError(f"{output} has no results yet: {self._state()}")
+            raise ConfigError(
+                f"{self.dataset.shown} has no results yet: {self._state()}"
+            )
 
     def unfinished(self) -> str | None:
         """Says what is missing if the run has not ended; None if it has."""
@@ -54,20 +56,17 @@ class Snapshot:
         return f"{self._state()}: {done:,} of {planned:,} clips are there"
 
     def ledger_dataset(self) -> ds.Dataset:
-        return ds.dataset(
-            [str(self.file("ledger", name)) for name in self.names],
-            format="parquet",
-        )
+        files = [self.file("ledger", name) for name in self.names]
+        return storage.open_dataset(files)
 
     def ledger(self, columns: list[str]) -> pa.Table:
         return self.ledger_dataset().to_table(columns=columns)
 
-    def file(self, table: str, name: str) -> pathlib.Path:
+    def file(self, table: str, name: str) -> str:
         """The file of one committed part of `ledger`, `clips` or `patches`."""
-        folder = "." if table == "ledger" else f"model={self.model}"
-        return self.dataset.root / table / folder / name
+        return self.dataset.file(self._folder(table), name)
 
-    def files(self, table: str) -> list[pathlib.Path]:
+    def files(self, table: str) -> list[str]:
         """The committed files of `clips` or `patches`.
 
         Raises:
@@ -75,13 +74,13 @@ class Snapshot:
         """
         if table in self._files:
             return self._files[table]
-        folder = self.dataset.root / table / f"model={self.model}"
-        present = {path.name for path in self.dataset.parts(f"{table}/{folder.name}")}
+        folder = self._folder(table)
+        present = {*map(storage.file_name, self.dataset.parts(folder))}
         lost = [name for name in self.names if name not in present]
         if lost:
             raise ConfigError(
-                f"{self.dataset.root} is damaged: {len(lost):,} of {len(self.names):,} "
-                f"ledger files have no file in {folder}, the first {lost[0]}; restore "
+                f"{self.dataset.shown} is damaged: {len(lost):,} of "
+                f"{len(self.names):,} ledger files have no file in {folder}, the first {lost[0]}; restore "
                 "them, or extract again with --overwrite"
             )
         self._files[table] = [self.file(table, name) for name in self.names]
@@ -93,10 +92,10 @@ class Snapshot:
         Raises:
             ConfigError: if it has no such column.
         """
-        schema = pq.read_schema(self.files(table)[0])
+        schema = pq.read_schema(storage.open_arrow(self.files(table)[0]))
         if column not in schema.names:
             raise ConfigError(
-                f"{self.dataset.root} has no {column} of model {self.model}: it was "
+                f"{self.dataset.shown} has no {column} of model {self.model}: it was "
                 f"extracted with --outputs {','.join(self.run['config']['outputs'])}"
             )
         return schema
@@ -113,7 +112,7 @@ class Snapshot:
                 results.
         """
         expected = self._ids_with_results()
-        files = ds.dataset([str(f) for f in self.files("clips")], format="parquet")
+        files = storage.open_dataset(self.files("clips"))
         for batch in files.to_batches(columns=["clip_id", column]):
             for clip_id in batch["clip_id"].to_pylist():
                 if clip_id not in expected:
@@ -139,9 +138,12 @@ class Snapshot:
     def mismatch(self, clip_id: str, problem: str) -> ConfigError:
         """The error of a clip of which ledger and results differ."""
         return ConfigError(
-            f"{self.dataset.root} is damaged: ledger and clips of model {self.model} "
+            f"{self.dataset.shown} is damaged: ledger and clips of model {self.model} "
             f"differ: clip {clip_id!r} {problem}; extract again with --overwrite"
         )
+
+    def _folder(self, table: str) -> str:
+        return table if table == "ledger" else f"{table}/model={self.model}"
 
     def _state(self) -> str:
         states = {

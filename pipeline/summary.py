@@ -39,11 +39,11 @@ def summary_text(dataset: Dataset, totals: dict[str, Any], elapsed_s: float) -> 
     lines += [f"  failed, {reason}: {count:,}" for reason, count in reasons]
     for name in dataset.model_names():
         lines += _model_lines(dataset, name)
-    lines.append(f"dataset: {dataset.root} (ledger, patches, clips, run.json)")
+    lines.append(f"dataset: {dataset.shown} (ledger, patches, clips, run.json)")
     clip_id = _example_clip(dataset)
     if clip_id is not None:
         lines.append(
-            f"plot a clip: fsdsinet plot {shlex.quote(str(dataset.root))} "
+            f"plot a clip: fsdsinet plot {shlex.quote(dataset.shown)} "
             f"--clip={shlex.quote(clip_id)} --output activations.png"
         )
     return "\n".join(lines)

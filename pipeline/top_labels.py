@@ -28,7 +28,7 @@ def list_top_labels(
         raise ConfigError(f"number of labels is {num_labels}, expected 1 to 10")
     dataset = Dataset(output)
     if not dataset.run():
-        raise ConfigError(f"{output} is no dataset: it has no run.json")
+        raise ConfigError(f"{dataset.shown} is no dataset: it has no run.json")
     heard = _read_heard(dataset, dataset.find_model(model), num_labels)
     rows = _read_rows(dataset, column)
     names = [(row["clip_id"], str(row[column] or "") if column else "") for row in rows]
@@ -60,7 +60,7 @@ def _read_heard(dataset: Dataset, model: str, num_labels: int) -> dict[str, str]
     if clips is None:
         return {}
     if "top_labels" not in clips.schema.names:
-        raise ConfigError(f"{dataset.root} has no activations of model {model}")
+        raise ConfigError(f"{dataset.shown} has no activations of model {model}")
     heard = {}
     for batch in clips.to_batches(columns=["clip_id", "top_labels"]):
         for row in batch.to_pylist():

@@ -136,3 +136,42 @@ def running_server() -> Iterator[FileServer]:
             server.release.set()
             server.shutdown()
             thread.join()
+
+
+def huge(handler: Handler, data: bytes, request: Request) -> None:
+    """Announces 10 GB and sends as much of it as is taken."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "10000000000")
+    handler.end_headers()
+    _send_zeros(handler)
+
+
+def endless(handler: Handler, data: bytes, request: Request) -> None:
+    """Announces nothing and sends for as long as somebody listens."""
+    handler.send_response(200)
+    handler.end_headers()
+    _send_zeros(handler)
+
+
+def _send_zeros(handler: Handler) -> None:
+    # Hanging up is what is tested; a limit all the same.
+    for _ in range(1000):
+        handler.wfile.write(bytes(100_000))
+
+
+def trickle(handler: Handler, data: bytes, request: Request) -> None:
+    """A byte at a time, each in time."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100000")
+    handler.end_headers()
+    while not handler.server.release.wait(0.02):
+        handler.wfile.write(b"x")
+        handler.wfile.flush()
+
+
+def wrong_length(handler: Handler, data: bytes, request: Request) -> None:
+    """Announces more than it has."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(data) + 100))
+    handler.end_headers()
+    handler.wfile.write(data)

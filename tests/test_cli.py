@@ -32,7 +32,7 @@ def refuse(capsys: pytest.CaptureFixture[str], *arguments: str | pathlib.Path) -
         (["--", "--direct_num_workers=3"], "give --workers before -- instead"),
         (["--", "--max_cache_memory_usage_mb=x"], "invalid int value: 'x'"),
         (["--", "more.wav"], "'more.wav' after --: expected flags for Beam only"),
-        (["--output", "s3://bucket/out"], "expected a local folder"),
+        (["--output", "https://host.invalid/out"], "a web server can only be read"),
         ([""], "no such input ''"),
         (["--output", "{theirs}"], "run.json is not of a dataset of ours"),
         (["--output", "{theirs}", "--overwrite"], "is not of a dataset of ours"),

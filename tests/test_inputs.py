@@ -213,7 +213,7 @@ def test_a_glob_reads_manifests_and_folders(tmp_path: pathlib.Path) -> None:
 def test_lists_cannot_go_to_csv(tmp_path: pathlib.Path) -> None:
     table = pa.table({"clip_id": ["a"], "uri": ["/a"], "tags": [["x"]]})
     with pytest.raises(ConfigError, match=".parquet takes all types"):
-        write_manifest_file(table, tmp_path / "m.csv")
+        write_manifest_file(table, str(tmp_path / "m.csv"))
     assert not list(tmp_path.iterdir())
 
 
@@ -261,7 +261,7 @@ def test_written_manifests_read_back_the_same(
         {"clip_id": names, "uri": [f"{tmp_path}/{name}.wav" for name in names]}
     )
     path = tmp_path / f"m.{suffix}"
-    write_manifest_file(table, path)
+    write_manifest_file(table, str(path))
     assert read_inputs([str(path)]).equals(table)
 
 

@@ -20,6 +20,7 @@ from pipeline.plan import (
     shards,
     write_plan,
 )
+from transforms import storage
 from transforms.manifest import manifest_rows, read_planned_shards
 
 
@@ -161,8 +162,9 @@ def test_work_is_predicted_from_size_and_format(tmp_path: pathlib.Path) -> None:
         (tmp_path / name).write_bytes(bytes(size))
     (tmp_path / "empty.flac").touch()
     names = ["ten.WAV", "ten.mp3", "empty.flac", "missing.wav", "nul\0.wav"]
-    predicted = predict_audio_s([str(tmp_path / name) for name in names])
-    assert predicted.tolist() == [10, 10, 0.1, 0.1, 0.1]
+    uris = [*(str(tmp_path / name) for name in names), "https://example.org/a.wav"]
+    predicted = predict_audio_s(uris, storage.sizes_of(uris))
+    assert predicted.tolist() == [10, 10, 0.1, 0.1, 0.1, 10]
 
 
 def test_given_up_clips_get_shards_of_their_own(tmp_path: pathlib.Path) -> None:

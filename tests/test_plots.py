@@ -87,7 +87,7 @@ def test_wrong_places_are_refused(output: pathlib.Path, tmp_path: pathlib.Path) 
     with pytest.raises(ConfigError, match="expected one of: random-tiny-tlpf"):
         plot_clips(str(output), ["clip5.wav"], "other", "a.png")
     with pytest.raises(ConfigError, match="cannot write picture"):
-        plot_clips(str(output), ["clip5.wav"], None, str(tmp_path / "no" / "a.png"))
+        plot_clips(str(output), ["clip5.wav"], None, str(output / "run.json" / "a.png"))
     with pytest.raises(ConfigError, match="cannot write picture"):
         plot_clips(str(output), ["clip5.wav"], None, str(tmp_path / "a.xyz"))
     with pytest.raises(ConfigError, match="has no extension"):

@@ -2,17 +2,19 @@
 
 import argparse
 import re
+from typing import get_args
 
 from pipeline.cli import _parser
 from pipeline.config import RunConfig
 from pipeline.registry import registered_models
 from tests.conftest import ROOT
+from transforms.storage.errors import Kind
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SOURCES = "\n".join(
     path.read_text(encoding="utf-8")
     for folder in ("pipeline", "transforms")
-    for path in (ROOT / folder).glob("*.py")
+    for path in (ROOT / folder).rglob("*.py")
 )
 
 
@@ -45,7 +47,7 @@ def test_every_published_model_is_documented() -> None:
 def test_every_error_type_and_flag_is_documented() -> None:
     error_types = set(re.findall(r'"(?:decode|read|worker)",\s*"([a-z_]+)"', SOURCES))
     error_types |= set(re.findall(r'_error\(\s*[a-z_.]*clip_id, "([a-z_]+)"', SOURCES))
-    error_types |= set(re.findall(r'problem = \("([a-z_]+)"', SOURCES))
+    error_types |= {*get_args(Kind)} - {"unwritable", "locked"}
     assert len(error_types) >= 8
     for name in error_types:
         assert f"`{name}`" in README, name
@@ -68,6 +70,14 @@ def test_the_tree_in_the_readme_is_the_tree() -> None:
     for folder in ("pipeline", "transforms"):
         for path in (ROOT / folder).glob("[a-z]*.py"):
             assert path.name in tree or path.name in ("errors.py", "essentia_import.py")
+
+
+def test_every_variable_is_documented() -> None:
+    variables = set(re.findall(r'"(FSDSINET_[A-Z_]+|AWS_[A-Z_]+)"', SOURCES))
+    internal = {"FSDSINET_PARENT_PID", "FSDSINET_STATUS_FOLDER", "FSDSINET_COPIES"}
+    assert len(variables - internal) > 5
+    for name in variables - internal:
+        assert name in README, name
 
 
 def test_every_yaml_key_is_explained() -> None:

@@ -1,6 +1,7 @@
 """DecodeAudio: reads the clips of a shard as mono waveforms at 22,050 Hz."""
 
 import dataclasses
+import functools
 
 import apache_beam as beam
 import numpy as np
@@ -8,14 +9,18 @@ import numpy as np
 from transforms.decoding import SAMPLE_RATE_HZ, decode_file
 from transforms.elements import AudioInfo, Clip, ClipError, FloatArray, Shard
 from transforms.progress import report_clip, timed
+from transforms.reading import Opener, open_audio, openers
 from transforms.resampling import resample
-from transforms.storage import open_audio
 
 _DC_OFFSET = 0.01
 
 
-def decode_audio(clip: Clip) -> Clip:
+def decode_audio(clip: Clip, opener: Opener | None = None) -> Clip:
     """Decodes one clip.
+
+    Args:
+        clip: Not failed.
+        opener: Opens its audio; `open_audio` if None.
 
     Returns:
         The clip with `info`, `flags` and `waveform`.
@@ -23,7 +28,8 @@ def decode_audio(clip: Clip) -> Clip:
     Raises:
         ClipError: if the audio cannot be read, decoded or resampled.
     """
-    with timed("decode"), open_audio(clip.clip_id, clip.uri) as file:
+    opener = opener or functools.partial(open_audio, clip)
+    with timed("decode"), opener() as file:
         audio = decode_file(clip.clip_id, file)
     _check_finite(clip.clip_id, audio.samples)
     flags = list(audio.flags)
@@ -63,15 +69,16 @@ def _check_finite(clip_id: str, samples: FloatArray) -> None:
 
 def decode_shard(shard: Shard) -> Shard:
     """Decodes every clip of a shard; a clip that fails carries its Failure."""
-    return dataclasses.replace(shard, clips=tuple(map(_decode_or_fail, shard.clips)))
+    clips = (_decode_or_fail(clip, opener) for clip, opener in openers(shard.clips))
+    return dataclasses.replace(shard, clips=tuple(clips))
 
 
-def _decode_or_fail(clip: Clip) -> Clip:
+def _decode_or_fail(clip: Clip, opener: Opener) -> Clip:
     if clip.failure is not None:
         return clip
     report_clip(clip.clip_id)
     try:
-        return decode_audio(clip)
+        return decode_audio(clip, opener)
     except ClipError as error:
         return clip.failed(error)
     except Exception as error:

@@ -8,6 +8,7 @@ and a line in ENGINES.
 import dataclasses
 import hashlib
 import json
+import pathlib
 import threading
 from collections.abc import Callable
 from typing import Protocol
@@ -18,6 +19,7 @@ from transforms.elements import FloatArray, Prediction
 from transforms.essentia_import import algorithm, essentia
 from transforms.features import PATCH_FRAMES
 from transforms.mel import NUM_MELS
+from transforms.storage import local_copy
 
 # Essentia's predictors feed TensorFlow this many patches at a time; other batch sizes
 # move activations by up to 2.4e-6.
@@ -30,7 +32,7 @@ class ModelSpec:
 
     Attributes:
         name: Names the model in the output (`model=<name>`).
-        graph_path: The frozen graph (.pb), readable by every worker.
+        graph_path: The frozen graph (.pb), path or uri, readable by every worker.
         sha256: Of the graph file.
         input_node: Takes float32 [batch, 101, 96, 1].
         activations_node: Gives float32 [batch, num_classes].
@@ -54,6 +56,10 @@ class ModelSpec:
     expected: Prediction | None = dataclasses.field(
         default=None, repr=False, compare=False
     )
+
+    def graph_file(self) -> pathlib.Path:
+        """The graph as a local file, fetched if need be."""
+        return local_copy(self.graph_path, self.sha256)
 
     def metadata_digest(self) -> str:
         """Short hash of what decides the results beside the graph."""
@@ -83,7 +89,7 @@ class EssentiaEngine:
         self._lock = threading.Lock()
         self._predict = algorithm(
             "TensorflowPredict",
-            graphFilename=spec.graph_path,
+            graphFilename=str(spec.graph_file()),
             inputs=[spec.input_node],
             outputs=[spec.activations_node, spec.embeddings_node],
             squeeze=False,

@@ -15,6 +15,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from transforms.elements import Clip, Failure, PlannedShard, Shard
+from transforms.storage import open_arrow
 
 SHARD_COLUMN = "__shard_id"
 FAILURE_COLUMN = "__failure"
@@ -54,14 +55,14 @@ class Lanes:
 
 def read_planned_shards(plan_path: str) -> list[PlannedShard]:
     """All shards of a plan file, in its order."""
-    with pa.memory_map(plan_path) as source:
+    with open_arrow(plan_path) as source:
         reader = pa.ipc.open_file(source)
         return [_read_shard(reader, i) for i in range(reader.num_record_batches)]
 
 
 def take_planned_shards(plan_path: str, lanes: Lanes) -> Iterator[PlannedShard]:
     """Shards of a plan file that no other lane has taken, one at a time."""
-    with pa.memory_map(plan_path) as source:
+    with open_arrow(plan_path) as source:
         reader = pa.ipc.open_file(source)
         while (index := lanes.take()) < reader.num_record_batches:
             yield _read_shard(reader, index)

@@ -8,7 +8,6 @@ sampling made of gathers or of strided slices.
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -77,7 +76,7 @@ def read_network_of(spec: ModelSpec) -> Network:
     Raises:
         UnknownLayerError: naming the first node that is not of the family.
     """
-    nodes = read_graph(pathlib.Path(spec.graph_path).read_bytes())
+    nodes = read_graph(spec.graph_file().read_bytes())
     network = read_network(nodes, spec.activations_node)
     if network.embeddings_node != spec.embeddings_node:
         raise UnknownLayerError(

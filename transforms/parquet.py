@@ -6,7 +6,6 @@ any moment and run again, and no row is lost or doubled.
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Mapping
 
 import apache_beam as beam
@@ -27,7 +26,7 @@ from transforms.schemas import (
     patch_start_s,
     patches_schema,
 )
-from transforms.storage import publish
+from transforms.storage import join, publish
 
 NUM_TOP_LABELS = 10
 
@@ -41,19 +40,18 @@ def commit_shard(shard: Shard, output: str, spec: DatasetSpec) -> ShardSummary:
     """Writes patches and clips of every model, then the ledger."""
     report_clip(None)
     with timed("commit"):
-        root = pathlib.Path(output)
+        part = part_name(shard.shard_id)
         for model in spec.models:
             folder = f"model={model.name}"
             write_table(
-                root / "patches" / folder / part_name(shard.shard_id),
+                join(output, "patches", folder, part),
                 patches_table(shard, spec, model),
             )
             write_table(
-                root / "clips" / folder / part_name(shard.shard_id),
+                join(output, "clips", folder, part),
                 clips_table(shard, spec, model),
             )
-        ledger = ledger_table(shard, spec)
-        write_table(root / "ledger" / part_name(shard.shard_id), ledger)
+        write_table(join(output, "ledger", part), ledger_table(shard, spec))
     num_failed = sum(clip.failure is not None for clip in shard.clips)
     num_patches = sum(_num_patches(clip) for clip in shard.clips)
     return ShardSummary(
@@ -61,9 +59,9 @@ def commit_shard(shard: Shard, output: str, spec: DatasetSpec) -> ShardSummary:
     )
 
 
-def write_table(path: pathlib.Path, table: pa.Table) -> None:
+def write_table(uri: str, table: pa.Table) -> None:
     """Publishes a table as zstd Parquet, its floats split by byte."""
-    with publish(str(path)) as file:
+    with publish(uri) as file:
         pq.write_table(
             table,
             file,

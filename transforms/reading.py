@@ -1,0 +1,52 @@
+"""Opens the audio of clips; fetches the next remote one while one is decoded."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO
+
+from transforms import storage
+from transforms.elements import Clip, ClipError
+from transforms.storage import StorageError
+
+Opener = Callable[[], BinaryIO]
+
+
+def open_audio(clip: Clip) -> BinaryIO:
+    """Opens the audio of a clip for reading; remote audio is in memory, complete.
+
+    An open file rather than its name goes to the decoder, because FFmpeg gives
+    names a meaning of its own (`concat:`, `%03d`).
+
+    Raises:
+        ClipError: not_found, not_a_file, unreadable or unsupported_uri.
+    """
+    try:
+        return storage.open_file(clip.uri)
+    except StorageError as error:
+        raise ClipError(
+            "read",
+            error.kind,
+            f"cannot open {error.uri!r} for clip {clip.clip_id}: {error.problem}",
+        ) from error
+
+
+def openers(
+    clips: Sequence[Clip], open_clip: Callable[[Clip], BinaryIO] = open_audio
+) -> Iterator[tuple[Clip, Opener]]:
+    """Clips in order, each with what opens its audio.
+
+    When a clip is handed out, a thread begins to fetch the next one if it is remote.
+    """
+    with ThreadPoolExecutor(1, "read-ahead") as reader:
+        ready: Opener | None = None
+        for clip, following in zip(clips, [*clips[1:], None], strict=True):
+            opener = ready or functools.partial(open_clip, clip)
+            ready = None
+            if (
+                following
+                and not following.failure
+                and not storage.is_local(following.uri)
+            ):
+                ready = reader.submit(open_clip, following).result
+            yield clip, opener

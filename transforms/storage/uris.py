@@ -1,0 +1,182 @@
+"""Names of files and folders, local or remote: told apart, joined, shown.
+
+Local files have paths or `file://` uris. What follows the bucket in `s3://` and `gs://`
+is the key as it is, with nothing escaped, as the stores' own commands have it. What
+begins with `http://` or `https://` is a URL as it stands in a browser.
+"""
+
+import os
+import posixpath
+import re
+import urllib.parse
+from fnmatch import fnmatchcase
+
+# Start of a uri that is not a local path, as a regular expression.
+URI_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]+://"
+_GLOB_CHARACTERS = re.compile(r"[*?[]")
+# What signs a URL at Amazon, Google, Microsoft and CloudFront, and until when.
+_SIGNING = re.compile(
+    r"(x-amz-[^=]*|x-goog-[^=]*|signature|awsaccesskeyid|googleaccessid|expires|policy|"
+    r"key-pair-id|sig|sv|sr|st|se|sp|spr|skoid|sktid|skt|ske|sks|skv|token)=",
+    re.IGNORECASE,
+)
+# Kept in URLs: what separates parts, and escapes that are there.
+_SAFE_IN_URL = "!$%&'()*+,/:;=?@[]~"
+_LONE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
+def scheme_of(uri: str) -> str:
+    """The scheme in lower case: `file` for a path, `s3`, `gs`, `http`, `https`, ..."""
+    if "://" not in uri:
+        # Most of them, and there may be millions.
+        return "file"
+    found = re.match(URI_SCHEME, uri)
+    return found.group()[:-3].lower() if found else "file"
+
+
+def is_local(uri: str) -> bool:
+    return scheme_of(uri) == "file"
+
+
+def local_path(uri: str) -> str:
+    """The path of a local file, given as a path or as a `file://` uri.
+
+    Raises:
+        ValueError: if the uri names a file of another machine.
+    """
+    if not re.match(URI_SCHEME, uri):
+        return uri
+    host, slash, path = uri.partition("://")[2].partition("/")
+    if host not in ("", "localhost"):
+        raise ValueError(f"{uri!r} is a file of host {host!r}, expected file:///PATH")
+    return urllib.parse.unquote(slash + path, errors="surrogateescape")
+
+
+def absolute(uri: str) -> str:
+    """The same place, whatever the current folder; folders without a slash at the end.
+
+    Raises:
+        ValueError: see `local_path`.
+    """
+    scheme = scheme_of(uri)
+    if scheme == "file":
+        return os.path.abspath(local_path(uri))
+    rest = uri.partition("://")[2]
+    return f"{scheme}://{rest if scheme in ('http', 'https') else rest.rstrip('/')}"
+
+
+def join(folder: str, *names: str) -> str:
+    """A file or folder below a folder. Names are names: nothing in them is escaped."""
+    if scheme_of(folder) not in ("http", "https"):
+        return "/".join([folder.rstrip("/"), *names])
+    parts = urllib.parse.urlsplit(folder)
+    quoted = [urllib.parse.quote(name) for name in names]
+    path = "/".join([parts.path.rstrip("/"), *quoted])
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def resolve(folder: str, name: str) -> str:
+    """The uri of a manifest's row: a relative name is below the manifest's folder.
+
+    In a store, `..` leads up to the bucket and no further; on a local disk it is left
+    to the system, as links may be on the way.
+    """
+    if not name or name[0] == "/" or ("://" in name and re.match(URI_SCHEME, name)):
+        return name
+    if is_local(folder) or not {".", ".."} & {*name.split("/")}:
+        return join(folder, name)
+    start, _, path = folder.partition("://")
+    host, _, base = path.partition("/")
+    inner = "/" if start in ("http", "https") else ""
+    base = urllib.parse.unquote(base) if inner else base
+    return join(f"{start}://{host}", posixpath.normpath(f"/{base}/{name}").lstrip("/"))
+
+
+def file_name(uri: str) -> str:
+    """The last part of a name, without a URL's query."""
+    scheme = scheme_of(uri)
+    if scheme in ("http", "https"):
+        uri = urllib.parse.unquote(urllib.parse.urlsplit(uri).path)
+    return uri.rpartition("/")[2]
+
+
+def suffix(uri: str) -> str:
+    """`.wav` of `a/b.wav`; empty if there is none."""
+    return posixpath.splitext(file_name(uri))[1]
+
+
+def stem(uri: str) -> str:
+    """`b` of `a/b.wav`."""
+    return posixpath.splitext(file_name(uri))[0]
+
+
+def with_suffix(uri: str, new_suffix: str) -> str:
+    """The file beside it that only ends differently; a URL keeps its query."""
+    if scheme_of(uri) not in ("http", "https"):
+        return posixpath.splitext(uri)[0] + new_suffix
+    parts = urllib.parse.urlsplit(uri)
+    path = posixpath.splitext(parts.path)[0] + new_suffix
+    return urllib.parse.urlunsplit(parts._replace(path=path))
+
+
+def folder_of(uri: str) -> str:
+    """The folder that a file is in."""
+    if scheme_of(uri) in ("http", "https"):
+        parts = urllib.parse.urlsplit(uri)
+        path = posixpath.dirname(parts.path)
+        return urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+    return posixpath.dirname(uri)
+
+
+def has_magic(uri: str) -> bool:
+    """True if a name may be a pattern: it has `*`, `?` or `[`."""
+    return bool(_GLOB_CHARACTERS.search(uri))
+
+
+def shown(uri: str) -> str:
+    """A uri as people may see it: passwords and the query of a URL are cut out.
+
+    A signed URL is a key to the file, and its signature is somewhere in the query.
+    """
+    if not re.match(URI_SCHEME, uri):
+        return uri
+    text = re.sub(r"^([^:]+://)[^/?#]*@", r"\1...@", uri)
+    if scheme_of(uri) in ("http", "https"):
+        text = re.sub(r"\?.*", "?...", text, flags=re.DOTALL)
+    return text
+
+
+def unsigned(uri: str) -> str:
+    """A URL without password and signature: the same if it is signed again."""
+    if scheme_of(uri) not in ("http", "https"):
+        return uri
+    uri = re.sub(r"^([^:]+://)[^/?#]*@", r"\1", uri)
+    start, mark, query = uri.partition("?")
+    kept = [x for x in query.split("&") if not _SIGNING.match(x)]
+    return start + (mark + "&".join(kept) if kept != [""] and kept else "")
+
+
+def quoted_url(url: str) -> str:
+    """A URL that can be sent: what may not be in one is escaped, its fragment cut."""
+    url = _LONE_PERCENT.sub("%25", url.partition("#")[0])
+    return urllib.parse.quote(url, safe=_SAFE_IN_URL)
+
+
+def matches(pattern: str, uri: str) -> bool:
+    """Whether a name fits a pattern of Python's glob: `**` is any number of folders.
+
+    Hidden names fit only where the pattern spells out the dot.
+    """
+    return _match(pattern.split("/"), uri.split("/"))
+
+
+def _match(patterns: list[str], names: list[str]) -> bool:
+    if not patterns or not names:
+        return patterns in ([], ["**"]) and not names
+    first, rest = patterns[0], patterns[1:]
+    if first == "**":
+        is_hidden = names[0].startswith(".")
+        return _match(rest, names) or (not is_hidden and _match(patterns, names[1:]))
+    is_hidden = names[0].startswith(".") and not first.startswith(".")
+    fits = first == names[0] or (not is_hidden and fnmatchcase(names[0], first))
+    return fits and _match(rest, names[1:])

@@ -1,0 +1,312 @@
+"""Files on web servers: read only, one at a time, nothing can be listed.
+
+By urllib3, which keeps connections open; trying again, redirects and limits are ours,
+so that every end is one that we can name.
+"""
+
+import contextlib
+import io
+import re
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import BinaryIO, Literal, NoReturn, TypeVar
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import urllib3
+from urllib3.exceptions import (
+    HTTPError,
+    IncompleteRead,
+    NewConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from transforms.storage.errors import StorageError
+from transforms.storage.store import FileInfo, Held, Limits, limits
+from transforms.storage.uris import quoted_url, shown
+
+_MAX_REDIRECTS = 5
+_REDIRECTS = frozenset([301, 302, 303, 307, 308])
+_GOOD = frozenset([200, 206])
+_GONE = frozenset([404, 410])
+# Trying again may help: the server is busy, or something on the way to it is.
+_PASSING = frozenset([408, 425, 429, 500, 502, 503, 504])
+_CHUNK_BYTES = 1 << 20
+_HEADERS = {"User-Agent": "fsd-sinet-beam", "Accept-Encoding": "identity"}
+
+Response = urllib3.BaseHTTPResponse
+Result = TypeVar("Result")
+
+
+class LostError(Exception):
+    """An attempt failed in a way that another one may mend.
+
+    Attributes:
+        is_lasting: Hardly within seconds: nobody is there.
+    """
+
+    def __init__(self, words: str, is_lasting: bool = False) -> None:
+        super().__init__(words)
+        self.is_lasting = is_lasting
+
+
+class WebStore:
+    """Files behind http:// and https://."""
+
+    def __init__(self, its_limits: Limits | None = None) -> None:
+        self._limits = its_limits or limits()
+        self._pools: dict[str | None, urllib3.PoolManager] = {}
+
+    def _pool(self, proxy: str | None) -> urllib3.PoolManager:
+        """Connections, kept; those through a proxy are others."""
+        if proxy not in self._pools:
+            timeout_s = self._limits.timeout_s
+            self._pools[proxy] = _open_pool(
+                proxy, urllib3.Timeout(connect=min(10.0, timeout_s), read=timeout_s)
+            )
+        return self._pools[proxy]
+
+    def read(self, uri: str) -> bytes:
+        return self._try(uri, self._read_once)
+
+    def open(self, uri: str) -> BinaryIO:
+        return io.BytesIO(self.read(uri))
+
+    def open_arrow(self, uri: str) -> pa.NativeFile:
+        return pa.BufferReader(self.read(uri))
+
+    def look_up(self, uri: str) -> FileInfo | Literal["folder"] | None:
+        """Asks for the file and reads none of it: not every server knows HEAD."""
+        try:
+            return self._try(uri, self._ask_once)
+        except StorageError as error:
+            if error.kind == "not_found":
+                return None
+            raise
+
+    def _ask_once(self, url: str, deadline: float) -> FileInfo:
+        with contextlib.closing(self.get(url)) as response:
+            stated = response.headers.get("Content-Length", "")
+            return FileInfo(url, int(stated) if stated.isdecimal() else None)
+
+    def get(
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        accepted: Collection[int] = _GOOD,
+    ) -> Response:
+        """Asks for a file and follows redirects; the body is still to be read.
+
+        Redirects lead to HTTP only, and from HTTPS to HTTPS only.
+
+        Args:
+            url: http or https.
+            headers: Of the request.
+            accepted: HTTP status codes that are no errors.
+
+        Raises:
+            StorageError: if there is no such file, or none for us.
+            LostError: if another attempt may help.
+        """
+        target, fields = _without_password(url, dict(headers or {}))
+        for _ in range(_MAX_REDIRECTS + 1):
+            response = self._request(url, target, fields)
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or not location:
+                if response.status not in accepted:
+                    response.close()
+                    raise _status_error(url, response)
+                return response
+            response.release_conn()
+            following = urllib.parse.urljoin(target, location)
+            check_redirect(url, target, following)
+            if _host(following) != _host(target):
+                fields.pop("authorization", None)
+            target = following
+        raise _unreadable(url, f"more than {_MAX_REDIRECTS} redirects")
+
+    def _request(self, url: str, target: str, fields: Mapping[str, str]) -> Response:
+        try:
+            return self._pool(_proxy_of(target)).request(
+                "GET",
+                quoted_url(target),
+                headers={**_HEADERS, **fields},
+                preload_content=False,
+                redirect=False,
+            )
+        except SSLError as error:
+            raise _unreadable(
+                url, f"no secure connection: {words_of(error)}"
+            ) from error
+        except (ValueError, UnicodeError) as error:
+            raise _unreadable(url, f"not a usable address: {error}") from error
+        except HTTPError as error:
+            lasting = isinstance(error, NewConnectionError)
+            raise LostError(words_of(error), lasting) from error
+
+    def _try(self, uri: str, once: Callable[[str, float], Result]) -> Result:
+        deadline = time.monotonic() + self._limits.total_s
+        lost = ""
+        for attempt in range(self._limits.attempts):
+            if attempt:
+                time.sleep(self._limits.backoff_s * 2 ** (attempt - 1))
+            try:
+                return once(uri, deadline)
+            except LostError as error:
+                lost = str(error)
+            if time.monotonic() > deadline:
+                break
+        raise _unreadable(uri, f"{lost} ({attempt + 1} attempts); try again later")
+
+    def _read_once(self, url: str, deadline: float) -> bytes:
+        response = self.get(url)
+        # Not given back to the pool half-read: closed.
+        with contextlib.closing(response):
+            stated = response.headers.get("Content-Length", "")
+            self._check_size(url, int(stated) if stated.isdecimal() else 0)
+            data = io.BytesIO()
+            for chunk in _chunks(response):
+                data.write(chunk)
+                self._check_size(url, data.tell())
+                if time.monotonic() > deadline:
+                    problem = f"not there after {self._limits.total_s:,.0f} s"
+                    raise _unreadable(url, problem)
+        return data.getvalue()
+
+    def _check_size(self, url: str, num_bytes: int) -> None:
+        if num_bytes > self._limits.max_bytes:
+            problem = (
+                f"larger than {self._limits.max_bytes / 1e6:,.0f} MB, which is the "
+                "most that is taken from the web; copy it to a disk or a bucket"
+            )
+            raise _unreadable(url, problem)
+
+    def files(self, folder: str, recursive: bool, hidden: bool) -> Sequence[FileInfo]:
+        _refuse(folder, "unreadable", "files of a web server cannot be listed")
+
+    def sizes(self, uris: Sequence[str]) -> dict[str, int | None]:
+        return {}
+
+    def names(self, folder: str) -> set[str]:
+        _refuse(folder, "unreadable", "files of a web server cannot be listed")
+
+    def glob(self, pattern: str) -> tuple[Sequence[FileInfo], Sequence[str]]:
+        """Nothing: `*` and `?` are letters like others in a URL."""
+        return [], []
+
+    def publish(self, uri: str) -> contextlib.AbstractContextManager[BinaryIO]:
+        _refuse(uri, "unwritable", "a web server can only be read")
+
+    def delete(self, uri: str) -> None:
+        _refuse(uri, "unwritable", "a web server can only be read")
+
+    def prune(self, folder: str, root: str) -> None:
+        """Nothing."""
+
+    def check_writable(self, folder: str) -> None:
+        _refuse(folder, "unwritable", "a web server can only be read")
+
+    def lock(
+        self, folder: str, say: Callable[[str], None]
+    ) -> contextlib.AbstractContextManager[Held]:
+        _refuse(folder, "unwritable", "a web server can only be read")
+
+    def is_locked(self, folder: str) -> bool:
+        return False
+
+    def dataset(self, uris: Sequence[str]) -> ds.Dataset:
+        _refuse(uris[0], "unreadable", "files of a web server cannot be listed")
+
+
+def _open_pool(proxy: str | None, timeout: urllib3.Timeout) -> urllib3.PoolManager:
+    if proxy is None:
+        return urllib3.PoolManager(maxsize=4, retries=False, timeout=timeout)
+    user = urllib.parse.urlsplit(proxy).netloc.rpartition("@")[0]
+    headers = urllib3.make_headers(
+        proxy_basic_auth=urllib.parse.unquote(user) if user else None
+    )
+    return urllib3.ProxyManager(
+        proxy, maxsize=4, retries=False, timeout=timeout, proxy_headers=headers
+    )
+
+
+def _proxy_of(url: str) -> str | None:
+    """The proxy that http_proxy, https_proxy and no_proxy name for an address."""
+    parts = urllib.parse.urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if not proxy or urllib.request.proxy_bypass(parts.netloc):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _chunks(response: Response) -> Iterator[bytes]:
+    """The body in the pieces that come; complete, or LostError."""
+    try:
+        # Not `stream`, which waits for as many bytes as it was asked for.
+        while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
+            yield chunk
+    except HTTPError as error:
+        raise LostError(words_of(error)) from error
+
+
+def _status_error(url: str, response: Response) -> StorageError | LostError:
+    status = response.status
+    words = f"HTTP {status} {response.reason or ''}".strip()
+    if status in _GONE:
+        return StorageError("not_found", shown(url), f"{words}; check the uri")
+    if status in _PASSING:
+        return LostError(words)
+    if status in (401, 403):
+        words += "; the server wants a password, or a signature that has not expired"
+    return _unreadable(url, words)
+
+
+def check_redirect(url: str, before: str, after: str) -> None:
+    """Raises StorageError unless a redirect leads to HTTP, or from HTTPS to HTTPS."""
+    allowed = ("https",) if before.startswith("https:") else ("http", "https")
+    if urllib.parse.urlsplit(after).scheme not in allowed:
+        raise _unreadable(
+            url,
+            f"redirects to {shown(after)}, "
+            f"expected an address that begins with {' or '.join(allowed)}",
+        )
+
+
+def _without_password(url: str, fields: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """A password in a URL is sent as browsers did: as a header."""
+    parts = urllib.parse.urlsplit(url)
+    user, found, host = parts.netloc.rpartition("@")
+    if not found:
+        return url, fields
+    header = urllib3.make_headers(basic_auth=urllib.parse.unquote(user))
+    return urllib.parse.urlunsplit(parts._replace(netloc=host)), {**fields, **header}
+
+
+def _host(url: str) -> tuple[str, str]:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+def words_of(error: HTTPError) -> str:
+    """urllib3's words without the address, in which there may be a key."""
+    if isinstance(error, ReadTimeoutError):
+        return "the server stopped sending"
+    reason = error.args[-1] if error.args else error
+    if isinstance(reason, IncompleteRead) and isinstance(reason.partial, int):
+        total = reason.partial + (reason.expected or 0)
+        return f"connection lost after {reason.partial:,} of {total:,} bytes"
+    text = str(reason) or type(error).__name__
+    return re.sub(r"^HTTPS?Connection\(.*?\): ", "", text)
+
+
+def _unreadable(url: str, problem: str) -> StorageError:
+    return StorageError("unreadable", shown(url), problem)
+
+
+def _refuse(
+    uri: str, kind: Literal["unreadable", "unwritable"], problem: str
+) -> NoReturn:
+    raise StorageError(kind, shown(uri), problem)
