@@ -48,7 +48,7 @@ def write_dataset(root: pathlib.Path, shard_clips: int) -> None:
         )
         name = part_name(f"{start:07d}")
         clips = pa.Table.from_arrays([ids, ones, column], schema=schema)
-        write_table(root / "clips" / f"model={MODEL.name}" / name, clips)
+        write_table(str(root / "clips" / f"model={MODEL.name}" / name), clips)
         rows = {
             "clip_id": ids,
             "uri": pa.array([f"/audio/{number:07d}.wav" for number in numbers]),
@@ -58,7 +58,7 @@ def write_dataset(root: pathlib.Path, shard_clips: int) -> None:
         }
         columns = [rows.get(f.name, pa.nulls(len(ids), f.type)) for f in ledger]
         write_table(
-            root / "ledger" / name, pa.Table.from_arrays(columns, schema=ledger)
+            str(root / "ledger" / name), pa.Table.from_arrays(columns, schema=ledger)
         )
     models = [{"name": MODEL.name, "path": "made.pb", "sha256": MODEL.sha256}]
     Dataset(str(root)).write_run({"state": "finished", "models": models})

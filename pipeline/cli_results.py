@@ -173,9 +173,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     folder = arguments.output or default
     write_evaluation(evaluation, folder)
     print("\n".join(table_lines(evaluation, arguments.all_classes)))
-    print(
-        f"written to {storage.shown(folder)}: evaluation.json, classes.csv, classes.png"
-    )
+    place = storage.shown(folder)
+    print(f"written to {place}: evaluation.json, classes.csv, classes.png")
     return 0
 
 

@@ -80,8 +80,8 @@ class Snapshot:
         if lost:
             raise ConfigError(
                 f"{self.dataset.shown} is damaged: {len(lost):,} of "
-                f"{len(self.names):,} ledger files have no file in {folder}, the first {lost[0]}; restore "
-                "them, or extract again with --overwrite"
+                f"{len(self.names):,} ledger files have no file in {folder}, the first "
+                f"{lost[0]}; restore them, or extract again with --overwrite"
             )
         self._files[table] = [self.file(table, name) for name in self.names]
         return self._files[table]

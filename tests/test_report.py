@@ -30,7 +30,7 @@ def unpack(text: str, kind: type) -> np.ndarray:
 
 
 def clips_of(dataset: Dataset) -> pd.DataFrame:
-    return pd.read_parquet(dataset.root / "clips" / "model=synthetic")
+    return pd.read_parquet(pathlib.Path(dataset.root, "clips", "model=synthetic"))
 
 
 def test_labels_are_counted_over_all_clips(dataset: Dataset) -> None:
@@ -155,11 +155,11 @@ def test_states_of_a_run_are_told_apart(tmp_path: pathlib.Path) -> None:
 
 def test_shards_that_are_not_committed_are_left_out(tmp_path: pathlib.Path) -> None:
     dataset = write_synthetic_dataset(tmp_path / "out", 130, failing=0.0)
-    dataset.parts("ledger")[-1].unlink()
+    pathlib.Path(dataset.parts("ledger")[-1]).unlink()
     data = collect(dataset, "/", Limits())
     assert len(data["clips"]["id"]) == data["models"][0]["num_clips"] == 128
     for path in dataset.parts("ledger"):
-        path.unlink()
+        pathlib.Path(path).unlink()
     data = collect(dataset, "/", Limits())
     assert data["clips"]["id"] == [] and data["models"][0]["labels"] is None
 
@@ -168,7 +168,7 @@ def test_failed_and_flagged_clips_share_the_table(tmp_path: pathlib.Path) -> Non
     dataset = write_synthetic_dataset(tmp_path / "out", 300, failing=0.5)
     data = collect(dataset, "/", Limits(rows=20))
     assert [row["failed"] for row in data["troubled"]] == [True] * 10 + [False] * 10
-    ledger = pd.read_parquet(dataset.root / "ledger")
+    ledger = pd.read_parquet(pathlib.Path(dataset.root, "ledger"))
     assert data["failed_by_reason"] == {"not_audio": (ledger.status == "failed").sum()}
     flags = [flag for names in ledger["flags"] for flag in names]
     assert data["flags"] == {name: flags.count(name) for name in sorted(set(flags))}

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
@@ -117,6 +118,29 @@ def assert_tidy(output: str) -> None:
     assert len(names) == 3 * len(committed) + 1
 
 
+def assert_read_alike(
+    remote: str, local: str, folder: pathlib.Path, fsdsinet: Command
+) -> None:
+    """What is computed on a bucket is what is computed on a disk."""
+    truth = folder / "truth.csv"
+    truth.write_text("clip_id,labels\nclip 0,Bark\nclip 1,\nclip 2,Bark\nclip 30,\n")
+    search = ("--clip", "clip 3", "--where", "duration_s < 4.5", "--output")
+    evaluate = ("--ground-truth", truth, "--all-classes", "--output")
+    said = []
+    for output, to in ((remote, "s3://bucket/to"), (local, str(folder / "to"))):
+        found = fsdsinet("search", output, *search, f"{to}/found.csv").stdout
+        scores = fsdsinet("evaluate", output, *evaluate, f"{to}/scores").stdout
+        assert storage.read_file(f"{to}/scores/classes.png")[:4] == b"\x89PNG"
+        table = pa.csv.read_csv(storage.open_arrow(f"{to}/found.csv"))
+        assert table.num_rows > 5 and "mAP" in scores
+        fsdsinet("report", output, "--output", folder / "report.html")
+        lines = [*found.splitlines(), *scores.splitlines()]
+        kept = [line.split() for line in lines if not line.startswith("written")]
+        # All but the place of the audio, which is a search's last column.
+        said.append([[word for word in x if ".wav" not in word] for x in kept])
+    assert said[0] == said[1]
+
+
 def num_committed(output: str) -> int:
     return len(Dataset(output).parts("ledger"))
 
@@ -160,6 +184,7 @@ def test_a_bucket_gives_the_same_dataset_though_killed(
     picture = "s3://bucket/pictures/a b.png"
     fsdsinet("plot", output, "--clip", "clip 3", "--output", picture)
     assert storage.read_file(picture)[:4] == b"\x89PNG"
+    assert_read_alike(output, undisturbed, tmp_path, fsdsinet)
     # And a finished run says so, retries and is replaced.
     assert "nothing to do" in fsdsinet(*arguments).stdout
     fsdsinet(*arguments, "--retry-failed")
