@@ -1,4 +1,4 @@
-"""The README says what the program does."""
+"""The README and the documents beside it say what the program does."""
 
 import argparse
 import re
@@ -11,6 +11,8 @@ from tests.conftest import ROOT
 from transforms.storage.errors import Kind
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+# The rest of what users read.
+DOCS = README + "".join(p.read_text("utf-8") for p in (ROOT / "docs").glob("*.md"))
 SOURCES = "\n".join(
     path.read_text(encoding="utf-8")
     for folder in ("pipeline", "transforms")
@@ -31,7 +33,7 @@ def options_of(parser: argparse.ArgumentParser) -> set[str]:
 
 def test_every_option_is_documented() -> None:
     known = options_of(_parser())
-    documented = set(re.findall(r"--[a-z][a-z-]*", README))
+    documented = set(re.findall(r"--[a-z][a-z-]*", DOCS))
     assert {"--from", "--clip", "--model"} <= known
     assert known - {"--help", "--version", "--runner"} - {"-h"} <= documented
     assert documented <= known
@@ -77,7 +79,7 @@ def test_every_variable_is_documented() -> None:
     internal = {"FSDSINET_PARENT_PID", "FSDSINET_STATUS_FOLDER", "FSDSINET_COPIES"}
     assert len(variables - internal) > 5
     for name in variables - internal:
-        assert name in README, name
+        assert name in DOCS, name
 
 
 def test_every_yaml_key_is_explained() -> None:
