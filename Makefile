@@ -22,6 +22,7 @@ demo: .venv/ready
 	$(BIN)/fsdsinet extract --config configs/demo.yaml
 	$(BIN)/fsdsinet top out/demo --column description --labels 5
 	$(BIN)/fsdsinet plot out/demo --clip drum_loop --output out/demo.png
+	$(BIN)/fsdsinet report out/demo --output out/demo.html
 
 test: .venv/ready
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m 'not minio'

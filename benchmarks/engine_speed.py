@@ -26,7 +26,10 @@ NAMES = tuple(
     f"random-{name}"
     for name in ("vgg41-tlpf", "vgg42-aps", "vgg42-tlpf", "vgg42-tlpf_aps")
 )
-OURS, PEERS = ("essentia", "winograd"), ("openvino", "mnn", "onnxruntime")
+# The last as on processors without AVX-512.
+OURS = ("essentia", "winograd", "winograd-avx2")
+PEERS = ("openvino", "mnn", "onnxruntime")
+_AVX2 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"}
 PEER_PYTHON = ROOT / ".venv-bench/bin/python"
 _NUM_PATCHES = 48
 _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
@@ -39,11 +42,15 @@ def run_engine(engine: str, model: str, folder: pathlib.Path) -> dict[str, Any]:
     if engine == "onnxruntime":
         path = folder / "layers.npz"
     output = folder / f"{engine}.npz"
+    kind, _, simd = engine.partition("-")
     done = subprocess.run(
-        [python, "-m", "benchmarks.engine_run", engine]
+        [python, "-m", "benchmarks.engine_run", kind]
         + [str(p) for p in (path, folder / "patches.npy", output)],
         cwd=ROOT,
-        env={**os.environ, **_ONE_THREAD, "PYTHONPATH": str(ROOT)},
+        env=os.environ
+        | _ONE_THREAD
+        | (_AVX2 if simd else {})
+        | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )

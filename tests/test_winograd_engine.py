@@ -1,12 +1,16 @@
 """The winograd engine against Essentia: every variant, any batch, extreme patches."""
 
 import dataclasses
+import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from pipeline.models import load_model
+from tests.conftest import ROOT
 from training.random_graphs import random_weights
 from training.sinet_graph import Pooling, build_graph
 from transforms.elements import FloatArray, Prediction
@@ -103,6 +107,31 @@ def test_what_was_run_before_changes_no_bit(
         actual = engine.run(patches)
         np.testing.assert_array_equal(actual.activations, expected.activations)
         np.testing.assert_array_equal(actual.embeddings, expected.embeddings)
+
+
+@pytest.mark.parametrize("pooling", ["tlpf", "tlpf_aps"])
+def test_processors_without_avx512(pooling: Pooling, tmp_path: pathlib.Path) -> None:
+    """Vectors of 8 lanes, in a process whose numba compiles for AVX2 only."""
+    path = tmp_path / "model.pb"
+    path.write_bytes(build_graph(random_weights(0.75, 5), pooling))
+    code = (
+        "import sys, numpy as np\n"
+        "from pipeline.models import load_model\n"
+        "from transforms.winograd import engine, simd\n"
+        "assert simd.LANES == 8, simd.LANES\n"
+        "runner = engine.WinogradEngine(load_model(sys.argv[1]))\n"
+        "found = runner.run(np.load(sys.argv[2]))\n"
+        "np.savez(sys.argv[3], a=found.activations, e=found.embeddings)\n"
+    )
+    patches = log_mels(5)
+    np.save(tmp_path / "patches.npy", patches)
+    narrow = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"}
+    files = [str(tmp_path / name) for name in ("model.pb", "patches.npy", "out.npz")]
+    environment = {**os.environ, **narrow, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code, *files], check=True, env=environment)
+    with np.load(files[2]) as arrays:
+        actual = Prediction(arrays["a"], arrays["e"])
+    assert_close(actual, EssentiaEngine(load_model(files[0])).run(patches))
 
 
 def test_strided_patches(engine: WinogradEngine) -> None:

@@ -11,12 +11,22 @@ from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, overload, register_model
 
-LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
+
+def _has_avx512() -> bool:
+    """Whether numba compiles for AVX-512: as it is told, or as the processor can."""
+    told: str | None = numba.config.CPU_FEATURES
+    if told is not None:
+        return "+avx512f" in told.split(",")
+    return bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))
+
+
+LANES = 16 if _has_avx512() else 8
 # Bytes of a float32, and of a vector.
 FLOAT = 4
 VECTOR = LANES * FLOAT
