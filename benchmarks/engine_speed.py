@@ -76,8 +76,8 @@ def compare(model: str, rounds: int, folder: pathlib.Path) -> dict[str, Any]:
             best[engine] = max(before, result, key=lambda r: r.get("patches_per_s", 0))
     speed = {name: result.get("patches_per_s", 0.0) for name, result in best.items()}
     ratios = {"winograd_to_essentia": speed["winograd"] / speed["essentia"]}
-    if peers:
-        best_peer = max(speed[name] for name in peers)
+    best_peer = max((speed[name] for name in peers), default=0.0)
+    if best_peer:
         ratios["winograd_to_best_peer"] = speed["winograd"] / best_peer
     return {"engines": best, "ratios": ratios}
 
