@@ -36,7 +36,7 @@ class RunConfig:
         patch_hop: From one patch to the next, in frames of 10 ms (220 samples).
         outputs: What is stored for every patch.
         workers: Worker processes; one a core if None.
-        shard_clips: Clips in a shard; chosen from the number of clips if None.
+        shard_clips: Clips in a shard; if None, shards of equal predicted work.
         retry_failed: Run the clips that failed before again.
         overwrite: Remove an existing dataset in `output` first.
         fail_on_error: Exit with code 1 if clips failed.
