@@ -126,6 +126,17 @@ class Dataset:
             )
         return content
 
+    def existing_run(self) -> dict[str, Any]:
+        """The content of run.json.
+
+        Raises:
+            ConfigError: if there is none, or it is not one of ours.
+        """
+        run = self.run()
+        if not run:
+            raise ConfigError(f"{self.shown} is no dataset: it has no {_RUN_NAME}")
+        return run
+
     def write_run(self, content: dict[str, Any]) -> None:
         text = json.dumps({"format": FORMAT, **content}, indent=1, ensure_ascii=False)
         with storage.publish(self._run_path) as file:

@@ -19,6 +19,7 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from pipeline.dataset import Dataset
 from pipeline.errors import ConfigError
+from pipeline.vectors import vectors_of
 from transforms import storage
 from transforms.storage import StorageError
 
@@ -82,8 +83,7 @@ def plot_clips(
     if num_labels < 1:
         raise ConfigError(f"number of labels is {num_labels}, expected 1 or more")
     dataset = Dataset(output)
-    if not dataset.run():
-        raise ConfigError(f"{dataset.shown} is no dataset: it has no run.json")
+    dataset.existing_run()
     # A clip that is named twice is drawn once.
     clip_ids = list(dict.fromkeys(find_clip(dataset, clip) for clip in clips))
     name = dataset.find_model(model)
@@ -224,11 +224,10 @@ def read_activations(dataset: Dataset, clip_id: str, model: str) -> ClipActivati
     ).sort_by("patch")
     metadata = patches.schema.metadata
     labels = tuple(json.loads(metadata[b"labels"]))
-    values = table["activations"].combine_chunks().flatten().to_numpy()
     return ClipActivations(
         clip_id,
         model,
-        values.reshape(-1, len(labels)),
+        vectors_of(table["activations"]),
         table["start_s"].to_numpy(),
         float(metadata[b"patch_hop_s"]),
         labels,

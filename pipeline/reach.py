@@ -18,7 +18,7 @@ def check_reach(uris: pa.ChunkedArray) -> None:
     Without credentials every clip would fail, one by one.
 
     Args:
-        uris: string, of the clips that are to be done.
+        uris: string, of all clips of the run, done or not.
 
     Raises:
         ConfigError: if a bucket refuses all that are looked at.

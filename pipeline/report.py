@@ -39,8 +39,7 @@ def write_report(output: str, path: str, limits: Limits | None = None) -> int:
         ConfigError: if there is no such dataset, or the page cannot be written.
     """
     dataset = Dataset(output)
-    if not dataset.run():
-        raise ConfigError(f"{dataset.shown} is no dataset: it has no run.json")
+    dataset.existing_run()
     page = pathlib.Path(os.path.abspath(path))
     if page.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"report is {path!r}, expected a name that ends in .html")

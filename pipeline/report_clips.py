@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from pipeline.dataset import Dataset
 from pipeline.projection import unit_rows
-from pipeline.report_labels import clip_tables, matrix
+from pipeline.report_labels import clip_tables
+from pipeline.vectors import vectors_of
 from transforms import storage
 
 NUM_TOP = 5
@@ -96,12 +97,12 @@ def read_clips(
             if top is None or scores is None:
                 top = np.full((len(clip_ids), NUM_TOP), -1, np.int32)
                 scores = np.zeros((len(clip_ids), NUM_TOP), np.float32)
-            values = matrix(table["activations_mean"])[rows]
+            values = vectors_of(table["activations_mean"])[rows]
             best = np.argsort(-values, axis=1, kind="stable")[:, :NUM_TOP]
             top[places, : best.shape[1]] = best
             scores[places, : best.shape[1]] = np.take_along_axis(values, best, axis=1)
         if "embedding_mean" in table.column_names:
-            vectors = matrix(table["embedding_mean"])
+            vectors = vectors_of(table["embedding_mean"])
             if embeddings is None:
                 embeddings = np.zeros((len(clip_ids), vectors.shape[1]), np.float32)
             embeddings[places] = unit_rows(vectors[rows])
@@ -192,7 +193,7 @@ def _part_maps(
     names = pa.array([clip_ids[row] for row in rows])
     table = table.filter(pc.is_in(table["clip_id"], value_set=names))
     encoded = pc.index_in(table["clip_id"].combine_chunks(), value_set=names).to_numpy()
-    values, patch = matrix(table["activations"]), table["patch"].to_numpy()
+    values, patch = vectors_of(table["activations"]), table["patch"].to_numpy()
     for index, row in enumerate(rows):
         mine = np.flatnonzero(encoded == index)
         if len(mine):

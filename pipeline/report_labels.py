@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.dataset import Dataset
+from pipeline.vectors import vectors_of
 from transforms import storage
 
 NUM_BINS = 40
@@ -80,15 +81,9 @@ def label_statistics(
             return None
         if statistics is None:
             statistics = empty_statistics(json.loads(table.schema.metadata[b"labels"]))
-        scores = matrix(table["activations_mean"])
+        scores = vectors_of(table["activations_mean"])
         count_scores(statistics, table["clip_id"].to_pylist(), scores)
     return statistics
-
-
-def matrix(column: pa.ChunkedArray) -> np.ndarray:
-    """float32 [num_rows, size] of a column of vectors."""
-    values = column.combine_chunks()
-    return values.flatten().to_numpy().reshape(len(values), column.type.list_size)
 
 
 def count_scores(

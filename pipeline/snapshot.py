@@ -36,9 +36,7 @@ class Snapshot:
 
     def __init__(self, output: str, model: str | None) -> None:
         self.dataset = Dataset(output)
-        self.run = self.dataset.run()
-        if not self.run:
-            raise ConfigError(f"{self.dataset.shown} is no dataset: it has no run.json")
+        self.run = self.dataset.existing_run()
         self.model = self.dataset.find_model(model)
         self._files: dict[str, list[str]] = {}
         self.names = [*map(storage.file_name, self.dataset.parts("ledger"))]

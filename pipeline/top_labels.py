@@ -27,8 +27,7 @@ def list_top_labels(
     if not 1 <= num_labels <= 10:
         raise ConfigError(f"number of labels is {num_labels}, expected 1 to 10")
     dataset = Dataset(output)
-    if not dataset.run():
-        raise ConfigError(f"{dataset.shown} is no dataset: it has no run.json")
+    dataset.existing_run()
     heard = _read_heard(dataset, dataset.find_model(model), num_labels)
     rows = _read_rows(dataset, column)
     names = [(row["clip_id"], str(row[column] or "") if column else "") for row in rows]
