@@ -123,7 +123,9 @@ def _read_csv(uri: str, split: str | None) -> dict[str, tuple[str, ...]]:
             chosen = (row for row in reader if split in (None, row.get("split")))
             rows = ((row[found[0]], row["labels"]) for row in chosen)
             return _by_name(rows, f"ground truth {path}")
-    except (storage.StorageError, ValueError, csv.Error) as error:
+    except storage.StorageError as error:
+        raise ConfigError(f"cannot read ground truth {error}") from error
+    except (ValueError, csv.Error) as error:
         raise ConfigError(f"cannot read ground truth {path}: {error}") from error
 
 

@@ -195,7 +195,7 @@ def _problems(uri: str, otherwise: Kind = "unreadable") -> Iterator[None]:
     except FileNotFoundError as error:
         cause: Exception = error
         kind = "not_found" if otherwise == "unreadable" else otherwise
-        problem = "no such file; check the uri in the manifest"
+        problem = "no such file; check its path"
         if otherwise != "unreadable":
             problem = f"cannot be written: {error.strerror}"
     except IsADirectoryError as error:
