@@ -48,5 +48,10 @@ setup(
             "types-setuptools>=75",
         ]
     },
-    entry_points={"console_scripts": ["fsdsinet=pipeline.cli:main"]},
+    entry_points={
+        "console_scripts": [
+            "fsdsinet=pipeline.cli:main",
+            "fsdsinet-worker=pipeline.boot:main",
+        ]
+    },
 )

@@ -23,8 +23,8 @@ from benchmarks.machine import ROOT, save
 from pipeline.dataset import Dataset
 from transforms.engines import ModelSpec
 from transforms.features import PatchSpec
-from transforms.parquet import part_name, write_table
-from transforms.schemas import DatasetSpec, clips_schema, ledger_schema
+from transforms.parquet import write_table
+from transforms.schemas import DatasetSpec, clips_schema, ledger_schema, part_name
 
 NUM_CLIPS, SIZE = 1_000_000, 512
 SHARD_CLIPS = (64, 4096)

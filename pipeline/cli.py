@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_manifest(commands)
     add_results_commands(commands)
     _add_models(commands)
+    _add_job(commands)
     return parser
 
 
@@ -135,7 +136,17 @@ _EXTRACT_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         "--shard-clips",
         {"type": int, "metavar": "N", "help": "clips in a shard (default: up to 64)"},
     ),
-    ("--runner", {"help": "where the job runs (default: local)"}),
+    (
+        "--runner",
+        {
+            "metavar": "local|flink|dataflow",
+            "help": "where the job runs (default: local, on all cores)",
+        },
+    ),
+    (
+        "--detach",
+        {"action": "store_true", "help": "return once the job runs on its cluster"},
+    ),
     (
         "--retry-failed",
         {"action": "store_true", "help": "run the clips that failed before again"},
@@ -222,6 +233,24 @@ def _add_models(commands: Any) -> None:
     verify.add_argument("name", metavar="NAME|PATH.pb")
 
 
+def _add_job(commands: Any) -> None:
+    parser = commands.add_parser(
+        "job",
+        allow_abbrev=False,
+        help="look at, wait for or stop a job on a cluster",
+        description="Shows the cluster job that writes to a dataset.",
+    )
+    parser.set_defaults(command=_job)
+    parser.add_argument("output", metavar="OUT", help="folder of the dataset")
+    what = parser.add_mutually_exclusive_group()
+    for name, text in (
+        ("--wait", "show progress until the job has ended, and sum up"),
+        ("--stop", "stop it, and wait until the cluster says that it has ended"),
+        ("--forget", "its cluster is gone for good: let the next run begin"),
+    ):
+        what.add_argument(name, action="store_true", help=text)
+
+
 def _extract(arguments: argparse.Namespace) -> int:
     from pipeline.config import load_config
     from pipeline.launch import extract_command
@@ -234,6 +263,15 @@ def _extract(arguments: argparse.Namespace) -> int:
             del given[key]
     config = load_config(arguments.config, arguments.set, given)
     return extract_command(config, arguments.dry_run)
+
+
+def _job(arguments: argparse.Namespace) -> int:
+    from pipeline.jobs import job_command
+
+    refuse_beam_flags(arguments)
+    return job_command(
+        arguments.output, arguments.wait, arguments.stop, arguments.forget
+    )
 
 
 def _manifest(arguments: argparse.Namespace) -> int:

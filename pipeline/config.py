@@ -19,7 +19,7 @@ from transforms.engines import ENGINES
 from transforms.features import DEFAULT_PATCH_HOP_FRAMES
 from transforms.schemas import OUTPUTS
 
-RUNNERS = ("local",)
+RUNNERS = ("local", "flink", "dataflow")
 _MAX_PATCH_HOP_FRAMES = 101
 
 
@@ -41,6 +41,7 @@ class RunConfig:
         overwrite: Remove an existing dataset in `output` first.
         fail_on_error: Exit with code 1 if clips failed.
         runner: Where the job runs.
+        detach: Return once a job on a cluster runs.
         beam_flags: For Beam, as given after `--`.
     """
 
@@ -57,10 +58,8 @@ class RunConfig:
     overwrite: bool = False
     fail_on_error: bool = False
     runner: str = "local"
+    detach: bool = False
     beam_flags: tuple[str, ...] = ()
-
-    def num_workers(self) -> int:
-        return self.workers or len(os.sched_getaffinity(0))
 
 
 _TYPES = typing.get_type_hints(RunConfig)
@@ -150,6 +149,8 @@ def _check(config: RunConfig) -> None:
         _check_choice("outputs", name, OUTPUTS)
     if len(set(config.outputs)) != len(config.outputs):
         raise ConfigError(f"outputs is {','.join(config.outputs)}: name each once")
+    if config.detach and config.runner == "local":
+        raise ConfigError("detach is for clusters: a local run ends with its launcher")
     if not 1 <= config.patch_hop <= _MAX_PATCH_HOP_FRAMES:
         raise ConfigError(
             f"patch_hop is {config.patch_hop}, expected 1 to {_MAX_PATCH_HOP_FRAMES} "

@@ -35,7 +35,8 @@ class ProgressLine:
             self._first_committed = num_clips
         self._committed, self._committed_failed = num_clips, num_failed
 
-    def update(self, statuses: dict[int, WorkerStatus]) -> None:
+    def update(self, statuses: dict[int, WorkerStatus], note: str = "") -> None:
+        """Shows the totals of the workers; the note says what else there is to say."""
         now = time.monotonic()
         interval = _LIVE_INTERVAL_S if self._live else _PLAIN_INTERVAL_S
         if now - self._last < interval:
@@ -44,7 +45,7 @@ class ProgressLine:
         workers = list(statuses.values())
         if self._first_result is None and any(w.clips_done for w in workers):
             self._first_result = now
-        text = self._text(workers, now)
+        text = self._text(workers, now) + (f", {note}" if note else "")
         if self._live:
             self._stream.write("\r" + text.ljust(self._width))
             self._width = len(text)
@@ -62,7 +63,8 @@ class ProgressLine:
         done = self._committed + sum(w.clips_done for w in workers)
         failed = self._committed_failed + sum(w.clips_failed for w in workers)
         if done == self._first_committed:
-            doing = "working on the first clips" if workers else "starting workers"
+            begun = any(worker.clip_id is not None for worker in workers)
+            doing = "working on the first clips" if begun else "starting workers"
             return f"{done:,} of {self._total:,} clips, {failed:,} failed, {doing}"
         elapsed_s = max(now - self._start, 1e-3)
         patches = sum(w.num_patches for w in workers) / elapsed_s

@@ -5,11 +5,14 @@ import dataclasses
 import apache_beam as beam
 
 from transforms import (
+    AdmitShards,
     CommitShard,
     ComputePatches,
     DatasetSpec,
     DecodeAudio,
     Lanes,
+    ModelSpec,
+    Permit,
     ReadManifest,
     RunModels,
 )
@@ -24,22 +27,31 @@ class ExtractJob:
         output: Folder of the dataset.
         dataset: Models, outputs, patches and what the files say of themselves.
         lanes: Set where all workers are on one machine.
+        permit: Set where workers may outlive the launcher.
     """
 
     plan_path: str
     output: str
     dataset: DatasetSpec
     lanes: Lanes | None = None
+    permit: Permit | None = None
+
+    def on_cluster(self, permit: Permit, models: tuple[ModelSpec, ...]) -> "ExtractJob":
+        """The job with a permit, and with graphs where every worker finds them."""
+        dataset = dataclasses.replace(self.dataset, models=models)
+        return dataclasses.replace(self, dataset=dataset, permit=permit)
 
 
 def extract(pipeline: beam.Pipeline, job: ExtractJob) -> beam.PCollection:
     """Wires the main job. Output: a ShardSummary for every committed shard."""
+    plan = pipeline | "Plan" >> beam.Create([job.plan_path])
+    shards = plan | ReadManifest(job.lanes)
+    if job.permit:
+        shards |= AdmitShards(job.output, job.permit)
     return (
-        pipeline
-        | "Plan" >> beam.Create([job.plan_path])
-        | ReadManifest(job.lanes)
+        shards
         | DecodeAudio()
         | ComputePatches(job.dataset.patch_spec)
         | RunModels(job.dataset.models)
-        | CommitShard(job.output, job.dataset)
+        | CommitShard(job.output, job.dataset, job.permit)
     )

@@ -8,13 +8,13 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import av
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.beam_flags import check_beam_flags
 from pipeline.config import RunConfig
 from pipeline.console import ProgressLine
 from pipeline.dataset import Dataset
@@ -23,6 +23,9 @@ from pipeline.errors import ConfigError
 from pipeline.extract import ExtractJob
 from pipeline.forecast import predict_audio_s
 from pipeline.inputs import read_sized_inputs
+from pipeline.job_folder import JobFolder
+from pipeline.job_process import JobError
+from pipeline.jobs import check_no_job, detached_text
 from pipeline.models import load_models
 from pipeline.plan import (
     Plan,
@@ -33,8 +36,8 @@ from pipeline.plan import (
     write_plan,
 )
 from pipeline.reach import check_reach
-from pipeline.runners import JobError, check_beam_flags, run_local
-from pipeline.summary import dataset_totals, summary_text
+from pipeline.runners import JobRequest, runner_of
+from pipeline.summary import dataset_totals, finish_run, now, summary_text
 from transforms import storage
 from transforms.features import FRONT_END_VERSION, LastPatch, PatchSpec
 from transforms.schemas import SCHEMA_VERSION, DatasetSpec
@@ -57,6 +60,7 @@ class Run:
         spec: What is written.
         plan: What is to be done.
         sizes: Bytes of the pending files as far as known, see `Inputs.known_sizes`.
+        num_workers: Worker processes.
     """
 
     config: RunConfig
@@ -65,6 +69,7 @@ class Run:
     spec: DatasetSpec
     plan: Plan
     sizes: Mapping[str, int | None]
+    num_workers: int
 
 
 def extract_command(config: RunConfig, dry_run: bool) -> int:
@@ -81,6 +86,7 @@ def extract_command(config: RunConfig, dry_run: bool) -> int:
         if run.dataset.state() != run.state:
             # Another run was writing until the lock was had.
             run = prepare(config)
+        JobFolder(run.dataset).settle()
         if config.overwrite:
             run.dataset.remove()
         run.dataset.remove_uncommitted()
@@ -97,13 +103,15 @@ def prepare(config: RunConfig) -> Run:
 
 
 def _prepare(config: RunConfig) -> Run:
-    check_beam_flags(config.beam_flags)
+    check_beam_flags(config.beam_flags, config.runner)
     models = load_models(list(config.models))
     dataset = Dataset(config.output)
     dataset.check_writable()
+    check_no_job(dataset)
     inputs = read_sized_inputs(list(config.inputs))
     manifest = ledger_columns(inputs.table)
     check_reach(manifest["uri"])
+    num_workers = runner_of(config).num_workers(config)
     # Last, because an engine may have to be compiled first.
     models = choose_engines(models, config.engine)
     last_patch: LastPatch = "repeat" if config.last_patch == "repeat" else "discard"
@@ -126,9 +134,9 @@ def _prepare(config: RunConfig) -> Run:
     uris = pending["uri"].to_pylist()
     sizes = inputs.known_sizes(uris)
     audio_s = predict_audio_s(uris, sizes)
-    limits = choose_limits(audio_s, config.num_workers(), config.shard_clips)
+    limits = choose_limits(audio_s, num_workers, config.shard_clips)
     plan = Plan(manifest, pending, audio_s, limits)
-    return Run(config, dataset, state, spec, plan, sizes)
+    return Run(config, dataset, state, spec, plan, sizes, num_workers)
 
 
 def plan_text(run: Run) -> str:
@@ -140,7 +148,7 @@ def plan_text(run: Run) -> str:
         _audio_text(run),
         f"manifest columns carried to the ledger: {carried}",
         f"shards: {plan.num_shards:,} of up to {plan.limits.num_clips} clips, "
-        f"{run.config.num_workers()} workers",
+        f"{run.num_workers} workers",
         f"patches: every {spec.patch_spec.patch_hop_frames} frames, "
         f"last patch: {spec.patch_spec.last_patch}, stored: {', '.join(spec.outputs)}",
     ]
@@ -151,6 +159,9 @@ def plan_text(run: Run) -> str:
             f"engine {model.engine}"
         )
     lines.append(f"output: {run.dataset.shown}")
+    runner = runner_of(run.config)
+    job = runner.dry_run(_job(run), run.config, run.num_workers)
+    lines.append(f"runner {run.config.runner}: {job}")
     return "\n".join(
         [*lines, "dry run: no job was started, and nothing written to the output"]
     )
@@ -163,31 +174,37 @@ def _execute(run: Run) -> int:
     if plan.pending.num_rows:
         if config.retry_failed:
             dataset.forget_failed()
-        content = _run_content(run)
-        dataset.write_run(content)
+        dataset.write_run(_run_content(run))
         try:
             counters = _run_job(run)
         except (KeyboardInterrupt, JobError, StorageError, OSError) as error:
             return _ended_early(run, error)
+        if counters is None:
+            print(detached_text(dataset))
+            return EXIT_OK
         dataset.remove_temporary()
-        dataset.write_run(content | _finished(dataset, counters))
+        totals = finish_run(dataset, counters)
     else:
         print(f"nothing to do: all {plan.manifest.num_rows:,} clips are done")
-        content = dataset.run()
-        if content["state"] != "finished":
-            # That run was killed after its last shard.
-            dataset.write_run(content | _finished(dataset, {}))
-    totals = dataset_totals(dataset)
+        totals = dataset_totals(dataset)
+        if dataset.run()["state"] != "finished":
+            # That run was killed after its last shard, or nobody waited for its job.
+            totals = finish_run(dataset, {})
+    JobFolder(dataset).remove()
     print(summary_text(dataset, totals, time.monotonic() - start))
     assert totals["clips"] == plan.manifest.num_rows, "ledger and manifest differ"
     return EXIT_FAILED if config.fail_on_error and totals["failed"] else EXIT_OK
 
 
-def _run_job(run: Run) -> dict[str, int]:
+def _job(run: Run) -> ExtractJob:
+    return ExtractJob(run.dataset.plan_path, run.dataset.root, run.spec)
+
+
+def _run_job(run: Run) -> dict[str, int] | None:
     dataset, plan = run.dataset, run.plan
     progress = ProgressLine(plan.manifest.num_rows)
 
-    def replan(given_up: dict[str, str]) -> bool:
+    def replan(given_up: Mapping[str, str]) -> bool:
         dataset.remove_uncommitted()
         ledger = dataset.read_ledger(["clip_id", "status"])
         progress.set_committed(
@@ -198,15 +215,10 @@ def _run_job(run: Run) -> dict[str, int]:
         write_plan(left, dataset.plan_path, given_up)
         return bool(left.pending.num_rows)
 
-    job = ExtractJob(dataset.plan_path, dataset.root, run.spec)
+    num_workers = min(run.num_workers, plan.num_shards)
+    request = JobRequest(_job(run), run.config, num_workers, dataset, replan, progress)
     try:
-        return run_local(
-            job,
-            min(run.config.num_workers(), plan.num_shards),
-            run.config.beam_flags,
-            replan,
-            progress.update,
-        )
+        return runner_of(run.config).run(request)
     finally:
         progress.close()
 
@@ -217,7 +229,8 @@ def _ended_early(run: Run, error: BaseException) -> int:
     # The place may be out of reach, or another run's by now.
     with contextlib.suppress(StorageError, ConfigError, OSError):
         if run.dataset.is_ours():
-            run.dataset.remove_uncommitted()
+            if JobFolder(run.dataset).note() is None:
+                run.dataset.remove_uncommitted()
             run.dataset.write_run(run.dataset.run() | {"state": "stopped"})
             num_done = run.dataset.read_ledger(["clip_id"]).num_rows
             done = (
@@ -295,21 +308,6 @@ def _check_same_identity(before: dict[str, Any], now: dict[str, Any]) -> None:
         )
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _finished(dataset: Dataset, counters: dict[str, int]) -> dict[str, Any]:
-    """What the end of a run changes in run.json."""
-    totals = dataset_totals(dataset)
-    return {
-        "state": "finished",
-        "finished": _now(),
-        "counters": counters,
-        "totals": totals,
-    }
-
-
 def _run_content(run: Run) -> dict[str, Any]:
     """run.json at the start: enough to repeat the run and to know what it ran."""
     config = dataclasses.asdict(run.config) | {
@@ -319,7 +317,7 @@ def _run_content(run: Run) -> dict[str, Any]:
     }
     return {
         "state": "running",
-        "started": _now(),
+        "started": now(),
         "finished": None,
         "identity": _identity(run.spec),
         "config": config,
@@ -340,5 +338,5 @@ def _run_content(run: Run) -> dict[str, Any]:
             for model in run.spec.models
         ],
         "versions": dict(run.spec.versions),
-        "num_workers": run.config.num_workers(),
+        "num_workers": run.num_workers,
     }

@@ -1,19 +1,14 @@
 """python -m pipeline.local_job: runs the main job on this machine with Beam.
 
-A process of its own, started by `pipeline.runners`: if a worker dies, Beam's local
-runner waits for it for ever, and the only cure is to end the process. It reads a
-pickled LocalJob from standard input and leaves two files in the status folder: the
+A process of its own, started by `pipeline.local_runner`: if a worker dies, Beam's local
+runner waits for it for ever, and the only cure is to end the process. It leaves the
 counters of a finished job, or what was known when a worker died.
 """
 
 import dataclasses
-import json
 import logging
 import os
-import pathlib
-import pickle
 import shlex
-import signal
 import sys
 import threading
 
@@ -25,12 +20,11 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipeline.extract import ExtractJob, extract
-from pipeline.process import child_environment, die_with_parent
+from pipeline.job_process import COUNTERS_NAME, leave, our_counters, receive_job
 from transforms.manifest import Lanes
-from transforms.progress import METRICS_NAMESPACE, read_statuses
+from transforms.progress import read_statuses
 
 WORKER_DIED_CODE = 70
-COUNTERS_NAME = "counters"
 DEATH_NAME = "death"
 _TAKEN_NAME = "shards-taken"
 
@@ -46,13 +40,10 @@ class LocalJob:
 
 
 def main() -> None:
-    die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger().setLevel(logging.ERROR)
-    job: LocalJob = pickle.load(sys.stdin.buffer)
-    os.environ.update(child_environment())
+    job: LocalJob = receive_job()
     threading.excepthook = lambda arguments: _end_if_worker_died(job, arguments)
-    _write(job, COUNTERS_NAME, run(job))
+    leave(job.status_folder, COUNTERS_NAME, run(job))
     # Everything is committed; Beam's threads would take their time to end.
     os._exit(0)
 
@@ -66,11 +57,7 @@ def run(job: LocalJob) -> dict[str, int]:
     extract(pipeline, dataclasses.replace(job.extract, lanes=lanes))
     result = pipeline.run()
     result.wait_until_finish()
-    return {
-        counter.key.metric.name: counter.committed
-        for counter in result.metrics().query()["counters"]
-        if counter.key.metric.namespace == METRICS_NAMESPACE
-    }
+    return our_counters(result)
 
 
 def _runner(options: PipelineOptions) -> fn_runner.FnApiRunner:
@@ -98,7 +85,8 @@ def _end_if_worker_died(job: LocalJob, arguments: threading.ExceptHookArgs) -> N
         for pid, status in read_statuses(job.status_folder).items()
         if not _is_running(pid) and status.clip_id is not None
     ]
-    _write(job, DEATH_NAME, {"problem": problem, "clip_ids": clip_ids})
+    death = {"problem": problem, "clip_ids": clip_ids}
+    leave(job.status_folder, DEATH_NAME, death)
     # Only this ends the process: Beam's main thread waits for the worker.
     os._exit(WORKER_DIED_CODE)
 
@@ -109,11 +97,6 @@ def _is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _write(job: LocalJob, name: str, content: object) -> None:
-    path = pathlib.Path(job.status_folder) / name
-    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 if __name__ == "__main__":

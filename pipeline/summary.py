@@ -2,6 +2,7 @@
 
 import collections
 import shlex
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow.compute as pc
@@ -28,12 +29,28 @@ def dataset_totals(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def summary_text(dataset: Dataset, totals: dict[str, Any], elapsed_s: float) -> str:
-    """What the user reads last."""
+def finish_run(dataset: Dataset, counters: dict[str, int]) -> dict[str, Any]:
+    """Notes the end of a run in run.json; returns the totals."""
+    totals = dataset_totals(dataset)
+    end = {"state": "finished", "finished": now(), "counters": counters}
+    dataset.write_run(dataset.run() | end | {"totals": totals})
+    return totals
+
+
+def now() -> str:
+    """The time as run.json has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def summary_text(
+    dataset: Dataset, totals: dict[str, Any], elapsed_s: float | None
+) -> str:
+    """What the user reads last; without a time if nobody took it."""
+    took = "" if elapsed_s is None else f"; this run took {format_duration(elapsed_s)}"
     lines = [
         f"{totals['ok']:,} clips ok, {totals['failed']:,} failed; "
         f"{format_duration(totals['audio_hours'] * 3600)} of audio, "
-        f"{totals['patches']:,} patches; this run took {format_duration(elapsed_s)}"
+        f"{totals['patches']:,} patches{took}"
     ]
     reasons = list(totals["failed_by_error_type"].items())[:_NUM_REASONS]
     lines += [f"  failed, {reason}: {count:,}" for reason, count in reasons]

@@ -1,7 +1,8 @@
-"""python -m pipeline.worker: one Beam SDK worker process of a local run."""
+"""python -m pipeline.worker: one Beam SDK worker process."""
 
 import os
 import signal
+import traceback
 
 from pipeline.process import die_with_parent
 
@@ -12,7 +13,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from apache_beam.runners.worker import sdk_worker_main
 
-    sdk_worker_main.main([])
+    try:
+        sdk_worker_main.main([])
+    except BaseException:
+        # The runner is gone; Beam's threads would go on with what they had in hand.
+        traceback.print_exc()
+        os._exit(1)
     # All is committed, and TensorFlow's libraries take half a second to go.
     os._exit(0)
 

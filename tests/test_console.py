@@ -82,7 +82,7 @@ def test_the_status_of_a_worker_can_be_read_by_others(
     progress._status_file.cache_clear()
     try:
         progress.report_clip("a very long name, " * 10)
-        progress.report_done(failed=False, num_patches=7, audio_s=3.5)
+        progress.report_done(None, num_patches=7, audio_s=3.5)
         progress.report_clip("é")
     finally:
         progress._status_file.cache_clear()

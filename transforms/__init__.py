@@ -19,10 +19,12 @@ from transforms.features import ComputePatches, PatchSpec
 from transforms.inference import RunModels
 from transforms.manifest import Lanes, ReadManifest
 from transforms.parquet import CommitShard
+from transforms.permit import AdmitShards, Permit
 from transforms.schemas import DatasetSpec
 
 __all__ = [
     "ENGINES",
+    "AdmitShards",
     "AudioInfo",
     "Clip",
     "ClipError",
@@ -35,6 +37,7 @@ __all__ = [
     "Lanes",
     "ModelSpec",
     "PatchSpec",
+    "Permit",
     "PlannedShard",
     "Prediction",
     "ReadManifest",

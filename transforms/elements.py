@@ -124,11 +124,13 @@ class Shard:
         shard_id: See PlannedShard.
         manifest: See PlannedShard.
         clips: One Clip a manifest row, in the manifest's order.
+        started_s: When a worker began with it, Unix time.
     """
 
     shard_id: str
     manifest: bytes
     clips: tuple[Clip, ...]
+    started_s: float = 0.0
 
 
 class ShardSummary(NamedTuple):

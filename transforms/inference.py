@@ -14,7 +14,13 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 from transforms.elements import Clip, Shard
 from transforms.engine_check import require_agreement
 from transforms.engines import ENGINES, Engine, ModelSpec
-from transforms.progress import METRICS_NAMESPACE, report_clip, report_done, timed
+from transforms.progress import (
+    METRICS_NAMESPACE,
+    count,
+    report_clip,
+    report_done,
+    timed,
+)
 
 
 def run_models(shard: Shard, engines: Mapping[str, Engine]) -> Shard:
@@ -26,7 +32,7 @@ def run_models(shard: Shard, engines: Mapping[str, Engine]) -> Shard:
 
 def _run_clip(clip: Clip, engines: Mapping[str, Engine]) -> Clip:
     if clip.failure is not None:
-        report_done(failed=True, num_patches=0, audio_s=0.0)
+        report_done(clip.failure.error_type, num_patches=0, audio_s=0.0)
         return clip
     assert clip.patches is not None and clip.info is not None
     report_clip(clip.clip_id)
@@ -34,9 +40,7 @@ def _run_clip(clip: Clip, engines: Mapping[str, Engine]) -> Clip:
         predictions = {
             name: engine.run(clip.patches) for name, engine in engines.items()
         }
-    report_done(
-        failed=False, num_patches=len(clip.patches), audio_s=clip.info.duration_s
-    )
+    report_done(None, num_patches=len(clip.patches), audio_s=clip.info.duration_s)
     return dataclasses.replace(clip, patches=None, predictions=predictions)
 
 
@@ -47,7 +51,13 @@ def _load(spec: ModelSpec) -> Engine:
 
 
 class LoadedModels(dict[str, Engine]):
-    """Engines by model name. A class of its own because Beam keeps weak references."""
+    """Engines by model name. A class of its own because Beam keeps weak references.
+
+    Attributes:
+        counted: Whether loading them was, which only can be while a shard is in hand.
+    """
+
+    counted = False
 
 
 class ShardModelHandler(ModelHandler[Shard, Shard, LoadedModels]):
@@ -66,11 +76,16 @@ class ShardModelHandler(ModelHandler[Shard, Shard, LoadedModels]):
         model: LoadedModels,
         inference_args: dict[str, Any] | None = None,
     ) -> Iterable[Shard]:
+        if not model.counted:
+            model.counted = True
+            for spec in self._models:
+                count("model_loads")
+                count(f"model_loads_{spec.engine}")
         return [run_models(shard, model) for shard in batch]
 
-    def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        """A shard is a batch already, and goes on as soon as it is there."""
-        return {"min_batch_size": 1, "max_batch_size": 1}
+    def should_skip_batching(self) -> bool:
+        """A shard is a batch already; Beam would hold it until the next one comes."""
+        return True
 
     def get_num_bytes(self, batch: Sequence[Shard]) -> int:
         """Bytes of patches, for Beam's metrics (its default pickles the batch)."""
@@ -90,7 +105,8 @@ class RunModels(beam.PTransform):
     """Runs models on shards.
 
     Input: Shard with patches. Output: Shard with predictions. Counters: RunInference's
-    own, `clips`, `patches` and `inference_us`.
+    own, `clips`, `clips_ok`, `clips_failed_<error_type>`, `patches`, `model_loads`,
+    `model_loads_<engine>` and `inference_us`.
     """
 
     models: Sequence[ModelSpec]
@@ -99,4 +115,9 @@ class RunModels(beam.PTransform):
         handler = ShardModelHandler(self.models)
         # The identifier keeps one copy a process, whichever stage asks for it.
         identifier = "-".join(f"{spec.engine}-{spec.sha256}" for spec in self.models)
-        return shards | RunInference(handler, model_identifier=identifier)
+        batches = shards | "AsBatch" >> beam.Map(_as_batch)
+        return batches | RunInference(handler, model_identifier=identifier)
+
+
+def _as_batch(shard: Shard) -> list[Shard]:
+    return [shard]

@@ -9,6 +9,7 @@ million rows never sits in the job's graph.
 import dataclasses
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 
 import apache_beam as beam
@@ -82,7 +83,7 @@ def open_shard(planned: PlannedShard) -> Shard:
         Clip(clip_id, uri, failure=_worker_failure(failure))
         for clip_id, uri, failure in zip(*columns, failures, strict=True)
     )
-    return Shard(planned.shard_id, planned.manifest, clips)
+    return Shard(planned.shard_id, planned.manifest, clips, time.time())
 
 
 def manifest_rows(manifest: bytes) -> pa.RecordBatch:

@@ -6,6 +6,10 @@ any moment and run again, and no row is lost or doubled.
 """
 
 import dataclasses
+import json
+import os
+import socket
+import time
 from collections.abc import Mapping
 
 import apache_beam as beam
@@ -16,6 +20,7 @@ import pyarrow.parquet as pq
 from transforms.elements import Clip, FloatArray, Prediction, Shard, ShardSummary
 from transforms.engines import ModelSpec
 from transforms.manifest import PLAN_FIELDS, manifest_rows
+from transforms.permit import Permit
 from transforms.progress import report_clip, timed
 from transforms.schemas import (
     LEDGER_FIELDS,
@@ -23,6 +28,7 @@ from transforms.schemas import (
     DatasetSpec,
     clips_schema,
     ledger_schema,
+    part_name,
     patch_start_s,
     patches_schema,
 )
@@ -31,13 +37,14 @@ from transforms.storage import join, publish
 NUM_TOP_LABELS = 10
 
 
-def part_name(shard_id: str) -> str:
-    """File name of a shard's part in every table."""
-    return f"part-{shard_id}.parquet"
+def commit_shard(
+    shard: Shard, output: str, spec: DatasetSpec, permit: Permit | None = None
+) -> ShardSummary:
+    """Writes patches and clips of every model, then the ledger.
 
-
-def commit_shard(shard: Shard, output: str, spec: DatasetSpec) -> ShardSummary:
-    """Writes patches and clips of every model, then the ledger."""
+    Raises:
+        PermitError: if the job may not write any more; the shard is not committed.
+    """
     report_clip(None)
     with timed("commit"):
         part = part_name(shard.shard_id)
@@ -51,6 +58,8 @@ def commit_shard(shard: Shard, output: str, spec: DatasetSpec) -> ShardSummary:
                 join(output, "clips", folder, part),
                 clips_table(shard, spec, model),
             )
+        if permit:
+            permit.check()
         write_table(join(output, "ledger", part), ledger_table(shard, spec))
     num_failed = sum(clip.failure is not None for clip in shard.clips)
     num_patches = sum(_num_patches(clip) for clip in shard.clips)
@@ -91,7 +100,21 @@ def ledger_table(shard: Shard, spec: DatasetSpec) -> pa.Table:
     ]
     manifest = manifest_rows(shard.manifest)
     carried = manifest.columns[2 : len(manifest.columns) - len(PLAN_FIELDS)]
-    return pa.Table.from_arrays([*columns, *carried], schema=ledger_schema(spec))
+    schema = ledger_schema(spec)
+    schema = schema.with_metadata({**schema.metadata, "worker": _worker(shard)})
+    return pa.Table.from_arrays([*columns, *carried], schema=schema)
+
+
+def _worker(shard: Shard) -> str:
+    """Who computed the shard and when (Unix time), as JSON."""
+    return json.dumps(
+        {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started_s": round(shard.started_s, 3),
+            "committed_s": round(time.time(), 3),
+        }
+    )
 
 
 def _ledger_row(clip: Clip) -> dict[str, object]:
@@ -198,8 +221,9 @@ class CommitShard(beam.PTransform):
 
     output: str
     spec: DatasetSpec
+    permit: Permit | None = None
 
     def expand(self, shards: beam.PCollection) -> beam.PCollection:
         return shards | "Commit" >> beam.Map(
-            commit_shard, self.output, self.spec
+            commit_shard, self.output, self.spec, self.permit
         ).with_output_types(ShardSummary)

@@ -23,13 +23,18 @@ METRICS_NAMESPACE = "fsdsinet"
 
 @dataclasses.dataclass
 class WorkerStatus:
-    """Totals of one worker process, and the clip it works on (None between clips)."""
+    """Totals of one worker process, and the clip it works on (None between clips).
+
+    Attributes:
+        job: Folder of the cluster job it works for, see `transforms.permit`.
+    """
 
     clip_id: str | None = None
     clips_done: int = 0
     clips_failed: int = 0
     num_patches: int = 0
     audio_s: float = 0.0
+    job: str | None = None
 
 
 class _StatusFile:
@@ -59,10 +64,19 @@ def report_clip(clip_id: str | None) -> None:
         file.write()
 
 
-def report_done(failed: bool, num_patches: int, audio_s: float) -> None:
-    """Adds a finished clip to the totals."""
-    Metrics.counter(METRICS_NAMESPACE, "clips").inc()
-    Metrics.counter(METRICS_NAMESPACE, "patches").inc(num_patches)
+def report_job(folder: str) -> None:
+    """Notes the job whose shards come next."""
+    file = _status_file()
+    if file:
+        file.status.job = folder
+
+
+def report_done(error_type: str | None, num_patches: int, audio_s: float) -> None:
+    """Adds a finished clip to the totals; with an error type if it failed."""
+    failed = error_type is not None
+    count("clips")
+    count(f"clips_failed_{error_type}" if failed else "clips_ok")
+    count("patches", num_patches)
     file = _status_file()
     if file:
         status = file.status
@@ -84,6 +98,11 @@ def read_statuses(folder: str) -> dict[int, WorkerStatus]:
     return statuses
 
 
+def count(name: str, number: int = 1) -> None:
+    """Adds to a Beam counter of ours."""
+    Metrics.counter(METRICS_NAMESPACE, name).inc(number)
+
+
 @contextlib.contextmanager
 def timed(step: str) -> Iterator[None]:
     """Adds the time of the block to the counter `<step>_us`."""
@@ -91,5 +110,4 @@ def timed(step: str) -> Iterator[None]:
     try:
         yield
     finally:
-        elapsed_us = (time.perf_counter_ns() - start) // 1000
-        Metrics.counter(METRICS_NAMESPACE, f"{step}_us").inc(elapsed_us)
+        count(f"{step}_us", (time.perf_counter_ns() - start) // 1000)

@@ -56,6 +56,11 @@ class DatasetSpec:
     manifest_fields: tuple[pa.Field, ...] = ()
 
 
+def part_name(shard_id: str) -> str:
+    """File name of a shard's part in every table."""
+    return f"part-{shard_id}.parquet"
+
+
 def patch_start_s(patch: int, patch_hop_frames: int) -> float:
     """Start of a patch in its clip: patch * hop * 220 / 22050 seconds."""
     return patch * patch_hop_frames * HOP_SAMPLES / SAMPLE_RATE_HZ

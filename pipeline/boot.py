@@ -1,0 +1,184 @@
+"""fsdsinet-worker: starts Beam SDK workers on a machine of a cluster.
+
+    fsdsinet-worker --id=... --provision_endpoint=... ...   one worker
+    fsdsinet-worker --pool --port=50000                     a pool that starts workers
+
+The first is what Beam's SDK container contract calls boot: runners start it, where the
+environment is a PROCESS, and so does the pool, for an EXTERNAL environment. It asks the
+runner for the pipeline's options, which Beam's own pool does not, and stays to watch
+the worker: it ends with whoever started it, and a clip that takes workers down is
+noted, so that it is given up after the second time. It installs nothing: the worker
+runs in the Python that this program is installed in.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+
+from pipeline.cache import cache_folder
+from pipeline.process import child_environment
+from transforms.essentia_import import TENSORFLOW_ENVIRONMENT
+from transforms.progress import STATUS_FOLDER_VARIABLE, read_statuses
+
+_ENDPOINTS = ("logging", "artifact", "provision", "control")
+_ANSWER_TIMEOUT_S = 30.0
+_WATCH_S = 0.5
+_DEFAULT_PORT = 50000
+NUMBA_CACHE_VARIABLE, NUMBA_FOLDER = "NUMBA_CACHE_DIR", "compiled"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one worker, or a pool, until it ends."""
+    # What a worker says goes to the runner; nobody may read our standard output.
+    os.dup2(2, 1)
+    parsed = _parser().parse_args(argv)
+    if parsed.pool:
+        return _run_pool(parsed.port)
+    if not parsed.id or not parsed.provision_endpoint:
+        _parser().error("expected --pool, or --id and --provision_endpoint of a runner")
+    try:
+        environment = _worker_environment(parsed)
+    except ValueError as error:
+        print(f"fsdsinet-worker: {error}", file=sys.stderr)
+        return 1
+    return _run_worker(environment)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fsdsinet-worker", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--pool", action="store_true", help="start workers when asked")
+    parser.add_argument("--port", type=int, default=_DEFAULT_PORT, help="of the pool")
+    # Prism puts quotes around the name.
+    parser.add_argument("--id", type=lambda text: text.strip("'"), help="of the worker")
+    for name in _ENDPOINTS:
+        parser.add_argument(f"--{name}_endpoint", metavar="HOST:PORT")
+    return parser
+
+
+def _run_pool(port: int) -> int:
+    """Serves until it is stopped; its workers end with it."""
+    from apache_beam.runners.worker.worker_pool_main import (
+        BeamFnExternalWorkerPoolServicer,
+    )
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    address, server = BeamFnExternalWorkerPoolServicer.start(
+        use_process=True, port=port, container_executable=boot_path()
+    )
+    print(f"fsdsinet-worker: a pool at {address}", file=sys.stderr, flush=True)
+    stop.wait()
+    server.stop(0)
+    return 0
+
+
+def boot_path() -> str:
+    """This program as a file that can be started."""
+    return str(pathlib.Path(sys.executable).with_name("fsdsinet-worker"))
+
+
+def _worker_environment(parsed: argparse.Namespace) -> dict[str, str]:
+    """The environment that Beam's worker takes its orders from.
+
+    Raises:
+        ValueError: if the runner does not answer, or wants packages to be installed.
+    """
+    import grpc
+    from apache_beam.portability.api import (
+        beam_provision_api_pb2,
+        beam_provision_api_pb2_grpc,
+        endpoints_pb2,
+    )
+    from google.protobuf import json_format, text_format
+
+    with grpc.insecure_channel(parsed.provision_endpoint) as channel:
+        service = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
+        request = beam_provision_api_pb2.GetProvisionInfoRequest()
+        try:
+            info = service.GetProvisionInfo(
+                request,
+                metadata=[("worker_id", parsed.id)],
+                timeout=_ANSWER_TIMEOUT_S,
+                wait_for_ready=True,
+            ).info
+        except grpc.RpcError as error:
+            raise ValueError(
+                f"no answer from the runner at {parsed.provision_endpoint}: {error}"
+            ) from error
+
+    def descriptor(name: str) -> str:
+        given = getattr(parsed, f"{name}_endpoint")
+        url = given or getattr(info, f"{name}_endpoint").url
+        return text_format.MessageToString(endpoints_pb2.ApiServiceDescriptor(url=url))
+
+    return {
+        **child_environment(),
+        **TENSORFLOW_ENVIRONMENT,
+        "OMP_NUM_THREADS": "1",
+        NUMBA_CACHE_VARIABLE: os.environ.get(NUMBA_CACHE_VARIABLE)
+        or str(cache_folder(NUMBA_FOLDER)),
+        "WORKER_ID": parsed.id,
+        "PIPELINE_OPTIONS": json_format.MessageToJson(info.pipeline_options),
+        "CONTROL_API_SERVICE_DESCRIPTOR": descriptor("control"),
+        "LOGGING_API_SERVICE_DESCRIPTOR": descriptor("logging"),
+        "RUNNER_CAPABILITIES": " ".join(info.runner_capabilities),
+    }
+
+
+def _run_worker(environment: dict[str, str]) -> int:
+    """Runs `pipeline.worker` and watches it; returns its exit code."""
+    starter = os.getppid()
+    with tempfile.TemporaryDirectory(prefix="fsdsinet-worker-") as folder:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.worker"],
+            env={**environment, STATUS_FOLDER_VARIABLE: folder},
+        )
+        # Whoever stops us stops the worker; it dies with us if we are killed.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: _stop(worker))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        while os.getppid() == starter:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = worker.wait(_WATCH_S)
+                _note_death(folder, code)
+                return code if code >= 0 else 128 - code
+        worker.kill()
+        worker.wait()
+    return 1
+
+
+def _stop(worker: subprocess.Popen[bytes]) -> None:
+    """Ends for good; no clip is to blame for this end of the worker."""
+    worker.kill()
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _note_death(folder: str, code: int) -> None:
+    """Tells the job which clip was in hand when its worker was killed or crashed."""
+    if code >= 0:
+        return
+    from transforms.permit import note_death
+    from transforms.storage import StorageError
+
+    for status in read_statuses(folder).values():
+        if status.clip_id is not None and status.job is not None:
+            problem = f"ended by {signal.Signals(-code).name}"
+            try:
+                note_death(status.job, status.clip_id, problem)
+            except StorageError as error:
+                text = json.dumps(status.clip_id)
+                print(f"fsdsinet-worker: {text}: {error}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""What we ask of a Flink cluster, through its REST interface.
+
+Beam's own `cancel` says CANCELLED while the job goes on, and its `wait` does not say
+why a job is not getting on: the cluster does.
+"""
+
+import dataclasses
+import json
+from typing import Any
+
+import urllib3
+
+_TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
+# https://nightlies.apache.org/flink/flink-docs-release-1.19/docs/internals/job_scheduling
+ENDED = frozenset({"FINISHED", "FAILED", "CANCELED"})
+
+
+class FlinkError(Exception):
+    """The cluster does not answer, or says no."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FlinkJob:
+    """A job as the cluster knows it."""
+
+    job_id: str
+    name: str
+    state: str
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDED
+
+
+class FlinkCluster:
+    """A Flink cluster. Every method raises FlinkError if it does not answer.
+
+    Args:
+        master: HOST:PORT of its REST interface, or the address with http(s)://.
+    """
+
+    def __init__(self, master: str) -> None:
+        self.url = master if "://" in master else f"http://{master}"
+        self._pool = urllib3.PoolManager(retries=False, timeout=_TIMEOUT)
+
+    def version(self) -> str:
+        return str(self._get("/overview")["flink-version"])
+
+    def free_slots(self) -> int:
+        return int(self._get("/overview")["slots-available"])
+
+    def slots_of_task_managers(self) -> list[int]:
+        """Slots, free or not, of every TaskManager."""
+        found = self._get("/taskmanagers")["taskmanagers"]
+        return [manager["slotsNumber"] for manager in found]
+
+    def setting(self, key: str) -> str | None:
+        """A key of the cluster's configuration, None if it has its default."""
+        entries = self._get("/jobmanager/config")
+        return {entry["key"]: entry["value"] for entry in entries}.get(key)
+
+    def find_job(self, name: str) -> FlinkJob | None:
+        """The job with a name; None if the cluster knows none, or not any more."""
+        for job in self._get("/jobs/overview")["jobs"]:
+            if job["name"] == name:
+                return FlinkJob(job["jid"], name, job["state"])
+        return None
+
+    def num_running_tasks(self, job_id: str) -> int:
+        """Tasks of a job that run or are done."""
+        states = [
+            state
+            for vertex in self._get(f"/jobs/{job_id}")["vertices"]
+            for state, number in vertex["tasks"].items()
+            for _ in range(number)
+        ]
+        return sum(state in ("RUNNING", "FINISHED") for state in states)
+
+    def problems(self, job_id: str) -> list[str]:
+        """Stack traces of what went wrong so far, the latest first."""
+        found = self._get(f"/jobs/{job_id}/exceptions")
+        entries = found.get("exceptionHistory", {}).get("entries", [])
+        texts = [entry.get("stacktrace", "") for entry in entries]
+        return [text for text in (found.get("root-exception"), *texts) if text]
+
+    def cancel(self, job_id: str) -> None:
+        """Asks the cluster to end a job; it takes a moment."""
+        self._request("PATCH", f"/jobs/{job_id}?mode=cancel")
+
+    def _get(self, path: str) -> Any:
+        return json.loads(self._request("GET", path))
+
+    def _request(self, method: str, path: str) -> bytes:
+        try:
+            answer = self._pool.request(method, self.url + path)
+        except urllib3.exceptions.HTTPError as error:
+            raise FlinkError(f"no Flink answers at {self.url}: {error}") from error
+        if answer.status >= 400:
+            text = answer.data.decode("utf-8", "replace")[:300]
+            raise FlinkError(f"{self.url}{path} answers {answer.status}: {text}")
+        return answer.data
