@@ -2,15 +2,17 @@
 # make test: set-up, then all tests.      make check: formatting, lint, types.
 # make minio: builds the server that the tests of buckets need, with Go (3 minutes).
 # make test-minio: the tests of buckets.
+# make flink: builds Beam's job server and fetches a Flink, with Java and Maven (2 minutes).
+# make test-flink: the tests on a Flink of this machine's own.
 # make test-training: the tests of the networks that are trained, in a venv of their own.
 # make train: renders sounds, trains the demo model (over an hour), scores and bundles it.
 # make bench: speed beside the reference script and other engines, the short version.
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := pipeline transforms training benchmarks demo tests setup.py
+SOURCES := pipeline transforms training benchmarks demo deploy tests setup.py
 
-.PHONY: demo test test-minio minio test-training train check bench
+.PHONY: demo test test-minio minio test-flink flink test-training train check bench
 
 .venv/ready: setup.py pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "needs Python 3.11"'
@@ -25,7 +27,7 @@ demo: .venv/ready
 	$(BIN)/fsdsinet report out/demo --output out/demo.html
 
 test: .venv/ready
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m 'not minio'
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m 'not minio and not flink'
 
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 
@@ -37,6 +39,29 @@ build/bin/minio:
 
 test-minio: .venv/ready
 	$(BIN)/pytest -m minio
+
+FLINK := build/flink/flink-1.19.3
+
+flink: build/flink/job-server.jar $(FLINK)/ready
+
+build/flink/job-server.jar: deploy/flink/pom.xml
+	@for tool in java mvn; do command -v $$tool > /dev/null || { \
+	  echo "no $$tool: make flink needs Java 17 and Maven" >&2; exit 1; }; done
+	mvn --quiet --batch-mode --file $< package
+	mv build/flink/maven/job-server.jar $@
+	rm -r build/flink/maven
+
+$(FLINK)/ready: deploy/flink/requirements.txt
+	mkdir -p $(FLINK)
+	$(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps \
+	  --require-hashes --dest build/flink/download -r $<
+	tar --no-same-owner -xzf build/flink/download/*.tar.gz -C $(FLINK) --strip-components=3 \
+	  --wildcards '*/deps/lib/flink-dist-*.jar' '*/deps/lib/log4j-*.jar'
+	rm -r build/flink/download
+	touch $@
+
+test-flink: .venv/ready
+	$(BIN)/pytest -m flink
 
 .venv-training/ready: training/requirements.txt
 	$(PYTHON) -m venv .venv-training
