@@ -26,7 +26,7 @@ demo: .venv/ready
 	$(BIN)/fsdsinet plot out/demo --clip drum_loop --output out/demo.png
 	$(BIN)/fsdsinet report out/demo --output out/demo.html
 
-test: .venv/ready
+test: .venv/ready build/dataflow/ready
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m 'not minio and not flink'
 
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
@@ -42,7 +42,7 @@ test-minio: .venv/ready
 
 FLINK := build/flink/flink-1.19.3
 
-flink: build/flink/job-server.jar $(FLINK)/ready
+flink: .venv/ready build/flink/job-server.jar $(FLINK)/ready
 
 build/flink/job-server.jar: deploy/flink/pom.xml
 	@for tool in java mvn; do command -v $$tool > /dev/null || { \
@@ -58,6 +58,11 @@ $(FLINK)/ready: deploy/flink/requirements.txt
 	tar --no-same-owner -xzf build/flink/download/*.tar.gz -C $(FLINK) --strip-components=3 \
 	  --wildcards '*/deps/lib/flink-dist-*.jar' '*/deps/lib/log4j-*.jar'
 	rm -r build/flink/download
+	touch $@
+
+build/dataflow/ready: .venv/ready deploy/dataflow/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+	  --target build/dataflow -r deploy/dataflow/requirements.txt
 	touch $@
 
 test-flink: .venv/ready

@@ -31,6 +31,7 @@ setup(
         "urllib3>=2.2,<3",
     ],
     extras_require={
+        "dataflow": ["apache-beam[gcp]==2.77.0"],
         "dev": [
             "gcp-storage-emulator>=2026.7,<2027",
             "hypothesis>=6.130,<7",
@@ -46,7 +47,7 @@ setup(
             "pandas-stubs>=2.2,<4",
             "types-PyYAML>=6,<7",
             "types-setuptools>=75",
-        ]
+        ],
     },
     entry_points={
         "console_scripts": [
