@@ -253,7 +253,6 @@ def _add_job(commands: Any) -> None:
 
 def _extract(arguments: argparse.Namespace) -> int:
     from pipeline.config import load_config
-    from pipeline.launch import extract_command
 
     flags = vars(arguments)
     own = {"command", "config", "set", "dry_run"}
@@ -262,7 +261,13 @@ def _extract(arguments: argparse.Namespace) -> int:
         if not given[key]:
             del given[key]
     config = load_config(arguments.config, arguments.set, given)
-    return extract_command(config, arguments.dry_run)
+    if arguments.dry_run:
+        from pipeline.dry_run import dry_run_command
+
+        return dry_run_command(config)
+    from pipeline.launch import extract_command
+
+    return extract_command(config)
 
 
 def _job(arguments: argparse.Namespace) -> int:

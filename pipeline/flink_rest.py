@@ -4,6 +4,8 @@ Beam's own `cancel` says CANCELLED while the job goes on, and its `wait` does no
 why a job is not getting on: the cluster does.
 """
 
+import base64
+import collections
 import dataclasses
 import json
 from typing import Any
@@ -13,6 +15,11 @@ import urllib3
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
 # https://nightlies.apache.org/flink/flink-docs-release-1.19/docs/internals/job_scheduling
 ENDED = frozenset({"FINISHED", "FAILED", "CANCELED"})
+
+
+# The accumulator in which Beam's Flink runner keeps all metrics, and a counter in it.
+_BEAM = "__metricscontainers"
+_COUNTER = "beam:metric:user:sum_int64:v1"
 
 
 class FlinkError(Exception):
@@ -83,6 +90,17 @@ class FlinkCluster:
         texts = [entry.get("stacktrace", "") for entry in entries]
         return [text for text in (found.get("root-exception"), *texts) if text]
 
+    def counters(self, job_id: str, namespace: str) -> dict[str, int]:
+        """Beam's counters of a job, which Flink has once a stage is done."""
+        found = self._get(f"/jobs/{job_id}/accumulators")["user-task-accumulators"]
+        values = [entry["value"] for entry in found if entry["name"] == _BEAM]
+        counters: collections.Counter[str] = collections.Counter()
+        for metric in json.loads(values[0])["metrics"]["attempted"] if values else ():
+            labels = metric["labels"]
+            if metric["urn"] == _COUNTER and labels.get("NAMESPACE") == namespace:
+                counters[labels["NAME"]] += _varint(base64.b64decode(metric["payload"]))
+        return dict(counters)
+
     def cancel(self, job_id: str) -> None:
         """Asks the cluster to end a job; it takes a moment."""
         self._request("PATCH", f"/jobs/{job_id}?mode=cancel")
@@ -99,3 +117,8 @@ class FlinkCluster:
             text = answer.data.decode("utf-8", "replace")[:300]
             raise FlinkError(f"{self.url}{path} answers {answer.status}: {text}")
         return answer.data
+
+
+def _varint(data: bytes) -> int:
+    """Seven bits a byte, the lowest first: Beam's coding of a counter."""
+    return sum((byte & 127) << (7 * index) for index, byte in enumerate(data))

@@ -13,6 +13,7 @@ from pipeline.job_folder import JobFolder, JobNote
 from pipeline.job_process import JobError
 from pipeline.ledger_watch import LedgerWatch
 from pipeline.summary import finish_run, summary_text
+from transforms.progress import METRICS_NAMESPACE
 
 EXIT_OK, EXIT_FAILED = 0, 1
 _INTERVAL_S = 1.0
@@ -126,7 +127,7 @@ def _show(dataset: Dataset, note: JobNote, job: FlinkJob | None, num_clips: int)
         with dataset.locked():
             JobFolder(dataset).remove()
             dataset.remove_temporary()
-            totals = finish_run(dataset, {})
+            totals = finish_run(dataset, _counters(note, job))
         print(summary_text(dataset, totals, None))
         return EXIT_OK
     JobFolder(dataset).revoke()
@@ -139,6 +140,13 @@ def _show(dataset: Dataset, note: JobNote, job: FlinkJob | None, num_clips: int)
         "to continue, run the same extract command again"
     )
     return EXIT_FAILED
+
+
+def _counters(note: JobNote, job: FlinkJob | None) -> dict[str, int]:
+    """As far as the cluster still knows them."""
+    if job is None:
+        return {}
+    return FlinkCluster(note.where).counters(job.job_id, METRICS_NAMESPACE)
 
 
 def _note_stopped(dataset: Dataset) -> None:

@@ -38,7 +38,7 @@ from pipeline.plan import (
 from pipeline.reach import check_reach
 from pipeline.runners import JobRequest, runner_of
 from pipeline.summary import dataset_totals, finish_run, now, summary_text
-from transforms import storage
+from transforms import ModelSpec, storage
 from transforms.features import FRONT_END_VERSION, LastPatch, PatchSpec
 from transforms.schemas import SCHEMA_VERSION, DatasetSpec
 from transforms.storage import StorageError
@@ -71,17 +71,18 @@ class Run:
     sizes: Mapping[str, int | None]
     num_workers: int
 
+    @property
+    def job(self) -> ExtractJob:
+        return ExtractJob(self.dataset.plan_path, self.dataset.root, self.spec)
 
-def extract_command(config: RunConfig, dry_run: bool) -> int:
+
+def extract_command(config: RunConfig) -> int:
     """Runs the command and returns its exit code.
 
     Raises:
         ConfigError: before anything is started or changed.
     """
     run = prepare(config)
-    if dry_run:
-        print(plan_text(run))
-        return EXIT_OK
     with run.dataset.locked():
         if run.dataset.state() != run.state:
             # Another run was writing until the lock was had.
@@ -114,14 +115,7 @@ def _prepare(config: RunConfig) -> Run:
     num_workers = runner_of(config).num_workers(config)
     # Last, because an engine may have to be compiled first.
     models = choose_engines(models, config.engine)
-    last_patch: LastPatch = "repeat" if config.last_patch == "repeat" else "discard"
-    spec = DatasetSpec(
-        models=models,
-        outputs=config.outputs,
-        patch_spec=PatchSpec(config.patch_hop, last_patch),
-        versions=_versions(),
-        manifest_fields=tuple(manifest.schema)[2:],
-    )
+    spec = dataset_spec(config, models, tuple(manifest.schema)[2:])
     state = dataset.state()
     previous = {} if config.overwrite else dataset.run()
     if previous:
@@ -137,34 +131,6 @@ def _prepare(config: RunConfig) -> Run:
     limits = choose_limits(audio_s, num_workers, config.shard_clips)
     plan = Plan(manifest, pending, audio_s, limits)
     return Run(config, dataset, state, spec, plan, sizes, num_workers)
-
-
-def plan_text(run: Run) -> str:
-    """What `--dry-run` prints: the plan and its size."""
-    plan, spec = run.plan, run.spec
-    carried = ", ".join(f"{f.name} ({f.type})" for f in spec.manifest_fields) or "none"
-    lines = [
-        f"clips: {plan.manifest.num_rows:,}, to do {plan.pending.num_rows:,}",
-        _audio_text(run),
-        f"manifest columns carried to the ledger: {carried}",
-        f"shards: {plan.num_shards:,} of up to {plan.limits.num_clips} clips, "
-        f"{run.num_workers} workers",
-        f"patches: every {spec.patch_spec.patch_hop_frames} frames, "
-        f"last patch: {spec.patch_spec.last_patch}, stored: {', '.join(spec.outputs)}",
-    ]
-    for model in spec.models:
-        lines.append(
-            f"model {model.name}: {len(model.labels)} classes, embedding of "
-            f"{model.embedding_size}, sha256 {model.sha256[:12]}, "
-            f"engine {model.engine}"
-        )
-    lines.append(f"output: {run.dataset.shown}")
-    runner = runner_of(run.config)
-    job = runner.dry_run(_job(run), run.config, run.num_workers)
-    lines.append(f"runner {run.config.runner}: {job}")
-    return "\n".join(
-        [*lines, "dry run: no job was started, and nothing written to the output"]
-    )
 
 
 def _execute(run: Run) -> int:
@@ -196,8 +162,24 @@ def _execute(run: Run) -> int:
     return EXIT_FAILED if config.fail_on_error and totals["failed"] else EXIT_OK
 
 
-def _job(run: Run) -> ExtractJob:
-    return ExtractJob(run.dataset.plan_path, run.dataset.root, run.spec)
+def dataset_spec(
+    config: RunConfig, models: tuple[ModelSpec, ...], fields: tuple[pa.Field, ...]
+) -> DatasetSpec:
+    """What a run of a configuration writes.
+
+    Args:
+        config: Of the run.
+        models: Checked, with their engines.
+        fields: Of the manifest, carried to the ledger.
+    """
+    last_patch: LastPatch = "repeat" if config.last_patch == "repeat" else "discard"
+    return DatasetSpec(
+        models=models,
+        outputs=config.outputs,
+        patch_spec=PatchSpec(config.patch_hop, last_patch),
+        versions=_versions(),
+        manifest_fields=fields,
+    )
 
 
 def _run_job(run: Run) -> dict[str, int] | None:
@@ -216,7 +198,7 @@ def _run_job(run: Run) -> dict[str, int] | None:
         return bool(left.pending.num_rows)
 
     num_workers = min(run.num_workers, plan.num_shards)
-    request = JobRequest(_job(run), run.config, num_workers, dataset, replan, progress)
+    request = JobRequest(run.job, run.config, num_workers, dataset, replan, progress)
     try:
         return runner_of(run.config).run(request)
     finally:
@@ -258,19 +240,6 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _audio_text(run: Run) -> str:
-    """How much there is to read, as far as it is known without opening every file."""
-    pending = run.plan.pending["uri"].to_pylist()
-    sizes = [run.sizes[uri] for uri in pending if uri in run.sizes]
-    found = [size for size in sizes if size is not None]
-    text = (
-        f"audio to read: {sum(found) / 1e6:,.1f} MB in {len(found):,} files, "
-        f"{len(sizes) - len(found):,} files not found"
-    )
-    unknown = len(pending) - len(sizes)
-    return text + (f", {unknown:,} of unknown size" if unknown else "")
 
 
 def _versions() -> dict[str, str]:
