@@ -5,6 +5,7 @@
 # make flink: builds Beam's job server and fetches a Flink, with Java and Maven (2 minutes).
 # make test-flink: the tests on a Flink of this machine's own.
 # make test-training: the tests of the networks that are trained, in a venv of their own.
+# make image: the image of workers on a cluster, with Docker.
 # make train: renders sounds, trains the demo model (over an hour), scores and bundles it.
 # make bench: speed beside the reference script and other engines, the short version.
 
@@ -12,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pipeline transforms training benchmarks demo deploy tests setup.py
 
-.PHONY: demo test test-minio minio test-flink flink test-training train check bench
+.PHONY: demo test test-minio minio test-flink flink image image-files test-training train check bench
 
 .venv/ready: setup.py pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "needs Python 3.11"'
@@ -41,8 +42,12 @@ test-minio: .venv/ready
 	$(BIN)/pytest -m minio
 
 FLINK := build/flink/flink-1.19.3
+# With the schema that deploy/flink/kubernetes.yaml is checked against.
+OPERATOR_VERSION := 1.10.0
+OPERATOR := flink-kubernetes-operator-api
 
-flink: .venv/ready build/flink/job-server.jar $(FLINK)/ready
+flink: .venv/ready build/flink/job-server.jar $(FLINK)/ready \
+  build/flink/$(OPERATOR)-$(OPERATOR_VERSION).jar
 
 build/flink/job-server.jar: deploy/flink/pom.xml
 	@for tool in java mvn; do command -v $$tool > /dev/null || { \
@@ -64,6 +69,10 @@ build/dataflow/ready: .venv/ready deploy/dataflow/requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade \
 	  --target build/dataflow -r deploy/dataflow/requirements.txt
 	touch $@
+
+build/flink/$(OPERATOR)-$(OPERATOR_VERSION).jar:
+	mvn --quiet --batch-mode org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy \
+	  -Dartifact=org.apache.flink:$(OPERATOR):$(OPERATOR_VERSION) -DoutputDirectory=$(@D)
 
 test-flink: .venv/ready
 	$(BIN)/pytest -m flink
@@ -95,10 +104,23 @@ train: .venv/ready .venv-training/ready
 	.venv-bench/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
+IMAGE ?= fsd-sinet-beam:0.1.0
+
+image: image-files
+	docker build --tag $(IMAGE) --file deploy/Dockerfile build/image
+
+image-files: .venv/ready
+	rm -rf build/image build/lib build/bdist.*
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps \
+	  --wheel-dir build/image .
+	$(BIN)/python -m deploy.constraints > build/image/constraints.txt
+
 check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(SOURCES)
+	$(BIN)/yamllint --strict .yamllint.yaml configs deploy
+	$(BIN)/hadolint deploy/Dockerfile
 
 bench: .venv/ready .venv-bench/ready
 	$(BIN)/python -m training.random_graphs full

