@@ -1,5 +1,6 @@
 # make demo: set-up, then the main job on the bundled clips.
 # make test: set-up, then all tests.      make check: formatting, lint, types.
+# make prism: builds Beam's Prism with Go, on which a test runs the main job.
 # make minio: builds the server that the tests of buckets need, with Go (3 minutes).
 # make test-minio: the tests of buckets.
 # make flink: builds Beam's job server and fetches a Flink, with Java and Maven (2 minutes).
@@ -13,7 +14,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pipeline transforms training benchmarks demo deploy tests setup.py
 
-.PHONY: demo test test-minio minio test-flink flink image image-files test-training train check bench
+.PHONY: demo test test-minio minio prism test-flink flink image image-files test-training train check bench
 
 .venv/ready: setup.py pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "needs Python 3.11"'
@@ -40,6 +41,13 @@ build/bin/minio:
 
 test-minio: .venv/ready
 	$(BIN)/pytest -m minio
+
+prism: build/bin/prism
+
+# As Beam in setup.py.
+build/bin/prism:
+	GOBIN=$(CURDIR)/build/bin go install -ldflags='-s -w' \
+	  github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0
 
 FLINK := build/flink/flink-1.19.3
 # With the schema that deploy/flink/kubernetes.yaml is checked against.

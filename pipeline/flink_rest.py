@@ -73,15 +73,10 @@ class FlinkCluster:
                 return FlinkJob(job["jid"], name, job["state"])
         return None
 
-    def num_running_tasks(self, job_id: str) -> int:
-        """Tasks of a job that run or are done."""
-        states = [
-            state
-            for vertex in self._get(f"/jobs/{job_id}")["vertices"]
-            for state, number in vertex["tasks"].items()
-            for _ in range(number)
-        ]
-        return sum(state in ("RUNNING", "FINISHED") for state in states)
+    def tasks(self, job_id: str) -> list[tuple[str, collections.Counter[str]]]:
+        """Name of every step of a job, as Flink has it, and how many tasks are how."""
+        vertices = self._get(f"/jobs/{job_id}")["vertices"]
+        return [(v["name"], collections.Counter(v["tasks"])) for v in vertices]
 
     def problems(self, job_id: str) -> list[str]:
         """Stack traces of what went wrong so far, the latest first."""

@@ -1,5 +1,6 @@
 """Watches a job on Flink: shows how far it is, and ends the wait if it is stuck."""
 
+import collections
 import time
 
 from pipeline.flink_problems import explain, is_hopeless
@@ -13,6 +14,8 @@ _INTERVAL_S = 1.0
 _NO_ANSWER_S = 60.0
 # Without slots a job waits for slot.request.timeout, 300 s by default.
 _NOT_STARTED_S = 60.0
+# Beam waits for a worker that fails before it begins for 180 s, at every restart.
+_NOT_BEGUN_S = 90.0
 # The job server has heard of the end by then.
 _ENDED_S = 20.0
 
@@ -37,8 +40,9 @@ class FlinkWatch:
         self._ledger = LedgerWatch(request.dataset)
         self._job: FlinkJob | None = None
         self._next = 0.0
-        self._answered = self._ran = time.monotonic()
+        self._answered = self._ran = self._begun = time.monotonic()
         self._ended: float | None = None
+        self._has_begun = False
 
     def poll(self) -> None:
         """Shows progress.
@@ -70,7 +74,7 @@ class FlinkWatch:
     def _look(self, now: float) -> None:
         self._job = self._cluster.find_job(self._name)
         if self._job is None:
-            self._ran = now
+            self._ran = self._begun = now
         elif self._job.has_ended:
             self._ended = self._ended or now
             if now - self._ended > _ENDED_S:
@@ -79,9 +83,11 @@ class FlinkWatch:
             self._look_at_running(now, self._job)
 
     def _look_at_running(self, now: float, job: FlinkJob) -> None:
-        if self._cluster.num_running_tasks(job.job_id):
+        tasks = self._cluster.tasks(job.job_id)
+        if any(states["RUNNING"] + states["FINISHED"] for _, states in tasks):
             self._ran = now
-            if self._request.config.detach:
+            self._check_begun(now, tasks)
+            if self._request.config.detach and self._has_begun:
                 raise Detached
         elif now - self._ran > _NOT_STARTED_S:
             raise JobError(
@@ -89,7 +95,23 @@ class FlinkWatch:
                 f"{explain(self.problems()) or 'are there free slots?'} "
                 f"({self._cluster.url})"
             )
+        else:
+            self._begun = now
         if not self._ledger.total.clips_done:
             for problem in self.problems():
                 if is_hopeless(problem):
                     raise JobError(f"the job cannot run: {explain([problem])}")
+
+    def _check_begun(
+        self, now: float, tasks: list[tuple[str, collections.Counter[str]]]
+    ) -> None:
+        """Raises JobError if there are workers, but none that does anything."""
+        first = [states for name, states in tasks if "ReadManifest" in name]
+        self._has_begun |= any(states["FINISHED"] for states in first)
+        if not self._has_begun and now - self._begun > _NOT_BEGUN_S:
+            raise JobError(
+                f"no worker has done anything in {_NOT_BEGUN_S:.0f} s: do they have "
+                "fsd-sinet-beam in the launcher's version, and are they started by "
+                "fsdsinet-worker? The logs of the TaskManagers and of the worker pools "
+                "say more"
+            )
