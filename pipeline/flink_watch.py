@@ -15,7 +15,7 @@ _NO_ANSWER_S = 60.0
 # Without slots a job waits for slot.request.timeout, 300 s by default.
 _NOT_STARTED_S = 60.0
 # Beam waits for a worker that fails before it begins for 180 s, at every restart.
-_NOT_BEGUN_S = 90.0
+_NOT_BEGUN_S = 60.0
 # The job server has heard of the end by then.
 _ENDED_S = 20.0
 

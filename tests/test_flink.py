@@ -438,7 +438,7 @@ def test_worker_without_the_package_is_named(
     finally:
         process.terminate()
         process.wait()
-    assert "no worker has done anything in 90 s: do they have fsd-sinet-beam" in said
+    assert "no worker has done anything in 60 s: do they have fsd-sinet-beam" in said
 
 
 def test_worker_with_another_version_is_named(
