@@ -73,14 +73,14 @@ $(FLINK)/ready: deploy/flink/requirements.txt
 	rm -r build/flink/download
 	touch $@
 
+build/flink/$(OPERATOR)-$(OPERATOR_VERSION).jar:
+	mvn --quiet --batch-mode org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy \
+	  -Dartifact=org.apache.flink:$(OPERATOR):$(OPERATOR_VERSION) -DoutputDirectory=$(@D)
+
 build/dataflow/ready: .venv/ready deploy/dataflow/requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade \
 	  --target build/dataflow -r deploy/dataflow/requirements.txt
 	touch $@
-
-build/flink/$(OPERATOR)-$(OPERATOR_VERSION).jar:
-	mvn --quiet --batch-mode org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy \
-	  -Dartifact=org.apache.flink:$(OPERATOR):$(OPERATOR_VERSION) -DoutputDirectory=$(@D)
 
 test-flink: .venv/ready
 	$(BIN)/pytest -m flink

@@ -20,9 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Sequence
-from concurrent import futures
 
 from pipeline.cache import cache_folder
 from pipeline.process import child_environment
@@ -42,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.dup2(2, 1)
     parsed = _parser().parse_args(argv)
     if parsed.pool:
-        return _run_pool(parsed.port)
+        from pipeline.worker_pool import run_pool
+
+        return run_pool(parsed.port)
     if not parsed.id or not parsed.provision_endpoint:
         _parser().error("expected --pool, or --id and --provision_endpoint of a runner")
     try:
@@ -63,33 +63,6 @@ def _parser() -> argparse.ArgumentParser:
     for name in ENDPOINTS:
         parser.add_argument(f"--{name}_endpoint", metavar="HOST:PORT")
     return parser
-
-
-def _run_pool(port: int) -> int:
-    """Serves until it is stopped; its workers end with it."""
-    import grpc
-    from apache_beam.portability.api import beam_fn_api_pb2_grpc
-    from apache_beam.runners.worker.worker_pool_main import (
-        BeamFnExternalWorkerPoolServicer,
-    )
-
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    server = grpc.server(futures.ThreadPoolExecutor())
-    # Beam's own pool listens to the whole network, where anyone can have it run code.
-    port = server.add_insecure_port(f"localhost:{port}")
-    beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(
-        BeamFnExternalWorkerPoolServicer(
-            use_process=True, container_executable=boot_path()
-        ),
-        server,
-    )
-    server.start()
-    print(f"fsdsinet-worker: a pool at localhost:{port}", file=sys.stderr, flush=True)
-    stop.wait()
-    server.stop(0)
-    return 0
 
 
 def boot_path() -> str:

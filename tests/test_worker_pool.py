@@ -4,7 +4,12 @@ import pathlib
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import pytest
+from apache_beam.portability.api import beam_fn_api_pb2
+
+from pipeline import worker_pool
 from tests.conftest import ROOT
 from tests.object_stores import free_port
 
@@ -42,3 +47,29 @@ def test_pool_listens_to_its_own_machine_only_and_ends_when_told() -> None:
         assert process.wait(30) == 0
     assert addresses
     assert addresses <= LOOPBACK
+
+
+def test_workers_of_two_task_managers_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def sleeper(*_: object, **__: object) -> subprocess.Popen[bytes]:
+        started.append(popen(["sleep", "60"]))
+        return started[-1]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", sleeper)
+    pool = worker_pool.WorkerPool()
+    one, other = SimpleNamespace(peer=lambda: "a"), SimpleNamespace(peer=lambda: "b")
+    start = beam_fn_api_pb2.StartWorkerRequest(worker_id="1-1")
+    stop = beam_fn_api_pb2.StopWorkerRequest(worker_id="1-1")
+    pool.StartWorker(start, one)
+    pool.StartWorker(start, other)
+    pool.StopWorker(stop, one)
+    assert started[0].poll() is not None
+    assert started[1].poll() is None
+    pool.StopWorker(stop, one)
+    assert started[1].poll() is None
+    pool.stop_all()
+    assert started[1].poll() is not None
