@@ -30,6 +30,7 @@ from benchmarks.scaling_model import (
     Costs,
     default_limits,
     measured_costs,
+    read,
     shards_of,
     simulate,
 )
@@ -88,6 +89,23 @@ def as_corpus(folder: pathlib.Path) -> Corpus:
     return Corpus("made", len(uris), lengths_s)
 
 
+def earlier(model: str) -> dict[str, float]:
+    """Two workers in the runs of `benchmarks.extract_speed`, known from one worker."""
+    walls = read(f"extract-speed-random-{model}")["median_round"]["wall_s"]
+    lengths_s = np.clip(np.random.default_rng(0).exponential(8.0, 300), 0.3, 30)
+    corpus = Corpus(
+        "earlier", 300, np.clip(lengths_s * 7.6 / lengths_s.mean(), 0.3, 30)
+    )
+    costs = measured_costs(model, "disk")
+    shards = shards_of(corpus, default_limits(corpus, 2))
+    one_s = simulate(shards, costs, taken, np.ones(1)).command_s
+    # Last patches were discarded in these runs.
+    more_s = (walls["extract, 1 worker"] - one_s) / int(shards.patches.sum())
+    costs = dataclasses.replace(costs, patch_s=costs.patch_s + more_s)
+    predicted_s = simulate(shards, costs, taken, np.ones(2)).command_s
+    return {"measured_s": walls["extract, 2 workers"], "predicted_s": predicted_s}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=150)
@@ -124,6 +142,9 @@ def compare(
     tables = [name for name in one if name.endswith("_bytes")]
     return {
         "model": f"random-{MODEL} (random weights)",
+        "two_workers_in_earlier_quiet_runs": {
+            name: earlier(name) for name in ("vgg41-tlpf", "vgg42-tlpf")
+        },
         "clips": corpus.num_clips,
         "audio_s": corpus.total_s,
         "load_at_the_end": os.getloadavg(),
