@@ -28,7 +28,7 @@ from benchmarks.scaling_model import (
     simulate,
     speeds_of,
 )
-from benchmarks.schedule import Seconds, dealt, taken
+from benchmarks.schedule import dealt, taken
 from pipeline.plan import ShardLimits
 
 NAME = "scaling"
@@ -172,21 +172,18 @@ def deaths(corpus: Corpus, num_workers: int, life_h: float) -> dict[str, Any]:
     shards = shards_of(corpus, default_limits(corpus, num_workers))
     calm = simulate(shards, costs, taken, speeds_of(num_workers, 0.0))
     every_s = life_h * 3600 / num_workers
-    found = []
-    for seed in range(DRAWS):
-        rng = np.random.default_rng(seed)
-        number = int(20 * calm.job_s / every_s) + 20
-        moments: Seconds = rng.exponential(every_s, number).cumsum()
-        found.append(
-            simulate(
-                shards,
-                costs,
-                taken,
-                speeds_of(num_workers, 0.0),
-                moments,
-                NOTICE_S + costs.worker_s,
-            ).efficiency
-        )
+    number = int(20 * calm.job_s / every_s) + 20
+    restart_s = NOTICE_S + costs.worker_s
+    draws = [
+        np.random.default_rng(seed).exponential(every_s, number).cumsum()
+        for seed in range(DRAWS)
+    ]
+    ones = speeds_of(num_workers, 0.0)
+    found = [
+        simulate(shards, costs, taken, ones, moments, restart_s).efficiency
+        for moments in draws
+    ]
+    often = calm.job_s / every_s
     return {
         "corpus": corpus.name,
         "workers": num_workers,
@@ -194,9 +191,7 @@ def deaths(corpus: Corpus, num_workers: int, life_h: float) -> dict[str, Any]:
         "a_death_every_s": every_s,
         "calm": calm.efficiency,
         "efficiency": float(np.mean(found)),
-        "without_ledger_times_as_long": float(
-            np.expm1(min(calm.job_s / every_s, 50.0)) / (calm.job_s / every_s)
-        ),
+        "without_ledger_times_as_long": float(np.expm1(min(often, 50.0)) / often),
     }
 
 

@@ -124,19 +124,23 @@ def main() -> None:
     save("scaling-check", compare(corpus, rounds))
 
 
+def costs_of(corpus: Corpus, one: dict[str, float]) -> Costs:
+    """Costs on the day of a run with one worker: its steps, its start and end."""
+    costs = measured_costs(MODEL, "disk")
+    spent_s = one["steps_s"] - corpus.num_clips * costs.clip_s
+    costs = dataclasses.replace(costs, patch_s=spent_s / one["patches"])
+    rest_s = one["wall_s"] - predict(corpus, costs, 1)
+    return dataclasses.replace(costs, launcher_s=costs.launcher_s + rest_s)
+
+
 def compare(
     corpus: Corpus, rounds: dict[int, list[dict[str, float]]]
 ) -> dict[str, Any]:
     """Measured and predicted seconds by number of workers."""
     quiet = measured_costs(MODEL, "disk")
     one = min(rounds[1], key=lambda run: run["wall_s"])
-    # Today's speed: what the steps took in the best run with one worker.
-    spent_s = one["steps_s"] - corpus.num_clips * quiet.clip_s
-    today = dataclasses.replace(quiet, patch_s=spent_s / one["patches"])
     best = {n: min(run["wall_s"] for run in runs) for n, runs in rounds.items()}
-    # The rest of the run with one worker is start and end.
-    rest_s = best[1] - predict(corpus, today, 1)
-    today = dataclasses.replace(today, launcher_s=today.launcher_s + rest_s)
+    today = costs_of(corpus, one)
     predicted = {n: predict(corpus, today, n) for n in rounds}
     audio_h = corpus.total_s / 3600
     tables = [name for name in one if name.endswith("_bytes")]
@@ -150,7 +154,7 @@ def compare(
         "load_at_the_end": os.getloadavg(),
         "patch_s": today.patch_s,
         "patch_s_of_quiet_runs": quiet.patch_s,
-        "rest_of_the_run_with_one_worker_s": rest_s,
+        "rest_of_the_run_with_one_worker_s": today.launcher_s - quiet.launcher_s,
         "wall_s": {n: [run["wall_s"] for run in runs] for n, runs in rounds.items()},
         "processor_s": {n: min(r["processor_s"] for r in rounds[n]) for n in rounds},
         "best_wall_s": best,

@@ -192,20 +192,19 @@ def simulate(
     """A new run of these shards."""
     useful_s = work_s(shards, costs)
     all_s = useful_s + costs.shard_s + costs.audio_s * shards.audio_s
-    span_s = makespan_s(
-        way, all_s, speeds, () if deaths_s is None else deaths_s, restart_s
-    )
-    job_s = costs.worker_s + span_s
-    launcher_s = costs.launcher_s + costs.planned_clip_s * int(shards.clips.sum())
+    moments = () if deaths_s is None else deaths_s
+    job_s = costs.worker_s + makespan_s(way, all_s, speeds, moments, restart_s)
+    planning_s = costs.planned_clip_s * int(shards.clips.sum())
     time_s = len(speeds) * job_s
+    shares = {
+        "start": costs.worker_s / job_s,
+        "commit": float((all_s - useful_s).sum() / time_s),
+    }
+    efficiency = float(useful_s.sum() / time_s)
     return Outcome(
         shards=len(all_s),
-        launcher_s=launcher_s + costs.after_s * len(all_s),
+        launcher_s=costs.launcher_s + planning_s + costs.after_s * len(all_s),
         job_s=job_s,
-        efficiency=float(useful_s.sum() / time_s),
-        losses={
-            "start": costs.worker_s / job_s,
-            "commit": float((all_s - useful_s).sum() / time_s),
-            "waiting": float((len(speeds) * span_s - all_s.sum()) / time_s),
-        },
+        efficiency=efficiency,
+        losses={**shares, "waiting": 1 - efficiency - sum(shares.values())},
     )
