@@ -24,17 +24,19 @@ MIXED: Formats = (
 MEAN_CLIP_S = 7.6
 
 
-def make_corpus(folder: pathlib.Path, num_clips: int, seconds: float) -> pathlib.Path:
-    """Writes clips in turn in the formats of MIXED; returns the folder.
+def make_corpus(
+    folder: pathlib.Path, num_clips: int, seconds: float, formats: Formats = MIXED
+) -> pathlib.Path:
+    """Writes clips of one length in turn in some formats; returns the folder.
 
     One in ten is made, the others are links to it under names of their own.
     """
     folder.mkdir(parents=True)
     originals = max(4, num_clips // 10)
     for index in range(num_clips):
-        suffix, codec, rate_hz, num_channels = MIXED[index % len(MIXED)]
+        suffix, codec, rate_hz, num_channels = formats[index % len(formats)]
         path = folder / f"{index:06d}.{suffix}"
-        original = index % (originals - originals % len(MIXED))
+        original = index % (originals - originals % len(formats))
         if index == original:
             samples = varied_sound(
                 round(seconds * rate_hz), rate_hz, num_channels, index
