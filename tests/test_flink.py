@@ -481,3 +481,27 @@ def test_workers_end_with_a_killed_task_manager(
         flink.kill_task_manager(index)
         wait_for(lambda: not alive(pid))
     flink.start_task_manager(index)
+
+
+@pytest.mark.timeout(600)
+def test_the_newcomers_commands(flink: LocalFlink) -> None:
+    if listens(8081):
+        pytest.skip("port 8081, which the commands name, is taken")
+    text = (ROOT / "docs" / "flink.md").read_text(encoding="utf-8")
+    commands = text.partition("```sh\n")[2].partition("```")[0].splitlines()
+    assert len(commands) == 5
+    shutil.rmtree(ROOT / "out" / "flink", ignore_errors=True)
+    said = []
+    try:
+        for command in commands:
+            done = subprocess.run(
+                command, shell=True, cwd=ROOT, capture_output=True, text=True
+            )
+            assert done.returncode == 0, command + done.stdout + done.stderr
+            said.append(done.stdout)
+    finally:
+        stop = [sys.executable, "-m", "deploy.flink", "stop"]
+        subprocess.run(stop, cwd=ROOT, capture_output=True)
+    assert "Flink is at localhost:8081" in said[1]
+    assert "23 clips ok, 1 failed" in said[2]
+    assert "no job is writing to" in said[3] and "finished" in said[3]

@@ -1,0 +1,98 @@
+"""Throughput on a Flink of this machine with one worker process and with two.
+
+The same clips (0.3 to 30 s, as in FSD50K) go through `extract --runner flink` on one
+TaskManager and on two, in turn, and through a local run with two workers. Throughput is
+seconds of audio by the time from the first shard begun to the last one committed, as
+the ledger files say (`worker` in their metadata); the whole command is timed, too.
+
+Usage: python -m benchmarks.flink_speed [--clips N] [--rounds N]
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from benchmarks.corpora import make_fsd50k_like
+from benchmarks.machine import MODELS, save
+from deploy.flink.local_flink import JOB_SERVER, LocalFlink
+
+MODEL = "vgg41-tlpf"
+
+
+def run(corpus: pathlib.Path, output: pathlib.Path, *options: str) -> dict[str, Any]:
+    """Runs extract; returns seconds of the command, and of its workers' work."""
+    graph = next(MODELS.glob(f"*{MODEL}*.pb"))
+    command = [sys.executable, "-m", "pipeline", "extract", str(corpus)]
+    command += ["--model", str(graph), "--output", str(output), *options]
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    seconds = time.perf_counter() - start
+    parts = sorted((output / "ledger").iterdir())
+    workers = [json.loads(pq.read_schema(part).metadata[b"worker"]) for part in parts]
+    audio_s = sum(
+        pq.read_table(part, columns=["duration_s"])["duration_s"].to_numpy().sum()
+        for part in parts
+    )
+    work_s = max(w["committed_s"] for w in workers) - min(
+        w["started_s"] for w in workers
+    )
+    return {
+        "command_s": round(seconds, 1),
+        "work_s": round(work_s, 1),
+        "audio_s_per_s": round(audio_s / work_s, 1),
+        "processes": len({worker["pid"] for worker in workers}),
+    }
+
+
+def on_flink(
+    corpus: pathlib.Path, folder: pathlib.Path, num_workers: int
+) -> dict[str, Any]:
+    """A run on a cluster of its own, with a TaskManager for every worker."""
+    with LocalFlink(folder / "flink", num_workers) as flink:
+        master = f"--flink_master={flink.address}"
+        jar = f"--flink_job_server_jar={JOB_SERVER}"
+        flags = ("--runner", "flink", "--", master, jar)
+        return run(corpus, folder / "out", *flags)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=2)
+    parsed = parser.parse_args()
+    rounds = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        corpus = make_fsd50k_like(folder / "clips", parsed.clips)
+        for index in range(parsed.rounds):
+            rounds.append(
+                {
+                    "flink_1": on_flink(corpus, folder / f"one-{index}", 1),
+                    "flink_2": on_flink(corpus, folder / f"two-{index}", 2),
+                    "local_2": run(corpus, folder / f"local-{index}", "--workers", "2"),
+                }
+            )
+    one, two = (
+        min(r[name]["work_s"] for r in rounds) for name in ("flink_1", "flink_2")
+    )
+    ratio = round(one / two, 2)
+    save(
+        "flink-speed",
+        {
+            "model": f"{MODEL}, random weights",
+            "num_clips": parsed.clips,
+            "rounds": rounds,
+            "two_by_one": ratio,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
