@@ -14,8 +14,8 @@ from transforms.elements import AudioInfo, PlannedShard, Prediction, Shard
 from transforms.engines import ModelSpec
 from transforms.features import PatchSpec
 from transforms.manifest import PLAN_FIELDS, open_shard
-from transforms.parquet import commit_shard, part_name
-from transforms.schemas import DatasetSpec
+from transforms.parquet import commit_shard
+from transforms.schemas import DatasetSpec, part_name
 
 FILE_S, PATCHES_A_FILE = 60, 121
 _LABELS = tuple(f"label-{number}" for number in range(200))

@@ -50,7 +50,8 @@ from transforms.audio import decode_audio, decode_shard
 from transforms.elements import Clip, FloatArray, Shard
 from transforms.features import PatchSpec, compute_patches, compute_shard_patches
 from transforms.inference import LoadedModels, ShardModelHandler, run_models
-from transforms.parquet import commit_shard, part_name
+from transforms.parquet import commit_shard
+from transforms.schemas import part_name
 
 NAME = "scaling-costs"
 FULL = ("random-vgg41-tlpf", "random-vgg42-tlpf")
