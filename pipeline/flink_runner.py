@@ -80,8 +80,10 @@ def run(request: JobRequest) -> dict[str, int] | None:
         except Detached:
             return None
         except BaseException:
-            stop_job(cluster, name)
-            folder.revoke()
+            try:
+                stop_job(cluster, name)
+            finally:
+                folder.revoke()
             raise
     folder.remove()
     return counters

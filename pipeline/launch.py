@@ -88,6 +88,9 @@ def extract_command(config: RunConfig) -> int:
             # Another run was writing until the lock was had.
             run = prepare(config)
         JobFolder(run.dataset).settle()
+        if config.overwrite or config.retry_failed:
+            # Clips that took workers down are tried again.
+            JobFolder(run.dataset).remove()
         if config.overwrite:
             run.dataset.remove()
         run.dataset.remove_uncommitted()
