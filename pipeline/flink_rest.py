@@ -8,6 +8,7 @@ import base64
 import collections
 import dataclasses
 import json
+import time
 from typing import Any
 
 import urllib3
@@ -20,6 +21,8 @@ ENDED = frozenset({"FINISHED", "FAILED", "CANCELED"})
 # The accumulator in which Beam's Flink runner keeps all metrics, and a counter in it.
 _BEAM = "__metricscontainers"
 _COUNTER = "beam:metric:user:sum_int64:v1"
+# Longer than Flink's web.refresh-interval, 3 s by default.
+_REFRESH_S = 10.0
 
 
 class FlinkError(Exception):
@@ -86,7 +89,17 @@ class FlinkCluster:
         return [text for text in (found.get("root-exception"), *texts) if text]
 
     def counters(self, job_id: str, namespace: str) -> dict[str, int]:
-        """Beam's counters of a job, which Flink has once a stage is done."""
+        """Beam's counters of a job, as its stages are done.
+
+        Waits for those of the end, if it has ended.
+        """
+        deadline = time.monotonic() + _REFRESH_S
+        if self._job_has_ended(job_id):
+            # What Flink says of a job's inside is some seconds old.
+            while self._get(f"/jobs/{job_id}")["state"] not in ENDED:
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.2)
         found = self._get(f"/jobs/{job_id}/accumulators")["user-task-accumulators"]
         values = [entry["value"] for entry in found if entry["name"] == _BEAM]
         counters: collections.Counter[str] = collections.Counter()
@@ -95,6 +108,10 @@ class FlinkCluster:
             if metric["urn"] == _COUNTER and labels.get("NAMESPACE") == namespace:
                 counters[labels["NAME"]] += _varint(base64.b64decode(metric["payload"]))
         return dict(counters)
+
+    def _job_has_ended(self, job_id: str) -> bool:
+        jobs = self._get("/jobs/overview")["jobs"]
+        return any(j["jid"] == job_id and j["state"] in ENDED for j in jobs)
 
     def cancel(self, job_id: str) -> None:
         """Asks the cluster to end a job; it takes a moment."""
