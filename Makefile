@@ -3,7 +3,8 @@
 # make minio: builds the server that the tests of buckets need, with Go (3 minutes).
 # make test-minio: the tests of buckets.
 # make test-training: the tests of the networks that are trained, in a venv of their own.
-# make train: renders sounds, trains the demo model (over an hour), scores and bundles it.
+# make train: renders sounds, trains a demo model (over an hour), scores and bundles it;
+#   MODEL=fsd-sinet-vgg41-half-tlpf_aps-demo: the smaller one.
 # make bench: speed beside the reference script and other engines, the short version.
 
 PYTHON ?= python3
