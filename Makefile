@@ -7,7 +7,8 @@
 # make test-flink: the tests on a Flink of this machine's own.
 # make test-training: the tests of the networks that are trained, in a venv of their own.
 # make image: the image of workers on a cluster, with Docker.
-# make train: renders sounds, trains the demo model (over an hour), scores and bundles it.
+# make train: renders sounds, trains a demo model (over an hour), scores and bundles it;
+#   MODEL=fsd-sinet-vgg41-half-tlpf_aps-demo: the smaller one.
 # make bench: speed beside the reference script and other engines, the short version.
 
 PYTHON ?= python3

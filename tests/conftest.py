@@ -13,6 +13,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+from pipeline.registry import registered_models
 from tests.audio_files import make_wav
 
 # A first example may have to import or compile, and tests run side by side.
@@ -23,6 +24,7 @@ logging.getLogger().setLevel(logging.ERROR)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "tests" / "data"
+BUNDLED_MODELS = tuple(m.name for m in registered_models().values() if m.bundled_file)
 Completed = subprocess.CompletedProcess[str]
 Command = Callable[..., Completed]
 Reference = Callable[..., list[tuple[np.ndarray, np.ndarray]]]

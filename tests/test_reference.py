@@ -10,7 +10,7 @@ from demo.encode import encode
 from pipeline.models import load_model
 from pipeline.registry import graph_path, registered_model
 from tests.audio_files import NOT_BIT_EXACT, READABLE, make_readable, make_wav, signal
-from tests.conftest import DATA, ROOT, Reference
+from tests.conftest import BUNDLED_MODELS, DATA, ROOT, Reference
 from transforms.audio import decode_audio
 from transforms.elements import Clip, Prediction
 from transforms.engines import EssentiaEngine
@@ -23,7 +23,7 @@ from transforms.features import (
 )
 from transforms.resampling import resample
 
-DEMO_MODEL = graph_path(registered_model("fsd-sinet-vgg41-tlpf-demo"))
+DEMO_MODEL, *OTHER_MODELS = map(graph_path, map(registered_model, BUNDLED_MODELS))
 # AAC, Vorbis, AC3 and WMA decoders changed their rounding since FFmpeg 2.8.
 CODEC_TOLERANCE = 2e-6
 # The order of TensorFlow's sums depends on its number of threads.
@@ -153,7 +153,9 @@ def test_short_clips_and_other_hops_equal_reference(
             assert_equal(predict(tiny_model, path, PatchSpec(hop, mode)), theirs)
 
 
-@pytest.mark.parametrize("model", sorted(DATA.glob("*.pb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "model", [*sorted(DATA.glob("*.pb")), *OTHER_MODELS], ids=lambda path: path.stem
+)
 def test_every_architecture_equals_reference(
     model: pathlib.Path, tmp_path: pathlib.Path, reference: Reference
 ) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.models import load_model
-from tests.conftest import ROOT
+from tests.conftest import BUNDLED_MODELS, ROOT
 from training.random_graphs import random_weights
 from training.sinet_graph import Pooling, build_graph
 from transforms.elements import FloatArray, Prediction
@@ -83,9 +83,10 @@ def test_no_patch_at_all(demo: ModelSpec, engine: WinogradEngine) -> None:
     assert actual.embeddings.shape == (0, demo.embedding_size)
 
 
-def test_the_demo_model_on_sounds(demo: ModelSpec, engine: WinogradEngine) -> None:
-    patches = check_patches()
-    assert_close(engine.run(patches), EssentiaEngine(demo).run(patches))
+@pytest.mark.parametrize("name", BUNDLED_MODELS)
+def test_the_demo_models_on_sounds(name: str) -> None:
+    spec, patches = load_model(name), check_patches()
+    assert_close(WinogradEngine(spec).run(patches), EssentiaEngine(spec).run(patches))
 
 
 @pytest.mark.parametrize("level", [-30.0, -9.0, 0.0, 5.0, 30.0])

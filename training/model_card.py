@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pipeline.registry import REGISTRY, file_hash
+from pipeline.registry import REGISTRY, file_hash, registered_model
 from training.evaluate import by_source
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -34,10 +34,11 @@ def model_card(
         scores: From `training.evaluate`.
         check: From `training.export_check`.
     """
+    name, num_trained = metadata["name"], len(metadata["trained_classes"])
+    architecture = registered_model(name).architecture
     head = _HEAD.read_text(encoding="utf-8")
-    num_trained = len(metadata["trained_classes"])
     parts = [
-        head.format(name=metadata["name"], num_trained=num_trained),
+        head.format(name=name, architecture=architecture, num_trained=num_trained),
         _held_out_part(scores),
         _recordings_part(scores["recordings"]),
         _silence_part(scores),

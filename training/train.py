@@ -69,7 +69,10 @@ class TrainingPlan:
     checkpoint_steps: int = 200
 
 
-MODELS = {"fsd-sinet-vgg41-tlpf-demo": TrainingPlan(1, "tlpf", 9500)}
+MODELS = {
+    "fsd-sinet-vgg41-tlpf-demo": TrainingPlan(1, "tlpf", 9500),
+    "fsd-sinet-vgg41-half-tlpf_aps-demo": TrainingPlan(0.5, "tlpf_aps", 6000),
+}
 
 
 def shortened(plan: TrainingPlan) -> TrainingPlan:
