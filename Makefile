@@ -84,7 +84,7 @@ build/dataflow/ready: .venv/ready deploy/dataflow/requirements.txt
 	touch $@
 
 test-flink: .venv/ready
-	$(BIN)/pytest -m flink
+	$(BIN)/pytest -n 2 --dist loadfile -m flink
 
 .venv-training/ready: training/requirements.txt
 	$(PYTHON) -m venv .venv-training

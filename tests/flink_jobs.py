@@ -1,0 +1,66 @@
+"""Jobs for the tests on a Flink: command lines, and what their datasets say."""
+
+import json
+import os
+import pathlib
+import socket
+
+import pyarrow.parquet as pq
+
+from deploy.flink.local_flink import JOB_SERVER, LocalFlink
+
+NUM_CLIPS = 200
+LONG_CLIP = "long"
+Arguments = list[str | pathlib.Path]
+
+
+def on_flink(
+    flink: LocalFlink,
+    manifest: pathlib.Path,
+    model: pathlib.Path,
+    output: pathlib.Path,
+    *beam_flags: str,
+    options: Arguments | None = None,
+) -> Arguments:
+    """A command line. Shards are small, so that some are done at any moment."""
+    arguments: Arguments = ["extract", manifest, "--model", model, "--output", output]
+    arguments += ["--runner", "flink", "--shard-clips", "5", *(options or []), "--"]
+    master = f"--flink_master={flink.address}"
+    return [*arguments, master, f"--flink_job_server_jar={JOB_SERVER}", *beam_flags]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("localhost", port)) == 0
+
+
+def workers(output: pathlib.Path) -> list[dict]:
+    """Who committed each shard, and when."""
+    parts = sorted((output / "ledger").iterdir())
+    found = [json.loads(pq.read_schema(part).metadata[b"worker"]) for part in parts]
+    return sorted(found, key=lambda worker: worker["started_s"])
+
+
+def counters(output: pathlib.Path) -> dict[str, int]:
+    found: dict[str, int] = json.loads((output / "run.json").read_text())["counters"]
+    return found
+
+
+def processes_naming(text: str) -> list[int]:
+    """Processes whose environment or command has a text, but not this one."""
+    found = []
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            said = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+        except OSError:
+            continue
+        if text.encode() in said and folder.name != str(os.getpid()):
+            found.append(int(folder.name))
+    return found

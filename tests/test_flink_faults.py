@@ -1,0 +1,193 @@
+"""Jobs on a real Flink of which parts are killed: nothing is lost, nothing is left."""
+
+import os
+import pathlib
+import signal
+
+import pyarrow.parquet as pq
+import pytest
+
+from deploy.flink.local_flink import LocalFlink
+from tests.conftest import Command
+from tests.flink_jobs import LONG_CLIP, NUM_CLIPS, counters, on_flink, processes_naming
+from tests.test_crash import (
+    DEADLINE_S,
+    alive,
+    num_committed,
+    running,
+    wait_for,
+    workers_on,
+)
+from tests.test_end_to_end import assert_same_dataset, assert_tidy, read
+
+pytest_plugins = ["tests.flink_fixtures"]
+pytestmark = [
+    pytest.mark.flink,
+    pytest.mark.timeout(400),
+    pytest.mark.usefixtures("all_slots_free"),
+]
+
+
+@pytest.mark.parametrize("victim", ["worker", "task-manager"])
+def test_job_goes_on_after_a_kill_and_does_no_committed_shard_again(
+    victim: str,
+    flink: LocalFlink,
+    temporary: pathlib.Path,
+    manifest: pathlib.Path,
+    tiny_model: pathlib.Path,
+    tmp_path: pathlib.Path,
+    undisturbed: pathlib.Path,
+) -> None:
+    output = tmp_path / "out"
+    arguments = on_flink(flink, manifest, tiny_model, output)
+    with running(arguments, tmp_path / "tmp") as process:
+        wait_for(lambda: workers_on(temporary, LONG_CLIP) and num_committed(output))
+        num_before = num_committed(output)
+        if victim == "worker":
+            os.kill(workers_on(temporary, LONG_CLIP)[0], signal.SIGKILL)
+        else:
+            index = flink.task_manager_in_use()
+            flink.kill_task_manager(index)
+            flink.start_task_manager(index)
+        stdout, stderr = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, stderr
+    assert f"{NUM_CLIPS} clips ok, 0 failed" in stdout
+    assert_same_dataset(output, undisturbed)
+    assert_tidy(output)
+    # Those of the last start of the stage: nothing that was committed is done again.
+    found = counters(output)
+    assert found["shards_skipped"] >= num_before
+    assert found["clips"] == NUM_CLIPS - sum(
+        pq.read_metadata(part).num_rows for part in skipped(output, found)
+    )
+
+
+def skipped(output: pathlib.Path, found: dict[str, int]) -> list[pathlib.Path]:
+    """The shards that were committed before the last start of the stage."""
+    parts = sorted((output / "ledger").iterdir(), key=lambda part: part.stat().st_mtime)
+    return parts[: found["shards_skipped"]]
+
+
+def test_a_clip_that_kills_workers_twice_is_given_up(
+    flink: LocalFlink,
+    temporary: pathlib.Path,
+    manifest: pathlib.Path,
+    tiny_model: pathlib.Path,
+    tmp_path: pathlib.Path,
+    undisturbed: pathlib.Path,
+    fsdsinet: Command,
+) -> None:
+    output = tmp_path / "out"
+    arguments = on_flink(flink, manifest, tiny_model, output)
+    killed: set[int] = set()
+    with running(arguments, tmp_path / "tmp") as process:
+        for _ in range(2):
+            wait_for(lambda: set(workers_on(temporary, LONG_CLIP)) - killed)
+            (pid,) = set(workers_on(temporary, LONG_CLIP)) - killed
+            killed.add(pid)
+            os.kill(pid, signal.SIGKILL)
+        stdout, stderr = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, stderr
+    assert f"{NUM_CLIPS - 1} clips ok, 1 failed" in stdout
+    (row,) = [r for r in read(output, "ledger").to_pylist() if r["status"] == "failed"]
+    assert (row["clip_id"], row["error_type"]) == (LONG_CLIP, "worker_died")
+    assert "died 2 times while working on clip long" in row["error"]
+    assert_tidy(output)
+    fsdsinet("extract", manifest, "--model", tiny_model, "--output", output,
+             "--retry-failed")  # fmt: skip
+    assert_same_dataset(output, undisturbed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_the_launcher_stops_the_job(
+    number: signal.Signals,
+    flink: LocalFlink,
+    temporary: pathlib.Path,
+    manifest: pathlib.Path,
+    tiny_model: pathlib.Path,
+    tmp_path: pathlib.Path,
+    undisturbed: pathlib.Path,
+    fsdsinet: Command,
+) -> None:
+    output, tmp = tmp_path / "out", tmp_path / "tmp"
+    arguments = on_flink(flink, manifest, tiny_model, output)
+    with running(arguments, tmp) as process:
+        wait_for(lambda: num_committed(output) >= 2)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 130
+    assert "to continue, run the same command again" in stderr
+    assert {job["state"] for job in flink.jobs()} <= {"CANCELED", "FINISHED", "FAILED"}
+    wait_for(lambda: not processes_naming(str(tmp)))
+    wait_for(lambda: not list(temporary.glob("fsdsinet-worker-*")))
+    assert len(read(output, "ledger")) < NUM_CLIPS
+    fsdsinet(*arguments)
+    assert_same_dataset(output, undisturbed)
+    assert_tidy(output)
+
+
+def test_detached_job_is_shown_and_waited_for(
+    flink: LocalFlink,
+    manifest: pathlib.Path,
+    tiny_model: pathlib.Path,
+    tmp_path: pathlib.Path,
+    undisturbed: pathlib.Path,
+    fsdsinet: Command,
+) -> None:
+    output = tmp_path / "out"
+    arguments = on_flink(flink, manifest, tiny_model, output, options=["--detach"])
+    said = fsdsinet(*arguments).stdout
+    assert f"fsdsinet job {output} --wait" in said
+    refused = fsdsinet(*arguments, code=2).stderr
+    assert f"is writing to {output}" in refused
+    assert "RUNNING" in fsdsinet("job", output).stdout
+    said = fsdsinet("job", output, "--wait").stdout
+    assert f"{NUM_CLIPS} clips ok, 0 failed" in said
+    assert_same_dataset(output, undisturbed)
+    assert_tidy(output)
+    assert "no job is writing" in fsdsinet("job", output).stdout
+    assert counters(output)["clips_ok"] == NUM_CLIPS
+
+
+def test_job_of_a_killed_launcher_is_found_stopped_and_continued(
+    flink: LocalFlink,
+    manifest: pathlib.Path,
+    tiny_model: pathlib.Path,
+    tmp_path: pathlib.Path,
+    undisturbed: pathlib.Path,
+    fsdsinet: Command,
+) -> None:
+    output, tmp = tmp_path / "out", tmp_path / "tmp"
+    arguments = on_flink(flink, manifest, tiny_model, output)
+    with running(arguments, tmp) as process:
+        wait_for(lambda: num_committed(output) >= 2)
+        process.kill()
+    # The job server ends with its launcher, the job does not.
+    wait_for(lambda: not processes_naming(str(tmp)))
+    assert [job for job in flink.jobs() if job["state"] == "RUNNING"]
+    refused = fsdsinet(*arguments, code=2).stderr
+    assert f"'fsdsinet job {output} --wait'" in refused
+    assert "is stopped" in fsdsinet("job", output, "--stop").stdout
+    fsdsinet(*arguments)
+    assert_same_dataset(output, undisturbed)
+    assert_tidy(output)
+
+
+def test_workers_end_with_a_killed_task_manager(
+    flink: LocalFlink,
+    temporary: pathlib.Path,
+    manifest: pathlib.Path,
+    tiny_model: pathlib.Path,
+    tmp_path: pathlib.Path,
+) -> None:
+    output = tmp_path / "out"
+    arguments = on_flink(
+        flink, manifest, tiny_model, output, options=["--workers", "1"]
+    )
+    with running(arguments, tmp_path / "tmp"):
+        wait_for(lambda: workers_on(temporary, LONG_CLIP))
+        (pid,) = workers_on(temporary, LONG_CLIP)
+        index = flink.task_manager_in_use()
+        flink.kill_task_manager(index)
+        wait_for(lambda: not alive(pid))
+    flink.start_task_manager(index)
