@@ -1,6 +1,7 @@
 """Watches a job on Flink: shows how far it is, and ends the wait if it is stuck."""
 
 import collections
+import contextlib
 import time
 
 from pipeline.flink_problems import explain, is_hopeless
@@ -8,6 +9,7 @@ from pipeline.flink_rest import FlinkCluster, FlinkError, FlinkJob
 from pipeline.job_process import JobError
 from pipeline.ledger_watch import LedgerWatch
 from pipeline.runners import JobRequest
+from transforms.storage import StorageError
 
 _INTERVAL_S = 1.0
 # A cluster that does not answer may be restarting its JobManager.
@@ -42,6 +44,7 @@ class FlinkWatch:
         self._next = 0.0
         self._answered = self._ran = self._begun = time.monotonic()
         self._ended: float | None = None
+        self._gone: float | None = None
         self._has_begun = False
 
     def poll(self) -> None:
@@ -61,7 +64,10 @@ class FlinkWatch:
             if now - self._answered > _NO_ANSWER_S:
                 raise JobError(f"{error}, for {_NO_ANSWER_S:.0f} s") from error
         state = self._job.state.lower() if self._job else "being submitted"
-        self._request.progress.update({0: self._ledger.poll()}, f"job {state}")
+        # The store may be back in a moment; workers have their own patience with it.
+        with contextlib.suppress(StorageError):
+            self._ledger.poll()
+        self._request.progress.update({0: self._ledger.total}, f"job {state}")
         self._next = now + _INTERVAL_S
 
     def problems(self) -> list[str]:
@@ -72,10 +78,20 @@ class FlinkWatch:
             return []
 
     def _look(self, now: float) -> None:
-        self._job = self._cluster.find_job(self._name)
-        if self._job is None:
+        job = self._cluster.find_job(self._name)
+        if job is None and self._job is None:
             self._ran = self._begun = now
-        elif self._job.has_ended:
+            return
+        if job is None:
+            # A JobManager that was started again knows nothing of its jobs.
+            self._gone = self._gone or now
+            if now - self._gone > _ENDED_S:
+                raise JobError(
+                    f"{self._cluster.url} does not know job {self._name} any more"
+                )
+            return
+        self._job, self._gone = job, None
+        if self._job.has_ended:
             self._ended = self._ended or now
             if now - self._ended > _ENDED_S:
                 raise JobError(f"job {self._name} is {self._job.state}")

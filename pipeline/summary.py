@@ -12,6 +12,7 @@ from pipeline.dataset import Dataset
 
 _NUM_TOP = 5
 _NUM_REASONS = 10
+_STEPS = ("decode", "resample", "log_mel", "inference", "commit")
 
 
 def dataset_totals(dataset: Dataset) -> dict[str, Any]:
@@ -54,6 +55,7 @@ def summary_text(
     ]
     reasons = list(totals["failed_by_error_type"].items())[:_NUM_REASONS]
     lines += [f"  failed, {reason}: {count:,}" for reason, count in reasons]
+    lines += _work_lines(dataset.run().get("counters", {}))
     for name in dataset.model_names():
         lines += _model_lines(dataset, name)
     lines.append(f"dataset: {dataset.shown} (ledger, patches, clips, run.json)")
@@ -64,6 +66,23 @@ def summary_text(
             f"--clip={shlex.quote(clip_id)} --output activations.png"
         )
     return "\n".join(lines)
+
+
+def _work_lines(counters: dict[str, int]) -> list[str]:
+    """What the workers of the last run did, in all; nothing if nobody counted."""
+    steps = [name for name in _STEPS if f"{name}_us" in counters]
+    if not steps:
+        return []
+    times = ", ".join(
+        f"{name.replace('_', '-')} {counters[f'{name}_us'] / 1e6:,.1f} s"
+        for name in steps
+    )
+    loads = ", ".join(
+        f"{number} {name.removeprefix('model_loads_')}"
+        for name, number in sorted(counters.items())
+        if name.startswith("model_loads_")
+    )
+    return [f"work of all workers: {times}; models loaded: {loads or 'none'}"]
 
 
 def _model_lines(dataset: Dataset, name: str) -> list[str]:
