@@ -15,6 +15,7 @@ from apache_beam.options.pipeline_options import (
     DebugOptions,
     GoogleCloudOptions,
     PipelineOptions,
+    SetupOptions,
     WorkerOptions,
 )
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
@@ -49,7 +50,8 @@ def num_workers(config: RunConfig) -> int:
         "--region": cloud.region,
         "--temp_location": cloud.temp_location,
         "--machine_type": worker.machine_type,
-        "--sdk_container_image": worker.sdk_container_image,
+        "--sdk_container_image (or --setup_file)": worker.sdk_container_image
+        or options.view_as(SetupOptions).setup_file,
     }
     missing = [flag for flag, value in needed.items() if not value]
     if missing:

@@ -47,6 +47,7 @@ def test_dataset_is_that_of_a_local_run_by_two_processes_at_a_time(
     arguments = on_flink(flink, manifest, tiny_model, output, *environment)
     done = fsdsinet(*arguments)
     assert f"{NUM_CLIPS} clips ok, 0 failed" in done.stdout
+    assert "models loaded: 2 winograd" in done.stdout
     assert_same_dataset(output, undisturbed)
     assert_tidy(output)
     by_pid: dict[int, list[dict]] = {}
