@@ -12,7 +12,7 @@ from pipeline.dataset import Dataset
 
 _NUM_TOP = 5
 _NUM_REASONS = 10
-_STEPS = ("decode", "resample", "log_mel", "inference", "commit")
+_STEPS = "decode resample log_mel inference commit".split()
 
 
 def dataset_totals(dataset: Dataset) -> dict[str, Any]:
