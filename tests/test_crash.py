@@ -1,6 +1,7 @@
 """Runs that are killed: nothing is lost or doubled, nothing is left behind."""
 
 import contextlib
+import glob
 import json
 import os
 import pathlib
@@ -93,7 +94,8 @@ def num_temporary(output: pathlib.Path) -> int:
 def workers_on(tmp: pathlib.Path, clip_id: str) -> list[int]:
     """Processes that have a clip in hand."""
     found = []
-    for path in tmp.glob("fsdsinet-*/*.json"):
+    # Not Path.glob: a folder may be removed while it looks.
+    for path in map(pathlib.Path, glob.glob(f"{tmp}/fsdsinet-*/*.json")):
         with contextlib.suppress(ValueError, FileNotFoundError):
             line = path.read_bytes().partition(b"\n")[0]
             if json.loads(line)["clip_id"] == clip_id and alive(int(path.stem)):
