@@ -178,7 +178,12 @@ def test_worker_with_another_version_is_named(
     info.mkdir()
     (info / "METADATA").write_text("Name: fsd-sinet-beam\nVersion: 9.9\n")
     arguments = on_flink(flink, manifest, tiny_model, tmp_path / "out")
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{tmp_path}:{ROOT}",
+        # The metadata of a checkout in the current folder would come before it.
+        "PYTHONSAFEPATH": "1",
+    }
     command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, cwd=ROOT
