@@ -2,7 +2,7 @@
 
 Usage: python -m benchmarks.engine_layers [--models NAME...]
 Sgemm is numpy's product of two square matrices, on the same core in the same run. The
-products of a layer are those of its 36 points; `of_sgemm` is the speed of the whole
+products of a layer are those of its tiles; `of_sgemm` is the speed of the whole
 layer, transforms included, as part of sgemm's. A layer as a plain matrix product would
 need `direct_ms` at sgemm's speed.
 """
@@ -19,7 +19,7 @@ from benchmarks.machine import MODELS, save
 from pipeline.models import load_model
 from transforms.engine_check import check_patches
 from transforms.winograd import engine
-from transforms.winograd.convolution import POINTS, TILE
+from transforms.winograd.minimal import NUM_POINTS, TILE
 
 NAMES = ("random-vgg41-tlpf", "random-vgg42-tlpf")
 _NUM_PATCHES, _ROUNDS, _SGEMM_SIZE = 16, 12, 1536
@@ -100,7 +100,7 @@ def layers(model: str, flops: float) -> dict[str, Any]:
         for name, layer in (("a", block.first), ("b", block.second)):
             rows, columns = block.input.height + 1, block.input.width
             tiles = -(-block.size * rows // TILE) * (columns // TILE) / block.size
-            products = 2 * POINTS * tiles * layer.inputs * layer.outputs
+            products = 2 * NUM_POINTS * tiles * layer.inputs * layer.outputs
             direct = 2 * 9 * (rows - 1) * columns * layer.inputs * layer.outputs
             ms = best_ms(layer)
             result[f"convolution {number}{name}"] = {

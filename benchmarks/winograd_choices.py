@@ -16,6 +16,7 @@ from benchmarks.machine import MODELS, save
 from pipeline.models import load_model
 from transforms.engine_check import check_patches
 from transforms.winograd import engine
+from transforms.winograd.minimal import matrices
 
 Array = np.ndarray
 
@@ -32,22 +33,6 @@ NAMES = ("random-vgg41-tlpf", "random-vgg42-tlpf")
 TILES = ((24, 48, 96, 192), (36, 72, 144), (48, 96, 192), (96, 192, 384, 768))
 PATCHES = ((1, 1, 1, 16), (1, 1, 2, 8), (1, 1, 4, 16), (1, 2, 4, 16), (2, 4, 8, 16))
 _CHANNELS, _TRIALS = 128, 50
-
-
-def matrices(points: Sequence[float]) -> tuple[Array, Array, Array]:
-    """Of the transforms of inputs, filters and outputs (Cook and Toom)."""
-    size = len(points) + 1
-    inputs, filters = np.zeros((size, size)), np.zeros((size, 3))
-    for index, point in enumerate(points):
-        others = np.delete(points, index)
-        inputs[index, : size - 1] = np.poly(others)[::-1]
-        filters[index] = point ** np.arange(3) / np.prod(point - others)
-    inputs[-1] = np.poly(points)[::-1]
-    filters[-1, -1] = 1
-    outputs = np.zeros((size - 2, size))
-    outputs[:, :-1] = np.vander(points, size - 2, increasing=True).T
-    outputs[-1, -1] = 1
-    return inputs, filters, outputs
 
 
 def relative_error(points: Sequence[float]) -> float:

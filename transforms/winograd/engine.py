@@ -15,8 +15,9 @@ from transforms.engines import ModelSpec
 from transforms.features import PATCH_FRAMES
 from transforms.mel import NUM_MELS
 from transforms.network import Convolution, Network, Subsampling, read_network_of
-from transforms.winograd.convolution import POINTS, TILE, convolve, transform_filters
+from transforms.winograd.convolution import convolve
 from transforms.winograd.direct import convolve_first
+from transforms.winograd.minimal import NUM_POINTS, TILE, transform_filters
 from transforms.winograd.pooling import (
     keep_strongest_phase,
     low_pass,
@@ -30,7 +31,7 @@ Array = np.ndarray
 
 # Patches that a block takes at once, and tiles that are transformed at once, by block.
 _PATCHES = (1, 1, 4, 16)
-_TILES = (24, 36, 48, 96)
+_TILES = (12, 12, 12, 96)
 _BORDER = 2
 
 
@@ -134,6 +135,7 @@ class _ConvolutionLayer:
 
     def run(self, source: _Stack, target: _Stack, num_maps: int) -> None:
         source.clear_after(num_maps)
+        rows_of_tiles = -(-num_maps * (source.height + 1) // TILE)
         tiles_in_row = source.width // TILE
         convolve(
             source.address() - source.row - source.pixel,
@@ -143,15 +145,15 @@ class _ConvolutionLayer:
             target.address(),
             target.row,
             target.pixel,
-            -(-num_maps * (source.height + 1) // TILE),
+            rows_of_tiles * tiles_in_row,
             tiles_in_row,
-            max(1, self._num_tiles // tiles_in_row),
+            self._num_tiles,
         )
         target.clear_separators(num_maps)
 
 
 def _points(num_tiles: int, channels: int) -> Array:
-    """Memory for the 36 points of tiles: float32 [36, tiles, channels], a view.
+    """Memory for the points of tiles: float32 [64, tiles, channels], a view.
 
     Strides that are multiples of 4,096 bytes would have the points compete for the same
     places in the cache: these are odd multiples of 64.
@@ -161,8 +163,8 @@ def _points(num_tiles: int, channels: int) -> Array:
     tile += line * (tile // line % 2 == 0)
     point = _whole(num_tiles, ROWS) * tile
     point += line * (point // line % 2 == 0)
-    memory = aligned_zeros(POINTS, point)
-    shape = POINTS, _whole(num_tiles, ROWS), channels
+    memory = aligned_zeros(NUM_POINTS, point)
+    shape = NUM_POINTS, _whole(num_tiles, ROWS), channels
     strides = point * FLOAT, tile * FLOAT, FLOAT
     return np.lib.stride_tricks.as_strided(memory, shape, strides)
 

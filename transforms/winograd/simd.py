@@ -78,8 +78,13 @@ def emit_splat(builder: ir.IRBuilder, scalar: Any) -> Any:
     return builder.shuffle_vector(first, nothing, lanes)
 
 
+def emit_number(number: float) -> Any:
+    """A vector of one number that is known beforehand."""
+    return ir.Constant(_VECTOR, [float(np.float32(number))] * LANES)
+
+
 def emit_zero() -> Any:
-    return ir.Constant(_VECTOR, [0.0] * LANES)
+    return emit_number(0)
 
 
 def emit_offset(builder: ir.IRBuilder, base: Any, step: Any, count: Any) -> Any:
@@ -92,6 +97,10 @@ def emit_offset(builder: ir.IRBuilder, base: Any, step: Any, count: Any) -> Any:
 
 def emit_sum(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
     return builder.fadd(a, b, flags=_FUSED)
+
+
+def emit_difference(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
+    return builder.fsub(a, b, flags=_FUSED)
 
 
 def emit_product(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
@@ -183,7 +192,7 @@ def _operation(emit: Callable[[Any, Any, Any], Any]) -> Any:
 
 
 _add = _operation(emit_sum)
-_subtract = _operation(lambda builder, a, b: builder.fsub(a, b, flags=_FUSED))
+_subtract = _operation(emit_difference)
 _multiply = _operation(emit_product)
 
 
