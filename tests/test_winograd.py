@@ -60,7 +60,7 @@ def winograd_convolution(
     memory = NUM_POINTS, -(-tiles_at_once // ROWS) * ROWS
     tiles = aligned_zeros(*memory, inputs + 16)
     sums = aligned_zeros(*memory, outputs + 16)
-    factors = pack_filters(transform_filters(kernel))
+    factors = pack_filters(kernel)
     result = aligned_zeros(height, width, outputs)
     single_bias = bias.astype(np.float32)
     convolve(

@@ -17,7 +17,7 @@ from transforms.mel import NUM_MELS
 from transforms.network import Convolution, Network, Subsampling, read_network_of
 from transforms.winograd.convolution import convolve
 from transforms.winograd.direct import convolve_first
-from transforms.winograd.minimal import NUM_POINTS, TILE, transform_filters
+from transforms.winograd.minimal import NUM_POINTS, TILE
 from transforms.winograd.pooling import (
     keep_strongest_phase,
     low_pass,
@@ -119,7 +119,7 @@ class _ConvolutionLayer:
     def __init__(self, layer: Convolution, num_tiles: int) -> None:
         kernel = _with_whole_vectors(layer.kernel, (2, 3))
         self.inputs, self.outputs = kernel.shape[2:]
-        self._factors = pack_filters(transform_filters(kernel))
+        self._factors = pack_filters(kernel)
         self._bias = _aligned(_with_whole_vectors(layer.bias, (0,)))
         self._num_tiles = num_tiles
         self._tiles = _points(num_tiles, self.inputs)

@@ -8,6 +8,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from transforms.winograd.minimal import NUM_POINTS, transform_filters
 from transforms.winograd.simd import (
     FLOAT,
     LANES,
@@ -31,18 +32,22 @@ Array = np.ndarray
 ROWS = 12 if LANES == 16 else 6
 
 
-def pack_filters(factors: Array) -> Array:
-    """Lays factors out as the products read them: float32, flat.
+def pack_filters(kernel: Array) -> Array:
+    """Transforms filters and lays them out as the products read them.
 
     Args:
-        factors: [points, in, out], out a multiple of LANES.
+        kernel: float64 [3, 3, in, out], out a multiple of LANES.
+
+    Returns:
+        float32 [64, in * out]: for two vectors of outputs at a time [in, 2 * LANES].
     """
-    points, inputs, outputs = factors.shape
-    packed = aligned_zeros(points, inputs * outputs)
+    inputs, outputs = kernel.shape[2:]
+    packed = aligned_zeros(NUM_POINTS, inputs * outputs)
+    # A part at a time: in float64 all would take half of a worker's memory.
     for start in range(0, outputs, 2 * LANES):
-        panel = factors[:, :, start : start + 2 * LANES]
+        panel = transform_filters(kernel[..., start : start + 2 * LANES])
         place = slice(inputs * start, inputs * (start + panel.shape[2]))
-        packed[:, place] = panel.reshape(points, -1)
+        packed[:, place] = panel.reshape(NUM_POINTS, -1)
     return packed
 
 
