@@ -8,7 +8,7 @@ with one. Start-up counts. The reference writes activations only, `extract` embe
 too.
 
 Usage: python -m benchmarks.extract_speed [--clips N] [--rounds N] [--model NAME...]
-    [--compressed] [--memory]
+    [--compressed] [--memory] [--many N]
 """
 
 import argparse
@@ -124,6 +124,13 @@ def measure_memory(model: pathlib.Path, folder: pathlib.Path) -> dict[str, float
     return results
 
 
+def compare_workers(model: pathlib.Path, corpus: pathlib.Path) -> dict[str, float]:
+    """Wall time with one worker and with two, of a corpus beside which start-up is
+    short, and their ratio."""
+    one, two = (run_extract(model, corpus, n)["wall_s"] for n in (1, 2))
+    return {"1_worker_s": one, "2_workers_s": two, "two_workers_to_one": one / two}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=60)
@@ -131,12 +138,15 @@ def main() -> None:
     parser.add_argument("--model", nargs="+", default=["random-vgg41-tlpf"])
     parser.add_argument("--compressed", action="store_true", help="FLAC, MP3 and Ogg")
     parser.add_argument("--memory", action="store_true", help="also 10,000 short clips")
+    parser.add_argument("--many", type=int, help="one and two workers on N clips, too")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         formats = COMPRESSED if arguments.compressed else WAV
         corpus = make_fsd50k_like(folder / "corpus", arguments.clips, formats)
         one_clip = make_fsd50k_like(folder / "one", 1)
+        if arguments.many:
+            many = make_fsd50k_like(folder / "many", arguments.many, formats)
         for model in arguments.model:
             path = MODELS / f"{model}.pb"
             # Engines are compiled and compared once for a model.
@@ -154,6 +164,8 @@ def main() -> None:
             }
             if arguments.memory:
                 results["worker_peak_mb_by_clips"] = measure_memory(path, folder)
+            if arguments.many:
+                results[f"of_{arguments.many}_clips"] = compare_workers(path, many)
             kind = "compressed-" if arguments.compressed else ""
             save(f"extract-speed-{kind}{model}", results)
 

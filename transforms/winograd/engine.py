@@ -271,7 +271,7 @@ class _Block:
         size: Patches at once.
         input: Filled from `before`.
         middle, output: Of the two convolutions.
-        pooled: The maximum of `middle`; `middle` itself in the last block.
+        has_maximum: Whether `middle` becomes its maximum; not in the last block.
     """
 
     before: "tuple[_Block, _SubsamplingLayer] | _FirstLayer"
@@ -280,11 +280,11 @@ class _Block:
     second: _ConvolutionLayer
     input: _Stack
     middle: _Stack
-    pooled: _Stack
     output: _Stack
+    has_maximum: bool
 
     def __post_init__(self) -> None:
-        self._scratch = aligned_zeros(*self.middle.array.shape[1:])
+        self._scratch = aligned_zeros(3, *self.middle.array.shape[1:])
         self._scratch_at = _place(self._scratch)[0]
 
     def run(self, patches: FloatArray) -> None:
@@ -292,9 +292,9 @@ class _Block:
         num_maps = len(patches)
         self._fill_input(patches)
         self.first.run(self.input, self.middle, num_maps)
-        if self.pooled is not self.middle:
+        if self.has_maximum:
             self._pool(num_maps)
-        self.second.run(self.pooled, self.output, num_maps)
+        self.second.run(self.middle, self.output, num_maps)
 
     def _fill_input(self, patches: FloatArray) -> None:
         if isinstance(self.before, _FirstLayer):
@@ -308,17 +308,11 @@ class _Block:
                 subsampling.run(block.output, index, self.input, start + index)
 
     def _pool(self, num_maps: int) -> None:
-        middle, pooled = self.middle, self.pooled
+        middle = self.middle
         for index in range(num_maps):
-            maximum_3x3(
-                middle.address(index),
-                middle.row,
-                middle.pixel,
-                pooled.address(index),
-                self._scratch_at,
-                middle.height,
-                middle.width,
-            )
+            at, scratch = middle.address(index), self._scratch_at
+            size = middle.height, middle.width
+            maximum_3x3(at, middle.row, middle.pixel, scratch, *size)
 
 
 def _make_blocks(network: Network) -> list[_Block]:
@@ -331,9 +325,8 @@ def _make_blocks(network: Network) -> list[_Block]:
             _ConvolutionLayer(layer, num_tiles)
             for layer in network.convolutions[2 * number + 1 :][:2]
         )
-        middle, other = (_Stack(size, height, width, first.outputs) for _ in range(2))
+        middle, output = (_Stack(size, height, width, first.outputs) for _ in range(2))
         is_last = number == len(_PATCHES) - 1
-        pooled, output = (middle, other) if is_last else (other, middle)
         block = _Block(
             before,
             size,
@@ -341,8 +334,8 @@ def _make_blocks(network: Network) -> list[_Block]:
             second,
             _Stack(size, height, width, first.inputs),
             middle,
-            pooled,
             output,
+            has_maximum=not is_last,
         )
         blocks.append(block)
         if not is_last:

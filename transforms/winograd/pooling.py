@@ -34,34 +34,38 @@ FILTER_SIZE = 5
 
 @njit(**OPTIONS)
 def maximum_3x3(
-    source: int,
-    row: int,
-    pixel: int,
-    target: int,
-    scratch: int,
-    height: int,
-    width: int,
+    source: int, row: int, pixel: int, scratch: int, height: int, width: int
 ) -> None:
-    """The maximum of 3x3 around every pixel of one map.
+    """Replaces every pixel of one map by the maximum of 3x3 around it.
 
     Args:
         source: Address of the map's first pixel.
-        row: Bytes between rows, of both maps.
+        row: Bytes between rows.
         pixel: Bytes of the channels.
-        target: Address of the result's first pixel.
-        scratch: Address of memory for a row.
+        scratch: Address of memory for three rows without borders.
         height: Rows.
         width: Columns.
     """
+    size = width * pixel
+    # Maxima along three rows: of row y in place y % 3. Nothing is above the first.
+    for at in range(0, size, VECTOR):
+        store(scratch + 2 * size + at, zero())
+    _maximum_of_row(source, pixel, scratch, size)
     for y in range(height):
-        above = source + (y - 1) * row - pixel
-        for at in range(0, (width + 2) * pixel, VECTOR):
-            outer = maximum(load(above + at), load(above + at + 2 * row))
-            store(scratch + at, maximum(outer, load(above + at + row)))
-        for at in range(0, width * pixel, VECTOR):
-            left = scratch + at
-            outer = maximum(load(left), load(left + 2 * pixel))
-            store(target + y * row + at, maximum(outer, load(left + pixel)))
+        below = scratch + (y + 1) % 3 * size
+        _maximum_of_row(source + (y + 1) * row, pixel, below, size)
+        for at in range(0, size, VECTOR):
+            first, second = load(scratch + at), load(scratch + size + at)
+            third = load(scratch + 2 * size + at)
+            to = source + y * row + at
+            store(to, maximum(maximum(first, second), third))
+
+
+@njit(**OPTIONS)
+def _maximum_of_row(source: int, pixel: int, target: int, size: int) -> None:
+    for at in range(source, source + size, VECTOR):
+        outer = maximum(load(at - pixel), load(at + pixel))
+        store(target + at - source, maximum(outer, load(at)))
 
 
 @njit(**OPTIONS)
