@@ -1,5 +1,6 @@
 """Fixtures of the tests on a Flink: a cluster, a pool of workers, clips."""
 
+import functools
 import os
 import pathlib
 import subprocess
@@ -13,11 +14,15 @@ from pipeline.boot import boot_path
 from tests.audio_files import make_wav
 from tests.conftest import ROOT, Command
 from tests.flink_cluster import running_flink
-from tests.flink_jobs import LONG_CLIP, NUM_CLIPS, free_port, listens
-from tests.test_crash import (
-    DEADLINE_S,
-    wait_for,
+from tests.flink_jobs import (
+    LONG_CLIP,
+    NUM_CLIPS,
+    FlinkJob,
+    free_port,
+    listens,
+    on_flink,
 )
+from tests.test_crash import DEADLINE_S, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +75,22 @@ def undisturbed(
     output = tmp_path_factory.mktemp("undisturbed") / "out"
     fsdsinet("extract", manifest, "--model", tiny_model, "--output", output)
     return output
+
+
+@pytest.fixture
+def output(tmp_path: pathlib.Path) -> pathlib.Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def flink_job(
+    flink: LocalFlink,
+    manifest: pathlib.Path,
+    tiny_model: pathlib.Path,
+    output: pathlib.Path,
+) -> FlinkJob:
+    """Makes command lines of jobs that write to `output`."""
+    return functools.partial(on_flink, flink, manifest, tiny_model, output)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import socket
+from collections.abc import Callable
 
 import pyarrow.parquet as pq
 
@@ -12,6 +13,8 @@ from deploy.flink.local_flink import JOB_SERVER, LocalFlink
 NUM_CLIPS = 200
 LONG_CLIP = "long"
 Arguments = list[str | pathlib.Path]
+# Makes command lines of jobs on a cluster: `on_flink` but for its last arguments.
+FlinkJob = Callable[..., Arguments]
 
 
 def on_flink(

@@ -167,6 +167,39 @@ def test_killed_worker_is_replaced_and_the_dataset_is_the_same(
     assert_tidy(output)
 
 
+def run_killing_twice(
+    arguments: list[str | pathlib.Path], tmp: pathlib.Path, marks: pathlib.Path
+) -> str:
+    """Runs a job, and kills the first two workers that take the long clip.
+
+    Args:
+        arguments: Of the job.
+        tmp: Its temporary files.
+        marks: Where its workers say what they have in hand.
+
+    Returns:
+        What it printed.
+    """
+    killed: set[int] = set()
+    with running(arguments, tmp) as process:
+        for _ in range(2):
+            wait_for(lambda: set(workers_on(marks, LONG_CLIP)) - killed)
+            (pid,) = set(workers_on(marks, LONG_CLIP)) - killed
+            killed.add(pid)
+            os.kill(pid, signal.SIGKILL)
+        stdout, stderr = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, stderr
+    return str(stdout)
+
+
+def assert_long_clip_is_given_up(output: pathlib.Path) -> None:
+    (row,) = [r for r in read(output, "ledger").to_pylist() if r["status"] == "failed"]
+    found = row["clip_id"], row["stage"], row["error_type"]
+    assert found == (LONG_CLIP, "worker", "worker_died")
+    assert "died 2 times while working on clip long" in row["error"]
+    assert_tidy(output)
+
+
 def test_a_clip_that_kills_workers_twice_is_given_up(
     tmp_path: pathlib.Path,
     manifest: pathlib.Path,
@@ -176,24 +209,9 @@ def test_a_clip_that_kills_workers_twice_is_given_up(
 ) -> None:
     output, tmp = tmp_path / "out", tmp_path / "tmp"
     arguments = extract(manifest, tiny_model, output)
-    killed: set[int] = set()
-    with running(arguments, tmp) as process:
-        for _ in range(2):
-            wait_for(lambda: set(workers_on(tmp, LONG_CLIP)) - killed)
-            (pid,) = set(workers_on(tmp, LONG_CLIP)) - killed
-            killed.add(pid)
-            os.kill(pid, signal.SIGKILL)
-        stdout, stderr = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 0, stderr
+    stdout = run_killing_twice(arguments, tmp, tmp)
     assert f"{NUM_CLIPS} clips ok, 1 failed" in stdout
-    (row,) = [r for r in read(output, "ledger").to_pylist() if r["status"] == "failed"]
-    assert (row["clip_id"], row["stage"], row["error_type"]) == (
-        LONG_CLIP,
-        "worker",
-        "worker_died",
-    )
-    assert "died 2 times while working on clip long" in row["error"]
-    assert_tidy(output)
+    assert_long_clip_is_given_up(output)
     fsdsinet(*arguments, "--retry-failed")
     assert_same_dataset(output, undisturbed)
 

@@ -15,15 +15,13 @@ from tests.conftest import ROOT, Command
 from tests.flink_jobs import (
     NUM_CLIPS,
     Arguments,
+    FlinkJob,
     counters,
     free_port,
     listens,
-    on_flink,
     workers,
 )
-from tests.test_crash import (
-    wait_for,
-)
+from tests.test_crash import wait_for
 from tests.test_end_to_end import assert_same_dataset, assert_tidy, read
 
 pytest_plugins = ["tests.flink_fixtures"]
@@ -37,14 +35,12 @@ pytestmark = [
 def test_dataset_is_that_of_a_local_run_by_two_processes_at_a_time(
     environment: list[str],
     flink: LocalFlink,
-    manifest: pathlib.Path,
-    tiny_model: pathlib.Path,
-    tmp_path: pathlib.Path,
     undisturbed: pathlib.Path,
     fsdsinet: Command,
+    flink_job: FlinkJob,
+    output: pathlib.Path,
 ) -> None:
-    output = tmp_path / "out"
-    arguments = on_flink(flink, manifest, tiny_model, output, *environment)
+    arguments = flink_job(*environment)
     done = fsdsinet(*arguments)
     assert f"{NUM_CLIPS} clips ok, 0 failed" in done.stdout
     assert "models loaded: 2 winograd" in done.stdout
@@ -86,17 +82,14 @@ def test_demo_clips_give_the_same_with_their_failures(
 
 def test_wrong_address_version_and_number_are_refused_at_once(
     flink: LocalFlink,
-    manifest: pathlib.Path,
-    tiny_model: pathlib.Path,
     tmp_path: pathlib.Path,
     fsdsinet: Command,
+    flink_job: FlinkJob,
+    output: pathlib.Path,
 ) -> None:
-    output = tmp_path / "out"
 
     def refused(*flags: str, options: Arguments | None = None) -> str:
-        arguments = on_flink(
-            flink, manifest, tiny_model, output, *flags, options=options
-        )
+        arguments = flink_job(*flags, options=options)
         return str(fsdsinet(*arguments, code=2).stderr)
 
     said = refused(f"--flink_master=localhost:{free_port()}")
@@ -115,25 +108,20 @@ def test_wrong_address_version_and_number_are_refused_at_once(
 
 
 def test_missing_pool_is_named(
-    flink: LocalFlink,
-    manifest: pathlib.Path,
-    tiny_model: pathlib.Path,
-    tmp_path: pathlib.Path,
     fsdsinet: Command,
+    flink_job: FlinkJob,
 ) -> None:
     address = f"localhost:{free_port()}"
     flags = ["--environment_type=EXTERNAL", f"--environment_config={address}"]
-    arguments = on_flink(flink, manifest, tiny_model, tmp_path / "out", *flags)
+    arguments = flink_job(*flags)
     said = fsdsinet(*arguments, code=1).stderr
     assert "no worker pool answers" in said and "fsdsinet-worker --pool" in said
 
 
 def test_worker_without_the_package_is_named(
-    flink: LocalFlink,
-    manifest: pathlib.Path,
-    tiny_model: pathlib.Path,
     tmp_path: pathlib.Path,
     fsdsinet: Command,
+    flink_job: FlinkJob,
 ) -> None:
     # Beam's own pool, in a Python that has Beam but not what is installed in place.
     folder = tmp_path / "bin"
@@ -157,7 +145,7 @@ def test_worker_without_the_package_is_named(
     flags = ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
     try:
         wait_for(lambda: listens(port))
-        arguments = on_flink(flink, manifest, tiny_model, tmp_path / "out", *flags)
+        arguments = flink_job(*flags)
         said = fsdsinet(*arguments, code=1).stderr
     finally:
         process.terminate()
@@ -166,18 +154,16 @@ def test_worker_without_the_package_is_named(
 
 
 def test_worker_with_another_version_is_named(
-    flink: LocalFlink,
-    manifest: pathlib.Path,
-    tiny_model: pathlib.Path,
     tmp_path: pathlib.Path,
     fsdsinet: Command,
     monkeypatch: pytest.MonkeyPatch,
+    flink_job: FlinkJob,
 ) -> None:
     # The launcher finds this metadata first.
     info = tmp_path / "fsd_sinet_beam-9.9.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Name: fsd-sinet-beam\nVersion: 9.9\n")
-    arguments = on_flink(flink, manifest, tiny_model, tmp_path / "out")
+    arguments = flink_job()
     environment = {
         **os.environ,
         "PYTHONPATH": f"{tmp_path}:{ROOT}",

@@ -9,11 +9,13 @@ import pytest
 
 from deploy.flink.local_flink import LocalFlink
 from tests.conftest import Command
-from tests.flink_jobs import LONG_CLIP, NUM_CLIPS, counters, on_flink, processes_naming
+from tests.flink_jobs import LONG_CLIP, NUM_CLIPS, FlinkJob, counters, processes_naming
 from tests.test_crash import (
     DEADLINE_S,
     alive,
+    assert_long_clip_is_given_up,
     num_committed,
+    run_killing_twice,
     running,
     wait_for,
     workers_on,
@@ -33,13 +35,12 @@ def test_job_goes_on_after_a_kill_and_does_no_committed_shard_again(
     victim: str,
     flink: LocalFlink,
     temporary: pathlib.Path,
-    manifest: pathlib.Path,
-    tiny_model: pathlib.Path,
     tmp_path: pathlib.Path,
     undisturbed: pathlib.Path,
+    flink_job: FlinkJob,
+    output: pathlib.Path,
 ) -> None:
-    output = tmp_path / "out"
-    arguments = on_flink(flink, manifest, tiny_model, output)
+    arguments = flink_job()
     with running(arguments, tmp_path / "tmp") as process:
         wait_for(lambda: workers_on(temporary, LONG_CLIP) and num_committed(output))
         num_before = num_committed(output)
@@ -69,30 +70,19 @@ def skipped(output: pathlib.Path, found: dict[str, int]) -> list[pathlib.Path]:
 
 
 def test_a_clip_that_kills_workers_twice_is_given_up(
-    flink: LocalFlink,
     temporary: pathlib.Path,
-    manifest: pathlib.Path,
-    tiny_model: pathlib.Path,
     tmp_path: pathlib.Path,
     undisturbed: pathlib.Path,
     fsdsinet: Command,
+    flink_job: FlinkJob,
+    manifest: pathlib.Path,
+    tiny_model: pathlib.Path,
+    output: pathlib.Path,
 ) -> None:
-    output = tmp_path / "out"
-    arguments = on_flink(flink, manifest, tiny_model, output)
-    killed: set[int] = set()
-    with running(arguments, tmp_path / "tmp") as process:
-        for _ in range(2):
-            wait_for(lambda: set(workers_on(temporary, LONG_CLIP)) - killed)
-            (pid,) = set(workers_on(temporary, LONG_CLIP)) - killed
-            killed.add(pid)
-            os.kill(pid, signal.SIGKILL)
-        stdout, stderr = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 0, stderr
+    arguments = flink_job()
+    stdout = run_killing_twice(arguments, tmp_path / "tmp", temporary)
     assert f"{NUM_CLIPS - 1} clips ok, 1 failed" in stdout
-    (row,) = [r for r in read(output, "ledger").to_pylist() if r["status"] == "failed"]
-    assert (row["clip_id"], row["error_type"]) == (LONG_CLIP, "worker_died")
-    assert "died 2 times while working on clip long" in row["error"]
-    assert_tidy(output)
+    assert_long_clip_is_given_up(output)
     fsdsinet("extract", manifest, "--model", tiny_model, "--output", output,
              "--retry-failed")  # fmt: skip
     assert_same_dataset(output, undisturbed)
@@ -103,14 +93,14 @@ def test_stopping_the_launcher_stops_the_job(
     number: signal.Signals,
     flink: LocalFlink,
     temporary: pathlib.Path,
-    manifest: pathlib.Path,
-    tiny_model: pathlib.Path,
     tmp_path: pathlib.Path,
     undisturbed: pathlib.Path,
     fsdsinet: Command,
+    flink_job: FlinkJob,
+    output: pathlib.Path,
 ) -> None:
-    output, tmp = tmp_path / "out", tmp_path / "tmp"
-    arguments = on_flink(flink, manifest, tiny_model, output)
+    tmp = tmp_path / "tmp"
+    arguments = flink_job()
     with running(arguments, tmp) as process:
         wait_for(lambda: num_committed(output) >= 2)
         process.send_signal(number)
@@ -127,15 +117,12 @@ def test_stopping_the_launcher_stops_the_job(
 
 
 def test_detached_job_is_shown_and_waited_for(
-    flink: LocalFlink,
-    manifest: pathlib.Path,
-    tiny_model: pathlib.Path,
-    tmp_path: pathlib.Path,
     undisturbed: pathlib.Path,
     fsdsinet: Command,
+    flink_job: FlinkJob,
+    output: pathlib.Path,
 ) -> None:
-    output = tmp_path / "out"
-    arguments = on_flink(flink, manifest, tiny_model, output, options=["--detach"])
+    arguments = flink_job(options=["--detach"])
     said = fsdsinet(*arguments).stdout
     assert f"fsdsinet job {output} --wait" in said
     refused = fsdsinet(*arguments, code=2).stderr
@@ -151,14 +138,14 @@ def test_detached_job_is_shown_and_waited_for(
 
 def test_job_of_a_killed_launcher_is_found_stopped_and_continued(
     flink: LocalFlink,
-    manifest: pathlib.Path,
-    tiny_model: pathlib.Path,
     tmp_path: pathlib.Path,
     undisturbed: pathlib.Path,
     fsdsinet: Command,
+    flink_job: FlinkJob,
+    output: pathlib.Path,
 ) -> None:
-    output, tmp = tmp_path / "out", tmp_path / "tmp"
-    arguments = on_flink(flink, manifest, tiny_model, output)
+    tmp = tmp_path / "tmp"
+    arguments = flink_job()
     with running(arguments, tmp) as process:
         wait_for(lambda: num_committed(output) >= 2)
         process.kill()
@@ -176,14 +163,10 @@ def test_job_of_a_killed_launcher_is_found_stopped_and_continued(
 def test_workers_end_with_a_killed_task_manager(
     flink: LocalFlink,
     temporary: pathlib.Path,
-    manifest: pathlib.Path,
-    tiny_model: pathlib.Path,
     tmp_path: pathlib.Path,
+    flink_job: FlinkJob,
 ) -> None:
-    output = tmp_path / "out"
-    arguments = on_flink(
-        flink, manifest, tiny_model, output, options=["--workers", "1"]
-    )
+    arguments = flink_job(options=["--workers", "1"])
     with running(arguments, tmp_path / "tmp"):
         wait_for(lambda: workers_on(temporary, LONG_CLIP))
         (pid,) = workers_on(temporary, LONG_CLIP)
