@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.models import load_model
 from tests.graph_forms import build_unfolded_graph, random_unfolded_weights
+from tests.test_winograd_engine import TOLERANCE, assert_close
 from training import graph_writer as attr
 from training.graph_writer import GraphWriter
 from training.random_graphs import random_weights
@@ -21,7 +22,6 @@ from transforms.winograd.engine import WinogradEngine
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 LAST = "model/predictions/Sigmoid"
 WIDTH = 0.125
-TOLERANCE = 1e-5
 
 
 def nodes_of(pooling: Pooling) -> dict[str, Node]:
@@ -60,8 +60,7 @@ def assert_engines_agree(path: pathlib.Path) -> None:
     rng = np.random.default_rng(0)
     patches = rng.standard_normal((3, 101, 96)).astype(np.float32) - 1
     theirs, ours = EssentiaEngine(spec).run(patches), WinogradEngine(spec).run(patches)
-    np.testing.assert_allclose(ours.embeddings, theirs.embeddings, atol=TOLERANCE)
-    np.testing.assert_allclose(ours.activations, theirs.activations, atol=TOLERANCE)
+    assert_close(ours, theirs)
     # Else the comparison would say little.
     assert theirs.activations.std(axis=0).max() > 100 * TOLERANCE
 

@@ -358,7 +358,7 @@ def _with_whole_vectors(array: Array, axes: tuple[int, ...]) -> Array:
         (0, _whole(size, LANES) - size if axis in axes else 0)
         for axis, size in enumerate(array.shape)
     ]
-    return np.pad(array, missing)
+    return np.pad(array, missing) if np.any(missing) else array
 
 
 def _aligned(array: Array) -> Array:
