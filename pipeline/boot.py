@@ -6,31 +6,36 @@
 The first is what Beam's SDK container contract calls boot: runners start it, where the
 environment is a PROCESS, and so does the pool, for an EXTERNAL environment. It asks the
 runner for the pipeline's options, which Beam's own pool does not, and stays to watch
-the worker (`pipeline.boot_watch`): it ends with whoever started it, and a clip that
-takes workers down is noted, so that it is given up after the second time. It installs
-nothing: the worker runs in the Python that this program is installed in.
+the worker: it ends with whoever started it, and a clip that takes workers down is
+noted, so that it is given up after the second time. It installs nothing: the worker
+runs in the Python that this program is installed in.
 """
 
 import argparse
+import contextlib
+import json
 import os
 import pathlib
+import signal
+import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 
-from pipeline.boot_watch import become_watch
 from pipeline.cache import cache_folder
 from pipeline.process import child_environment
 from transforms.essentia_import import TENSORFLOW_ENVIRONMENT
+from transforms.progress import STATUS_FOLDER_VARIABLE, read_statuses
 
 ENDPOINTS = ("logging", "artifact", "provision", "control")
 _ANSWER_TIMEOUT_S = 30.0
+_WATCH_S = 0.5
 _DEFAULT_PORT = 50000
 NUMBA_CACHE_VARIABLE, NUMBA_FOLDER = "NUMBA_CACHE_DIR", "compiled"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one worker, or a pool, until it ends."""
-    starter = os.getppid()
     # What a worker says goes to the runner; nobody may read our standard output.
     os.dup2(2, 1)
     parsed = _parser().parse_args(argv)
@@ -45,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"fsdsinet-worker: {error}", file=sys.stderr)
         return 1
-    become_watch(starter, parsed.id, environment)
+    return _run_worker(environment)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,6 +116,55 @@ def _worker_environment(parsed: argparse.Namespace) -> dict[str, str]:
         "LOGGING_API_SERVICE_DESCRIPTOR": descriptor("logging"),
         "RUNNER_CAPABILITIES": " ".join(info.runner_capabilities),
     }
+
+
+def _run_worker(environment: dict[str, str]) -> int:
+    """Runs `pipeline.worker` and watches it; returns its exit code."""
+    starter = os.getppid()
+    with tempfile.TemporaryDirectory(prefix="fsdsinet-worker-") as folder:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.worker"],
+            env={**environment, STATUS_FOLDER_VARIABLE: folder},
+        )
+        # Whoever stops us stops the worker; it dies with us if we are killed.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: _stop(worker))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        while os.getppid() == starter:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = worker.wait(_WATCH_S)
+                _note_death(folder, code)
+                return code if code >= 0 else 128 - code
+        worker.kill()
+        worker.wait()
+    return 1
+
+
+def _stop(worker: subprocess.Popen[bytes]) -> None:
+    """Ends for good; no clip is to blame for this end of the worker.
+
+    A runner that sees a worker die tells us to end, too: then it is noted first.
+    """
+    if worker.poll() is None:
+        worker.kill()
+        sys.exit(128 + signal.SIGTERM)
+
+
+def _note_death(folder: str, code: int) -> None:
+    """Tells the job which clip was in hand when its worker was killed or crashed."""
+    if code >= 0:
+        return
+    from transforms.permit import note_death
+    from transforms.storage import StorageError
+
+    for status in read_statuses(folder).values():
+        if status.clip_id is not None and status.job is not None:
+            problem = f"ended by {signal.Signals(-code).name}"
+            try:
+                note_death(status.job, status.clip_id, problem)
+            except StorageError as error:
+                text = json.dumps(status.clip_id)
+                print(f"fsdsinet-worker: {text}: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,9 @@ from types import SimpleNamespace
 import pytest
 from apache_beam.portability.api import beam_fn_api_pb2
 
-from pipeline import boot_watch, worker_pool
+from pipeline import worker_pool
 from tests.conftest import ROOT
 from tests.object_stores import free_port
-from transforms import progress
 
 # As in /proc/net/tcp and tcp6: loopback, the two forms of it in IPv6, and listening.
 LOOPBACK = {
@@ -48,16 +47,6 @@ def test_pool_listens_to_its_own_machine_only_and_ends_when_told() -> None:
         assert process.wait(30) == 0
     assert addresses
     assert addresses <= LOOPBACK
-
-
-def test_what_stands_beside_a_worker_is_small() -> None:
-    code = "import sys, pipeline.boot_watch; print(*sys.modules)"
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.split())
-    assert "pipeline.boot_watch" in loaded
-    assert not loaded & {"apache_beam", "transforms", "numpy", "pyarrow"}
-    assert boot_watch._STATUS_FOLDER_VARIABLE == progress.STATUS_FOLDER_VARIABLE
 
 
 def test_workers_of_two_task_managers_are_told_apart(
