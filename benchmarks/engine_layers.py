@@ -13,6 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+# One thread for numpy's products, too: it is read when numpy is imported.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 import numpy as np
 
 from benchmarks.machine import MODELS, save
