@@ -1,7 +1,7 @@
 """How often adaptive polyphase sampling chooses otherwise than in Essentia.
 
 Where two of the four phases are nearly equally strong, a difference in the last bits
-decides. Usage: python -m benchmarks.aps_flips [--patches N] [--model NAME]
+decides. Usage: python -m benchmarks.aps_flips [--patches N] [--model PATH]
 """
 
 import argparse
@@ -9,11 +9,12 @@ import argparse
 import numpy as np
 
 from benchmarks.corpora import varied_sound
-from benchmarks.machine import MODELS, save
+from benchmarks.machine import ROOT, save
 from pipeline.models import load_model
 from transforms.engine_check import patches_of
 from transforms.engines import ENGINES
 
+SMALL = ROOT / "tests" / "data" / "random-tiny-aps.pb"
 _CLIP_S, _RATE_HZ = 10.0, 22050
 # Differences of a patch in which every choice was the same are below the first.
 _LEVELS = (1e-5, 1e-4, 1e-3, 1e-2)
@@ -22,9 +23,9 @@ _LEVELS = (1e-5, 1e-4, 1e-3, 1e-2)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patches", type=int, default=20_000)
-    parser.add_argument("--model", default="random-vgg41-aps")
+    parser.add_argument("--model", default=str(SMALL))
     arguments = parser.parse_args()
-    spec = load_model(str(MODELS / f"{arguments.model}.pb"))
+    spec = load_model(arguments.model)
     reference, ours = ENGINES["essentia"](spec), ENGINES["winograd"](spec)
     largest: list[float] = []
     while len(largest) < arguments.patches:
@@ -35,7 +36,7 @@ def main() -> None:
         largest += differences.max(axis=1).tolist()
     found = np.array(largest)
     save(
-        f"aps-flips-{arguments.model}",
+        f"aps-flips-{spec.name}",
         {
             "patches": len(found),
             "largest_difference": float(found.max()),
