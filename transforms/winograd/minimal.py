@@ -3,8 +3,8 @@
 A tile of 6x6 outputs takes 8x8 inputs. Transformed, both they and the filter become 64
 numbers, whose products transform back to the outputs: 64 products instead of 324 (A.
 Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, arXiv
-1509.09308). F(4x4, 3x3) takes a quarter more, with a third of the rounding error, which
-is small beside the network's other errors.
+1509.09308). F(4x4, 3x3) takes a quarter more, with a third of the rounding error in a
+convolution and about half in a whole network.
 
 The matrices are those of Cook and Toom: the numbers are polynomials at some points and
 at infinity. The points are in pairs, +p and -p, which share their work.

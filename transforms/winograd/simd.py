@@ -1,4 +1,4 @@
-"""Vectors of float32 for numba: a register of the processor, with the usual operators.
+"""Vectors of float32 for numba: a register of the processor, which kernels can add.
 
 Kernels are then written like formulas, and what LLVM makes of them does not depend on
 whether it manages to vectorise a loop. Memory is addressed by numbers, as in C: nothing
@@ -7,7 +7,6 @@ checks bounds.
 
 import functools
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding
@@ -180,52 +179,18 @@ def _emit_lanes(builder: ir.IRBuilder, value: Any) -> list[Any]:
     return [builder.fpext(lane, ir.DoubleType()) for lane in lanes]
 
 
-def _operation(emit: Callable[[Any, Any, Any], Any]) -> Any:
-    @intrinsic
-    def apply(typing: Any, a: Any, b: Any) -> Any:
-        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return emit(builder, *arguments)
-
-        return vector(vector, vector), code
-
-    return apply
-
-
-_add = _operation(emit_sum)
-_subtract = _operation(emit_difference)
-_multiply = _operation(emit_product)
-
-
 @intrinsic
-def _scale(typing: Any, factor: Any, a: Any) -> Any:
+def _add(typing: Any, a: Any, b: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        single = builder.fptrunc(arguments[0], _FLOAT)
-        return emit_product(builder, emit_splat(builder, single), arguments[1])
+        return emit_sum(builder, *arguments)
 
-    return vector(types.float64, vector), code
-
-
-def _are_vectors(*kinds: Any) -> bool:
-    return all(isinstance(kind, VectorType) for kind in kinds)
+    return vector(vector, vector), code
 
 
 @overload(operator.add, strict=False)
 def _overload_add(a: Any, b: Any) -> Any:
-    return (lambda a, b: _add(a, b)) if _are_vectors(a, b) else None
-
-
-@overload(operator.sub, strict=False)
-def _overload_subtract(a: Any, b: Any) -> Any:
-    return (lambda a, b: _subtract(a, b)) if _are_vectors(a, b) else None
-
-
-@overload(operator.mul, strict=False)
-def _overload_multiply(a: Any, b: Any) -> Any:
-    if _are_vectors(a, b):
-        return lambda a, b: _multiply(a, b)
-    if isinstance(a, types.Float) and _are_vectors(b):
-        return lambda a, b: _scale(a, b)
-    return None
+    are_vectors = isinstance(a, VectorType) and isinstance(b, VectorType)
+    return (lambda a, b: _add(a, b)) if are_vectors else None
 
 
 def aligned_zeros(*shape: int) -> np.ndarray:
