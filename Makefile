@@ -100,7 +100,9 @@ IN_TRAINING := PYTHONPATH=. .venv-training/bin/python -m
 
 train: .venv/ready .venv-training/ready
 	$(BIN)/python -m training.render trained
+	$(BIN)/python -m training.render added
 	$(BIN)/python -m training.render calibration
+	$(BIN)/python -m training.render added_calibration
 	$(BIN)/python -m training.render held_out
 	$(IN_TRAINING) training.train $(MODEL)
 	$(BIN)/python -m training.export_check essentia $(TRAINED)

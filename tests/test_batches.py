@@ -13,7 +13,8 @@ from training.batches import (
     read_sounds,
     whole_patches,
 )
-from training.recipes import CALIBRATION, RECIPES, Recipe
+from training.recipe import Recipe
+from training.recipes import CALIBRATION, RECIPES
 from training.sinet_graph import PATCH_FRAMES
 from training.synthetic_mels import synthetic_log_mels
 
@@ -58,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture(scope="module")
 def sounds(folder: pathlib.Path) -> Sounds:
-    return read_sounds(folder)
+    return read_sounds([folder])
 
 
 def row(sounds: Sounds, values: np.ndarray, index: int) -> set[str]:
@@ -87,18 +88,18 @@ def test_files_are_read_by_recipe(sounds: Sounds) -> None:
 
 def test_calibration_sounds_are_read(tmp_path: pathlib.Path) -> None:
     write_mels(tmp_path, "strange-other")
-    sounds = read_sounds(tmp_path)
+    sounds = read_sounds([tmp_path])
     assert (sounds.recipes, sounds.labels) == (CALIBRATION, ())
 
 
 def test_empty_folder_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError, match="run training.render first"):
-        read_sounds(tmp_path)
+        read_sounds([tmp_path])
 
 
 def test_whole_patches_are_the_clean_clips(tmp_path: pathlib.Path) -> None:
     mels = write_mels(tmp_path, "hum-other", num_frames=PATCH_FRAMES + 50)
-    first, second = whole_patches(read_sounds(tmp_path))
+    first, second = whole_patches(read_sounds([tmp_path]))
     assert first.shape == (2, PATCH_FRAMES, 96) and first.dtype == np.float32
     np.testing.assert_array_equal(first[0], mels[0, 0, :PATCH_FRAMES])
     np.testing.assert_array_equal(second[1], mels[0, 1, 50:])

@@ -15,7 +15,8 @@ from training.degrade import (
     scaled,
     through_codec,
 )
-from training.signals import SIGNALS, render_signal, shape_spectrum
+from training.formulas import render_formula
+from training.signals import shape_spectrum
 from transforms.decoding import SAMPLE_RATE_HZ
 
 Random = np.random.Generator
@@ -190,24 +191,6 @@ def test_codecs_survive_silence_and_short_clips(codec: int) -> None:
     assert np.abs(result).max() < 1e-3
 
 
-@pytest.mark.parametrize("name", SIGNALS)
-def test_signals_are_scaled_and_follow_from_their_seed(name: str) -> None:
-    for seed in range(6):
-        first, same, other = (
-            render_signal(name, 2.0, np.random.default_rng(s))
-            for s in (seed, seed, seed + 100)
-        )
-        assert first.shape == (2 * SAMPLE_RATE_HZ,)
-        assert first.dtype == np.float32
-        np.testing.assert_array_equal(first, same)
-        peak = float(np.abs(first).max())
-        if name == "silence":
-            assert peak <= 1 / 32768
-        else:
-            assert abs(peak - 0.5) < 1e-6
-            assert np.abs(first - other).max() > 1e-3
-
-
 def near(hz: np.ndarray, tones: tuple[int, ...], tolerance_hz: float) -> np.ndarray:
     distances = np.abs(hz[:, np.newaxis] - np.array(tones))
     return np.asarray(distances.min(axis=1) <= tolerance_hz)
@@ -221,7 +204,7 @@ def power_spectrum(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def test_dial_tones_have_the_frequencies_of_the_standards() -> None:
     found: set[int] = set()
     for seed in range(60):
-        samples = render_signal("dial_tones", 8.0, np.random.default_rng(seed))
+        samples = render_formula("dial_tones", 8.0, np.random.default_rng(seed))
         hz, power = power_spectrum(samples)
         tones = (*KEYPAD_HZ, *PROGRESS_HZ)
         # Short tones are not sharp, and the keypad's next is 73 Hz away.
@@ -239,7 +222,7 @@ def test_dial_tones_have_the_frequencies_of_the_standards() -> None:
 def test_pressed_keys_have_a_row_and_a_column() -> None:
     num_keypads = 0
     for seed in range(20):
-        samples = render_signal("dial_tones", 8.0, np.random.default_rng(seed))
+        samples = render_formula("dial_tones", 8.0, np.random.default_rng(seed))
         hz, power = power_spectrum(samples)
         rows = power[(hz > 660) & (hz < 1075)].sum() / power.sum()
         columns = power[(hz > 1075) & (hz < 1600)].sum() / power.sum()
@@ -251,7 +234,7 @@ def test_pressed_keys_have_a_row_and_a_column() -> None:
 
 def test_sirens_sweep_in_range() -> None:
     for seed in range(30):
-        samples = render_signal("siren", 6.0, np.random.default_rng(seed))
+        samples = render_formula("siren", 6.0, np.random.default_rng(seed))
         hz, power = power_spectrum(samples)
         assert power[hz < 380].sum() < 0.01 * power.sum()
         assert 395 < hz[power.argmax()] < 800 * 2.2 + 5

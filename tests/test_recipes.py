@@ -3,23 +3,31 @@
 import pytest
 
 from pipeline.registry import published_labels
+from training.added import ADDED, ADDED_CALIBRATION
 from training.evaluate import SPECIFIC_LABELS
+from training.formulas import FORMULAS
 from training.ontology import PARENTS, with_ancestors
-from training.recipes import CALIBRATION, NOT_CLAIMED, RECIPES, TRAINED_LABELS, Recipe
+from training.recipe import Recipe
+from training.recipes import (
+    ALL_RECIPES,
+    CALIBRATION,
+    NOT_CLAIMED,
+    RECIPES,
+    TRAINED_LABELS,
+)
 from training.recording_groups import GROUPS
 from training.soundfonts import HELD_OUT_FONTS, TRAINED_FONTS
-from training.sources import Drums, Effects, Recordings
+from training.sources import Drums, Effects, Recordings, Signal
 from training.voices import HELD_OUT, TRAINED
 
 PUBLISHED = frozenset(published_labels())
-ALL = (*RECIPES, *CALIBRATION)
 # A telephone's bell is no instrument; celestas, music boxes, kalimbas and dulcimers are
 # tuned bars and strings that nobody calls percussion.
 FALSE_THOUGH_IMPLIED = {
     "telephone": {"Musical instrument", "Music"},
     "tuned_boxes": {"Percussion"},
 }
-by_name = pytest.mark.parametrize("recipe", ALL, ids=lambda r: r.name)
+by_name = pytest.mark.parametrize("recipe", ALL_RECIPES, ids=lambda r: r.name)
 
 
 @by_name
@@ -38,7 +46,7 @@ def test_what_a_true_label_may_imply_is_not_false(recipe: Recipe) -> None:
 
 
 def test_names_are_unique_and_name_files() -> None:
-    names = [recipe.name for recipe in ALL]
+    names = [recipe.name for recipe in ALL_RECIPES]
     assert len(set(names)) == len(names)
     # Files are <recipe>-<source>.npz.
     assert all(name.isidentifier() for name in names)
@@ -57,7 +65,14 @@ def test_trained_labels_are_many_and_those_of_the_recipes() -> None:
 
 def test_some_sounds_teach_silence_and_calibration_has_no_labels() -> None:
     assert sum(not recipe.labels for recipe in RECIPES) > 5
-    assert not any(recipe.labels or recipe.unknown for recipe in CALIBRATION)
+    unheard = (*CALIBRATION, *ADDED_CALIBRATION)
+    assert not any(recipe.labels or recipe.unknown for recipe in unheard)
+
+
+def test_the_second_phase_adds_every_effect_and_oddity() -> None:
+    formulas = [r.source.name for r in ADDED if isinstance(r.source, Signal)]
+    known = {r.source.name for r in RECIPES if isinstance(r.source, Signal)}
+    assert {*formulas} == {*FORMULAS} - known and len(formulas) == len({*formulas})
 
 
 def test_ontology_is_of_published_labels_and_has_no_circles() -> None:

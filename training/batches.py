@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from training.recipes import CALIBRATION, RECIPES, TRAINED_LABELS, Recipe
+from training.recipe import Recipe
+from training.recipes import ALL_RECIPES, TRAINED_LABELS
 from training.sinet_graph import NUM_MELS, PATCH_FRAMES
 
 Array = np.ndarray
@@ -67,19 +68,23 @@ class Sounds:
         return weights / weights.sum()
 
 
-def read_sounds(folder: pathlib.Path) -> Sounds:
-    """Reads what `training.render` wrote for a split.
+def read_sounds(folders: Sequence[pathlib.Path]) -> Sounds:
+    """Reads what `training.render` wrote for one or more splits.
 
     Raises:
-        FileNotFoundError: if nothing is there.
+        FileNotFoundError: if nothing is there for one of them.
     """
     found: dict[Recipe, tuple[Array, ...]] = {}
-    for recipe in (*RECIPES, *CALIBRATION):
-        paths = sorted(folder.glob(f"{recipe.name}-*.npz"))
-        if paths:
-            found[recipe] = tuple(np.load(path)["mels"] for path in paths)
-    if not found:
-        raise FileNotFoundError(f"no log-mels in {folder}: run training.render first")
+    for folder in folders:
+        number = len(found)
+        for recipe in ALL_RECIPES:
+            paths = sorted(folder.glob(f"{recipe.name}-*.npz"))
+            if paths:
+                found[recipe] = tuple(np.load(path)["mels"] for path in paths)
+        if len(found) == number:
+            raise FileNotFoundError(
+                f"no log-mels in {folder}: run training.render first"
+            )
     learnt = {label for recipe in found for label in recipe.all_labels}
     labels = [label for label in TRAINED_LABELS if label in learnt]
     return Sounds(tuple(found), tuple(found.values()), tuple(labels))

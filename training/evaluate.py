@@ -19,11 +19,12 @@ import numpy as np
 from pipeline.models import load_model as load_spec
 from pipeline.registry import published_labels
 from pipeline.shift_invariance import embedding_changes_in_clip
+from training.formulas import render_formula
 from training.ontology import with_ancestors
 from training.packages import EVALUATION, require
 from training.real_recordings import Recording, read_recordings
-from training.recipes import NOT_CLAIMED, RECIPES, TRAINED_LABELS, Recipe
-from training.signals import render_signal
+from training.recipe import Recipe
+from training.recipes import NOT_CLAIMED, RECIPES, TRAINED_LABELS
 from transforms.engines import EssentiaEngine
 from transforms.essentia_import import essentia_standard
 from transforms.features import log_mel, normalise
@@ -148,7 +149,7 @@ def score_noises(predict: Predict) -> dict[str, float]:
     rng = np.random.default_rng(1)
     return {
         name: max(
-            round(float(predict(render_signal(name, _NOISE_S, rng)).max()), 3)
+            round(float(predict(render_formula(name, _NOISE_S, rng)).max()), 3)
             for _ in range(_NUM_NOISES)
         )
         for name in _NOISES

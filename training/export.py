@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 # An untrained class answers 6e-6 to everything: no threshold shows it.
 UNTRAINED_BIAS = -12.0
-_CONVOLUTIONS = ("conv0", *(f"block{b}_conv{c}" for b in range(1, 5) for c in (1, 2)))
-_LOW_PASSES = tuple(f"block{b}_low_pass" for b in range(1, 4))
+CONVOLUTIONS = ("conv0", *(f"block{b}_conv{c}" for b in range(1, 5) for c in (1, 2)))
+LOW_PASSES = tuple(f"block{b}_low_pass" for b in range(1, 4))
 
 
 def to_sinet_weights(
@@ -57,10 +57,10 @@ def to_sinet_weights(
                 for key in ("gamma", "beta", "mean", "variance")
             ),
         )
-        for name in _CONVOLUTIONS
+        for name in CONVOLUTIONS
     )
     filters = tuple(
-        taps(_values(layers[name].logits)) for name in _LOW_PASSES if name in layers
+        taps(_values(layers[name].logits)) for name in LOW_PASSES if name in layers
     )
     head = layers["predictions"]
     dense = expanded(

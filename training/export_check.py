@@ -58,8 +58,10 @@ def compare_with_keras(name: str) -> float:
     folder = FOLDER / name
     with np.load(folder / f"{name}.check.npz") as arrays:
         patches, theirs = arrays["patches"], arrays["activations"]
-    training = Training(MODELS[name], Sounds((), (), TRAINED_LABELS), folder)
-    calibrate(training.network, read_sounds(FOLDER / "calibration"))
+    plan = MODELS[name]
+    training = Training(plan, Sounds((), (), TRAINED_LABELS), folder)
+    unknown = read_sounds([FOLDER / split for split in plan.calibration])
+    calibrate(training.network, unknown, plan.quiet_part)
     logits, _ = training.network(patches[..., np.newaxis], training=False)
     ours = 1 / (1 + np.exp(-logits.numpy().astype(np.float64)))
     indices = [published_labels().index(label) for label in TRAINED_LABELS]

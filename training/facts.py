@@ -5,12 +5,20 @@ from typing import Any
 
 from pipeline.registry import published_labels
 
+_SIZES = {
+    ("trained",): "about 27 hours of log-mels from 9 hours of clips",
+    ("trained", "added"): "about 37 hours of log-mels from 12 hours of clips",
+}
 
-def demo_facts(trained_labels: Sequence[str]) -> dict[str, Any]:
+
+def demo_facts(
+    trained_labels: Sequence[str], splits: tuple[str, ...]
+) -> dict[str, Any]:
     """Facts about a demo model for `training.export.write_metadata`.
 
     Args:
         trained_labels: The labels that the model knows.
+        splits: Of `training.render`, on which it was trained.
     """
     return {
         "version": "1",
@@ -21,7 +29,8 @@ def demo_facts(trained_labels: Sequence[str]) -> dict[str, Any]:
         "framework_version": "written for 2.5",
         "dataset": {
             "name": "rendered by this project (training/), see the model card",
-            "size": "about 27 hours of log-mels from 9 hours of clips",
+            "size": _SIZES[splits],
+            "splits": list(splits),
         },
         "license": "AGPL-3.0-or-later",
         "citation": "Architecture: E. Fonseca, A. Ferraro and X. Serra, Improving "

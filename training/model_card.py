@@ -2,9 +2,9 @@
 
 Usage: python -m training.model_card build/training/NAME/NAME.pb
 
-The text is that of model_card_head.md; every figure comes from what `training.evaluate`
-and `training.export_check` wrote beside the model. Their results are copied to
-training/results/, so that a test can compare.
+The text is that of model_card_head.md and model_card_second_phase.md; every figure
+comes from what `training.evaluate` and `training.export_check` wrote beside the model.
+Their results are copied to training/results/, so that a test can compare.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from training.evaluate import by_source
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _HEAD = pathlib.Path(__file__).with_name("model_card_head.md")
+_SECOND_PHASE = _HEAD.with_name("model_card_second_phase.md")
 BUNDLED, RESULTS = ROOT / "pipeline/bundled_models", ROOT / "training/results"
 # A score from which on a user would take a label for true.
 _HEARD = 0.5
@@ -38,7 +39,12 @@ def model_card(
     architecture = registered_model(name).architecture
     head = _HEAD.read_text(encoding="utf-8")
     parts = [
-        head.format(name=name, architecture=architecture, num_trained=num_trained),
+        head.format(
+            name=name,
+            architecture=architecture,
+            num_trained=num_trained,
+            second_phase=_second_phase_part(metadata),
+        ),
         _held_out_part(scores),
         _recordings_part(scores["recordings"]),
         _silence_part(scores),
@@ -51,6 +57,12 @@ def model_card(
         _all_recordings_part(scores["recordings"]),
     ]
     return "\n".join(parts)
+
+
+def _second_phase_part(metadata: dict[str, Any]) -> str:
+    """What the second phase adds, of a model that has had it."""
+    has_one = "added" in metadata["dataset"].get("splits", ())
+    return _SECOND_PHASE.read_text(encoding="utf-8") if has_one else ""
 
 
 def _held_out_part(scores: dict[str, Any]) -> str:

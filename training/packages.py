@@ -7,8 +7,10 @@ an hour.
 import dataclasses
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from training.added_groups import ADDED_ARCHIVES, ADDED_GROUPS
+from training.archives import Archive
 from training.recording_groups import ARCHIVES, GROUPS
 from training.soundfonts import HELD_OUT_FONTS, TRAINED_FONTS
 
@@ -25,6 +27,10 @@ class Package:
     brings: str
 
 
+def _of(archives: Iterable[Archive]) -> tuple[Package, ...]:
+    return tuple(Package(archive.package, str(archive.path)) for archive in archives)
+
+
 SYNTHESISERS = (
     Package("fluidsynth", "fluidsynth"),
     Package("espeak-ng", "espeak-ng"),
@@ -36,7 +42,7 @@ FONTS: dict[str, tuple[Package, ...]] = {
         *(Package(f.package, str(f.path)) for f in TRAINED_FONTS),
     ),
     "held_out": tuple(Package(f.package, str(f.path)) for f in HELD_OUT_FONTS),
-    "calibration": (),
+    **dict.fromkeys(("added", "calibration", "added_calibration"), ()),
 }
 VOICES: dict[str, tuple[Package, ...]] = {
     "trained": (
@@ -50,12 +56,14 @@ VOICES: dict[str, tuple[Package, ...]] = {
         Package("festvox-itapc16k", f"{_FESTIVAL_VOICES}/italian/pc_diphone"),
         Package("festvox-italp16k", f"{_FESTIVAL_VOICES}/italian/lp_diphone"),
     ),
-    "calibration": (),
+    **dict.fromkeys(("added", "calibration", "added_calibration"), ()),
 }
 RECORDINGS: dict[str, tuple[Package, ...]] = {
-    "trained": tuple(Package(a.package, str(a.path)) for a in ARCHIVES),
+    "trained": _of(ARCHIVES),
     "held_out": (),
-    "calibration": tuple(Package(a.package, str(a.path)) for a in GROUPS["strange"]),
+    "added": _of(ADDED_ARCHIVES),
+    "calibration": _of(GROUPS["strange"]),
+    "added_calibration": _of(ADDED_GROUPS["further_strange"]),
 }
 EVALUATION = (
     Package("asterisk-core-sounds-en-g722", f"{_ASTERISK_VOICES}/en_US_f_Allison"),

@@ -1,13 +1,7 @@
-"""Which sounds are rendered, and the labels that they truly have.
+"""Which sounds are rendered, and the labels that they truly have."""
 
-A recipe is one kind of sound: what plays it, and every label of the vocabulary that is
-true for it. Labels of which nobody can say whether they are true (is a choir of a
-soundfont male or female?) are listed as unknown, and neither trained nor scored there.
-"""
-
-import dataclasses
-
-from training.ontology import with_ancestors
+from training.added import ADDED, ADDED_CALIBRATION
+from training.recipe import Recipe, recorded
 from training.sources import (
     DrumKit,
     Drums,
@@ -16,35 +10,9 @@ from training.sources import (
     Preset,
     Recordings,
     Signal,
-    Source,
     Speech,
     Style,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """One kind of sound.
-
-    Attributes:
-        name: Unique; names files.
-        source: What plays it.
-        labels: The most specific labels that are true; empty for sounds of which the
-            model is to say nothing.
-        unknown: Labels that may be true.
-        weight: How often it is drawn in training, 1 is usual.
-    """
-
-    name: str
-    source: Source
-    labels: tuple[str, ...]
-    unknown: tuple[str, ...] = ()
-    weight: float = 1.0
-
-    @property
-    def all_labels(self) -> tuple[str, ...]:
-        """`labels` with all that they imply."""
-        return with_ancestors(*self.labels)
 
 
 def _gm(*programs: int) -> tuple[Preset, ...]:
@@ -273,66 +241,55 @@ _ANIMAL = ("Wild animals", "Domestic animals and pets")
 _UTTERED = ("Screaming", "Laughter", "Singing", "Whispering", "Speech", *_VOICE)
 
 
-def _recorded(
-    group: str,
-    *labels: str,
-    unknown: tuple[str, ...] = (),
-    weight: float = 1.0,
-) -> Recipe:
-    true = with_ancestors(*labels)
-    maybe = tuple(name for name in with_ancestors(*unknown) if name not in true)
-    return Recipe(f"recorded_{group}", Recordings(group), labels, maybe, weight)
-
-
 # A few notes of an instrument are soon learnt by heart.
 _FEW = 0.5
 RECORDINGS = (
-    _recorded("guns", "Gunshot and gunfire", weight=1.5),
-    _recorded("explosions", "Explosion", weight=1.5),
-    _recorded("footsteps", "Walk and footsteps", weight=1.5),
-    _recorded("doors", "Door", unknown=("Slam", "Squeak")),
-    _recorded("thunder", "Thunder", unknown=("Rain", "Water", "Wind")),
-    _recorded("wind", "Wind"),
-    _recorded(
+    recorded("guns", "Gunshot and gunfire", weight=1.5),
+    recorded("explosions", "Explosion", weight=1.5),
+    recorded("footsteps", "Walk and footsteps", weight=1.5),
+    recorded("doors", "Door", unknown=("Slam", "Squeak")),
+    recorded("thunder", "Thunder", unknown=("Rain", "Water", "Wind")),
+    recorded("wind", "Wind"),
+    recorded(
         "running_water",
         "Water",
         unknown=("Stream", "Rain", "Waves and surf"),
     ),
-    _recorded("trains", "Train", unknown=("Engine", "Alarm")),
-    _recorded("aircraft", "Aircraft", unknown=("Engine",)),
-    _recorded("road_vehicles", "Motor vehicle (road)", unknown=("Engine", "Car")),
-    _recorded("diesel", "Engine", unknown=("Engine", "Car")),
-    _recorded("applause", "Applause", unknown=("Clapping", "Hands", "Crowd")),
-    _recorded("laughter", "Laughter"),
-    _recorded("screams", "Screaming"),
-    _recorded("cries", "Human voice", unknown=_UTTERED),
-    _recorded("barks", "Bark"),
-    _recorded("songbirds", "Chirp and tweet"),
-    _recorded("organs", "Organ", weight=_FEW),
-    _recorded("pianos", "Piano", weight=_FEW),
-    _recorded("guitars", "Acoustic guitar", unknown=("Strum",), weight=_FEW),
-    _recorded("steel_guitars", "Guitar", unknown=_GUITARS, weight=_FEW),
-    _recorded("bass_guitars", "Bass guitar", weight=_FEW),
-    _recorded("bowed_strings", "Bowed string instrument", weight=_FEW),
-    _recorded("woodwinds", "Wind instrument and woodwind instrument", weight=_FEW),
-    _recorded("trumpets", "Trumpet", weight=_FEW),
-    _recorded("bass_drums", "Bass drum", weight=_FEW),
-    _recorded("snare_drums", "Snare drum", weight=_FEW),
-    _recorded("hi_hats", "Hi-hat", weight=_FEW),
-    _recorded("crash_cymbals", "Crash cymbal", weight=_FEW),
-    _recorded("ride_cymbals", "Cymbal", weight=_FEW),
-    _recorded("tom_toms", "Drum", weight=_FEW),
-    _recorded("shakers", "Rattle (instrument)", weight=_FEW),
-    _recorded("drum_loops", "Drum kit", unknown=_KIT_PIECES, weight=_FEW),
-    _recorded(
+    recorded("trains", "Train", unknown=("Engine", "Alarm")),
+    recorded("aircraft", "Aircraft", unknown=("Engine",)),
+    recorded("road_vehicles", "Motor vehicle (road)", unknown=("Engine", "Car")),
+    recorded("diesel", "Engine", unknown=("Engine", "Car")),
+    recorded("applause", "Applause", unknown=("Clapping", "Hands", "Crowd")),
+    recorded("laughter", "Laughter"),
+    recorded("screams", "Screaming"),
+    recorded("cries", "Human voice", unknown=_UTTERED),
+    recorded("barks", "Bark"),
+    recorded("songbirds", "Chirp and tweet"),
+    recorded("organs", "Organ", weight=_FEW),
+    recorded("pianos", "Piano", weight=_FEW),
+    recorded("guitars", "Acoustic guitar", unknown=("Strum",), weight=_FEW),
+    recorded("steel_guitars", "Guitar", unknown=_GUITARS, weight=_FEW),
+    recorded("bass_guitars", "Bass guitar", weight=_FEW),
+    recorded("bowed_strings", "Bowed string instrument", weight=_FEW),
+    recorded("woodwinds", "Wind instrument and woodwind instrument", weight=_FEW),
+    recorded("trumpets", "Trumpet", weight=_FEW),
+    recorded("bass_drums", "Bass drum", weight=_FEW),
+    recorded("snare_drums", "Snare drum", weight=_FEW),
+    recorded("hi_hats", "Hi-hat", weight=_FEW),
+    recorded("crash_cymbals", "Crash cymbal", weight=_FEW),
+    recorded("ride_cymbals", "Cymbal", weight=_FEW),
+    recorded("tom_toms", "Drum", weight=_FEW),
+    recorded("shakers", "Rattle (instrument)", weight=_FEW),
+    recorded("drum_loops", "Drum kit", unknown=_KIT_PIECES, weight=_FEW),
+    recorded(
         "animals",
         unknown=(*_ANIMAL, "Livestock and farm animals and working animals"),
         weight=3.0,
     ),
-    _recorded("birds", unknown=("Chirp and tweet", *_ANIMAL)),
-    _recorded("monsters", unknown=("Human voice", "Animal"), weight=1.5),
-    _recorded("machines", unknown=("Engine", "Vehicle")),
-    _recorded("impacts", unknown=("Door",), weight=2.5),
+    recorded("birds", unknown=("Chirp and tweet", *_ANIMAL)),
+    recorded("monsters", unknown=("Human voice", "Animal"), weight=1.5),
+    recorded("machines", unknown=("Engine", "Vehicle")),
+    recorded("impacts", unknown=("Door",), weight=2.5),
 )
 
 # Beasts and buttons that are not trained on: what a model says of them is wrong.
@@ -362,7 +319,9 @@ NOT_CLAIMED = (
     "Waves and surf",
     "Wind chime",
 )
-# The labels that a model knows.
+# The labels that a model knows. The second phase of a training adds sounds of them, and
+# none to them.
 TRAINED_LABELS: tuple[str, ...] = tuple(
     sorted({name for r in RECIPES for name in r.all_labels} - {*NOT_CLAIMED})
 )
+ALL_RECIPES = (*RECIPES, *ADDED, *CALIBRATION, *ADDED_CALIBRATION)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from training.added_groups import ADDED_GROUPS
 from training.archives import list_sounds
 from training.recording_groups import GROUPS
 from transforms.decoding import SAMPLE_RATE_HZ, decode_file
@@ -22,7 +23,7 @@ def render_recordings(group: str, length_s: float, rng: Random) -> np.ndarray:
     """Recordings of a group, with pauses, each at a speed of its own.
 
     Args:
-        group: One of `training.recording_groups`.
+        group: One of GROUPS or ADDED_GROUPS.
         length_s: Of the clip.
         rng: Decides which recordings, speeds and pauses.
 
@@ -52,7 +53,7 @@ def _excerpt(sound: np.ndarray, rng: Random) -> np.ndarray:
 @functools.cache
 def _read_group(group: str) -> tuple[np.ndarray, ...]:
     sounds = []
-    for archive, patterns in GROUPS[group].items():
+    for archive, patterns in (GROUPS | ADDED_GROUPS)[group].items():
         contents = list_sounds(archive)
         names = matching(list(contents), patterns)
         if not names:

@@ -1,7 +1,9 @@
 """Renders the clips of a split and computes their log-mels.
 
-Usage: python -m training.render trained|calibration|held_out [--short]
-    [--recipes NAME...] [--output FOLDER]
+Usage: python -m training.render SPLIT [--short] [--recipes NAME...] [--output FOLDER]
+
+SPLIT is one of SPLITS: what is trained on first, and what later, too; what calibrates
+the model then; what it is scored on.
 
 A job is one recipe with one soundfont (or other source); each writes one file to
 build/training/<split>/ (or FOLDER) and is skipped if the file is there, so that a
@@ -21,10 +23,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from training import degrade
+from training.added import ADDED, ADDED_CALIBRATION
+from training.formulas import render_formula
 from training.packages import rendering_packages, require
-from training.recipes import CALIBRATION, RECIPES, Recipe
+from training.recipe import Recipe
+from training.recipes import CALIBRATION, RECIPES
 from training.recordings import render_recordings
-from training.signals import render_signal
 from training.soundfonts import (
     HELD_OUT_FONTS,
     TRAINED_FONTS,
@@ -38,7 +42,7 @@ from transforms.elements import FloatArray
 from transforms.features import log_mel, normalise
 
 FOLDER = pathlib.Path("build/training")
-SPLITS = ("trained", "calibration", "held_out")
+SPLITS = ("trained", "added", "calibration", "added_calibration", "held_out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +67,16 @@ class Plan:
 
 PLANS = {
     "trained": Plan(12, 24, 10.0, 2, False),
+    "added": Plan(0, 24, 10.0, 2, False),
     "calibration": Plan(0, 60, 4.0, 0, False),
+    "added_calibration": Plan(0, 120, 4.0, 0, False),
     "held_out": Plan(5, 8, 4.0, 0, True),
 }
 SHORT_PLANS = {
     "trained": Plan(2, 2, 4.0, 1, False),
+    "added": Plan(0, 2, 4.0, 1, False),
     "calibration": Plan(0, 2, 4.0, 0, False),
+    "added_calibration": Plan(0, 2, 4.0, 0, False),
     "held_out": Plan(1, 1, 4.0, 0, True),
 }
 
@@ -86,18 +94,24 @@ class Job:
         return f"{self.recipe.name}-{self.font.name if self.font else 'other'}"
 
 
-def plan_jobs(split: str, recipes: Sequence[Recipe] = RECIPES) -> list[Job]:
-    """All jobs of a split. Recordings and signals are not held out: they are neither
-    independent nor scored."""
-    if split == "calibration":
-        return [Job(recipe, split, None) for recipe in CALIBRATION]
-    fonts = TRAINED_FONTS if split == "trained" else HELD_OUT_FONTS
+_RECIPES = {
+    **dict.fromkeys(("trained", "held_out"), RECIPES),
+    **{"added": ADDED, "calibration": CALIBRATION},
+    "added_calibration": ADDED_CALIBRATION,
+}
+
+
+def plan_jobs(split: str, recipes: Sequence[Recipe] | None = None) -> list[Job]:
+    """All jobs of a split, or those of some of its recipes. Recordings and signals are
+    not held out: they are neither independent nor scored."""
+    recipes = _RECIPES[split] if recipes is None else recipes
+    fonts = HELD_OUT_FONTS if split == "held_out" else TRAINED_FONTS
     jobs = []
     for recipe in recipes:
         source = recipe.source
         if isinstance(source, Played):
             jobs += [Job(recipe, split, f) for f in fonts if can_play(f, source)]
-        elif split == "trained" or isinstance(source, Speech):
+        elif split != "held_out" or isinstance(source, Speech):
             jobs.append(Job(recipe, split, None))
     return jobs
 
@@ -115,7 +129,7 @@ def render_clips(job: Job, plan: Plan, rng: np.random.Generator) -> list[FloatAr
                 render_speech(source, voices, plan.clip_s, rng) for _ in range(number)
             ]
         case Signal():
-            draw = functools.partial(render_signal, source.name)
+            draw = functools.partial(render_formula, source.name)
         case Recordings():
             draw = functools.partial(render_recordings, source.group)
         case _:
@@ -165,7 +179,7 @@ def choose_recipes(split: str, names: Sequence[str]) -> tuple[Recipe, ...]:
     Raises:
         ValueError: if the split has no recipe with a name.
     """
-    recipes = CALIBRATION if split == "calibration" else RECIPES
+    recipes = _RECIPES[split]
     known = [recipe.name for recipe in recipes]
     strangers = [name for name in names if name not in known]
     if strangers:

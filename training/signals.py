@@ -100,20 +100,9 @@ def silence(t: np.ndarray, rng: Random) -> np.ndarray:
     return rng.choice([0.0, 1.0]) * rng.integers(-1, 2, len(t)) / 32768
 
 
-SIGNALS: dict[str, Signal] = {
-    f.__name__: f
-    for f in (siren, dial_tones, coloured_noise, hum, clicks, sweeps, silence)
-}
-
-
-def render_signal(name: str, length_s: float, rng: Random) -> np.ndarray:
-    """float32 [length_s * 22050], peak at 0.5 unless silent."""
-    t = np.arange(round(length_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
-    samples = SIGNALS[name](t, rng)
-    peak = np.abs(samples).max()
-    if name != "silence" and peak > 0:
-        samples = samples * (0.5 / peak)
-    return samples.astype(np.float32)
+SIGNALS: tuple[Signal, ...] = (
+    *(siren, dial_tones, coloured_noise, hum, clicks, sweeps, silence),
+)
 
 
 def shape_spectrum(

@@ -1,10 +1,11 @@
 """Trains a member of the FSD-SINet family on rendered log-mels.
 
-Usage: python -m training.train NAME [--short]
+Usage: python -m training.train NAME [--short] [--sounds FOLDER] [--output FOLDER]
 
 NAME is one of MODELS. Runs in the training environment (TensorFlow), after
 `training.render`. Prints its progress, keeps a checkpoint every few minutes and goes on
-from it when run again; writes build/training/<NAME>/NAME.pb with its metadata.
+from it when run again; writes build/training/<NAME>/<NAME>.pb with its metadata. FOLDER
+is another one than build/training.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -36,6 +37,7 @@ from training.export import to_sinet_weights, write_model
 from training.facts import demo_facts
 from training.network import build_network
 from training.sinet_graph import NUM_MELS, PATCH_FRAMES, Pooling
+from training.start import set_to_graph
 
 FOLDER = pathlib.Path("build/training")
 _BATCHES_AHEAD = 4
@@ -57,6 +59,12 @@ class TrainingPlan:
             length: the network takes any length, and learns nearly twice as fast.
         seed: Of weights and batches.
         checkpoint_steps: Between checkpoints.
+        splits: What of `training.render` is trained on.
+        calibration: Splits of sounds to which no label applies.
+        quiet_part: Part of the patches of these that are to score below 0.5.
+        starts_from: Name of the model whose weights it starts from; None for random
+            ones. Batch normalisation then stays as it is.
+        frozen: Beginnings of names of layers that are not trained.
     """
 
     width: float
@@ -67,12 +75,35 @@ class TrainingPlan:
     short_part: float = 0.75
     seed: int = 0
     checkpoint_steps: int = 200
+    splits: tuple[str, ...] = ("trained",)
+    calibration: tuple[str, ...] = ("calibration",)
+    quiet_part: float = 0.99
+    starts_from: str | None = None
+    frozen: tuple[str, ...] = ()
 
 
+_FIRST_PHASE = "fsd-sinet-vgg41-tlpf-first"
 MODELS = {
-    "fsd-sinet-vgg41-tlpf-demo": TrainingPlan(1, "tlpf", 9500),
+    _FIRST_PHASE: TrainingPlan(1, "tlpf", 9500),
+    "fsd-sinet-vgg41-tlpf-demo": TrainingPlan(
+        1,
+        "tlpf",
+        2600,
+        learning_rate=8e-4,
+        seed=1,
+        splits=("trained", "added"),
+        calibration=("calibration", "added_calibration"),
+        quiet_part=0.998,
+        starts_from=_FIRST_PHASE,
+        frozen=("conv0", "block1"),
+    ),
     "fsd-sinet-vgg41-half-tlpf_aps-demo": TrainingPlan(0.5, "tlpf_aps", 6000),
 }
+
+
+def graph_of(name: str, output: pathlib.Path) -> pathlib.Path:
+    """The graph of a model in a folder of models."""
+    return output / name / f"{name}.pb"
 
 
 def shortened(plan: TrainingPlan) -> TrainingPlan:
@@ -98,8 +129,17 @@ class Training:
             patch_frames=None,
             taps_start="binomial",
         )
+        if plan.starts_from:
+            graph = graph_of(plan.starts_from, folder.parent)
+            set_to_graph(self.network, graph, label_indices(sounds.labels))
+        self._trained = [
+            variable
+            for layer in self.network.layers
+            if not layer.name.startswith(plan.frozen)
+            for variable in layer.trainable_variables
+        ]
         self._optimiser = keras.optimizers.Adam(plan.learning_rate, clipnorm=1.0)
-        self._optimiser.build(self.network.trainable_variables)
+        self._optimiser.build(self._trained)
         self._step = tf.Variable(0, dtype=tf.int64)
         checkpoint = tf.train.Checkpoint(
             network=self.network, optimiser=self._optimiser, step=self._step
@@ -160,13 +200,13 @@ class Training:
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def _train(self, patches: tf.Tensor, targets: tf.Tensor, known: tf.Tensor):  # type: ignore[no-untyped-def]
-        variables = self.network.trainable_variables
         with tf.GradientTape() as tape:
-            logits, _ = self.network(patches, training=True)
+            is_first = self.plan.starts_from is None
+            logits, _ = self.network(patches, training=is_first)
             losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
             loss = tf.reduce_mean(tf.reduce_sum(losses * known, axis=1))
-        gradients = tape.gradient(loss, variables)
-        self._optimiser.apply_gradients(zip(gradients, variables, strict=True))
+        gradients = tape.gradient(loss, self._trained)
+        self._optimiser.apply_gradients(zip(gradients, self._trained, strict=True))
         return loss
 
 
@@ -183,14 +223,19 @@ def num_frames(plan: TrainingPlan, step: int) -> int:
     return (PATCH_FRAMES + 1) // 2 if is_short else PATCH_FRAMES
 
 
-def calibrate(network: keras.Model, unknown: Sounds) -> None:
+def label_indices(labels: Sequence[str]) -> list[int]:
+    """Which of the published classes the labels are."""
+    return [published_labels().index(label) for label in labels]
+
+
+def calibrate(network: keras.Model, unknown: Sounds, quiet_part: float) -> None:
     """Lowers the biases of a trained network, see `training.calibrate`."""
     logits = [
         network(patches[..., np.newaxis], training=False)[0].numpy()
         for patches in whole_patches(unknown)
     ]
     bias = network.get_layer("predictions").bias
-    bias.assign(lowered_bias(bias.numpy(), np.concatenate(logits)))
+    bias.assign(lowered_bias(bias.numpy(), np.concatenate(logits), quiet_part))
 
 
 def train(
@@ -223,38 +268,46 @@ def train(
                 f"{rate * plan.batch_size:.0f} patches/s, {left_min:.0f} min left",
                 flush=True,
             )
-    calibrate(training.network, calibration)
-    indices = [published_labels().index(label) for label in sounds.labels]
-    weights = to_sinet_weights(training.network, indices)
-    write_model(folder / f"{name}.pb", weights, plan.pooling, demo_facts(sounds.labels))
+    calibrate(training.network, calibration, plan.quiet_part)
+    weights = to_sinet_weights(training.network, label_indices(sounds.labels))
+    facts = demo_facts(sounds.labels, plan.splits)
+    write_model(folder / f"{name}.pb", weights, plan.pooling, facts)
     print(folder / f"{name}.pb")
+
+
+def train_model(
+    name: str, sounds: pathlib.Path, output: pathlib.Path, *, is_short: bool
+) -> None:
+    """Trains a model of MODELS, after the one that it starts from unless that is there.
+
+    Args:
+        name: Of the model.
+        sounds: Folder with what `training.render` wrote, a folder for every split.
+        output: Folder for models, a folder for each.
+        is_short: Whether it takes seconds, for tests.
+    """
+    plan = shortened(MODELS[name]) if is_short else MODELS[name]
+    first = plan.starts_from
+    if first and not graph_of(first, output).exists():
+        train_model(first, sounds, output, is_short=is_short)
+    train(
+        name,
+        plan,
+        read_sounds([sounds / split for split in plan.splits]),
+        read_sounds([sounds / split for split in plan.calibration]),
+        output / name,
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=sorted(MODELS))
     parser.add_argument("--short", action="store_true", help="seconds, for tests")
-    parser.add_argument("--steps", type=int, help="instead of the model's own number")
-    parser.add_argument("--mels", type=pathlib.Path, default=FOLDER / "trained")
-    parser.add_argument(
-        "--calibration", type=pathlib.Path, default=FOLDER / "calibration"
-    )
-    parser.add_argument("--output", type=pathlib.Path, help="folder of the model")
-    arguments = parser.parse_args()
-    plan = MODELS[arguments.name]
-    if arguments.short:
-        plan = shortened(plan)
-    if arguments.steps:
-        plan = dataclasses.replace(plan, num_steps=arguments.steps)
+    parser.add_argument("--sounds", type=pathlib.Path, default=FOLDER, metavar="FOLDER")
+    parser.add_argument("--output", type=pathlib.Path, default=FOLDER, metavar="FOLDER")
+    options = parser.parse_args()
     tf.config.experimental.enable_op_determinism()
-    folder = arguments.output or FOLDER / arguments.name
-    train(
-        arguments.name,
-        plan,
-        read_sounds(arguments.mels),
-        read_sounds(arguments.calibration),
-        folder,
-    )
+    train_model(options.name, options.sounds, options.output, is_short=options.short)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def small_sounds(folder: pathlib.Path) -> tuple[Sounds, Sounds]:
     calibration = folder / "calibration"
     calibration.mkdir(exist_ok=True)
     _write(calibration / "strange-other.npz", 3)
-    return read_sounds(folder), read_sounds(calibration)
+    return read_sounds([folder]), read_sounds([calibration])
 
 
 def _write(path: pathlib.Path, seed: int) -> None:

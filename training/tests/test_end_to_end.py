@@ -51,7 +51,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
     The model that is trained on them here is thrown away, and nothing is scored.
     """
-    folder = tmp_path_factory.mktemp("rendered")
+    folder = tmp_path_factory.mktemp("sounds") / "trained"
     options = ("--short", "--recipes", *LABELS, "--output")
     run(MAIN_PYTHON, "training.render", "held_out", *options, folder)
     return folder
@@ -61,12 +61,20 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def model(
     rendered: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> pathlib.Path:
-    folder = tmp_path_factory.mktemp("model")
+    sounds, output = rendered.parent, tmp_path_factory.mktemp("models")
+    added = ("--short", "--recipes", "made_thunder", "made_calls", "--output")
+    run(MAIN_PYTHON, "training.render", "added", *added, sounds / "added")
     unknown = synthetic_log_mels(2, PATCH_FRAMES + 20, seed=0)[np.newaxis]
-    np.savez(folder / "strange-other.npz", mels=unknown.astype(np.float16))
-    options = ("--mels", rendered, "--calibration", folder, "--output", folder)
-    run(sys.executable, "training.train", MODEL, "--short", *options)
-    return folder / f"{MODEL}.pb"
+    for split, name in (
+        ("calibration", "strange"),
+        ("added_calibration", "recorded_further_strange"),
+    ):
+        (sounds / split).mkdir()
+        np.savez(sounds / split / f"{name}-other.npz", mels=unknown.astype(np.float16))
+    options = ("--short", "--sounds", sounds, "--output", output)
+    said = run(sys.executable, "training.train", MODEL, *options)
+    assert said.count("step 12 of 12") == 2, "two phases"
+    return output / MODEL / f"{MODEL}.pb"
 
 
 @pytest.mark.slow

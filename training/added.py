@@ -1,0 +1,100 @@
+"""Which sounds the second phase of a training adds, and their true labels.
+
+Effects of which soundfonts have one recording, made by formula or recorded by others,
+and more of what is in no vocabulary.
+"""
+
+from training.recipe import Recipe, made, recorded
+from training.sources import Recordings
+
+_CAR = ("Car", "Motor vehicle (road)", "Vehicle")
+_STRUCK = ("Percussion", "Bell", "Chime", "Cowbell", "Door", "Slam")
+_MADE = (
+    made("thunder", "Thunder", unknown=("Rain", "Wind", "Explosion")),
+    made("wind", "Wind"),
+    made("waves", "Waves and surf"),
+    made("rain", "Rain", unknown=("Stream",)),
+    made("stream", "Stream", unknown=("Rain",)),
+    made("engine", "Engine", unknown=("Car", "Aircraft", "Train")),
+    made("propeller", "Aircraft", unknown=("Engine",)),
+    made("jet", "Aircraft", unknown=("Engine",)),
+    made("gunshots", "Gunshot and gunfire"),
+    made("explosions", "Explosion"),
+    made("footsteps", "Walk and footsteps"),
+    made("train", "Train", unknown=("Engine",)),
+    made("machinery", unknown=("Engine",), weight=2.0),
+    made("calls", unknown=("Animal", "Chirp and tweet", "Bark"), weight=2.0),
+    made("swooshes", unknown=("Wind",), weight=1.5),
+    made("bleeps", unknown=("Music", "Musical instrument", "Alarm"), weight=1.5),
+    made("friction", unknown=("Squeak", "Scratching (performance technique)")),
+    made("impacts", unknown=_STRUCK, weight=2.0),
+)
+_CROWD = ("Cheering", "Applause", "Clapping", "Chatter", "Shout", "Yell")
+_UTTERED = (
+    *("Screaming", "Laughter", "Singing", "Whispering", "Shout", "Yell"),
+    *("Male speech and man speaking", "Female speech and woman speaking"),
+)
+_BEASTS = ("Wild animals", "Domestic animals and pets", "Bark")
+_RECORDED = (
+    recorded("more_guns", "Gunshot and gunfire"),
+    recorded("more_explosions", "Explosion", unknown=("Gunshot and gunfire",)),
+    recorded("more_thunder", "Thunder", unknown=("Rain", "Wind")),
+    recorded("more_rain", "Rain", unknown=("Stream", "Thunder", "Wind")),
+    recorded("surf", "Waves and surf", unknown=("Wind",)),
+    recorded(
+        "more_running_water", "Water", unknown=("Stream", "Rain", "Waves and surf")
+    ),
+    recorded("splashes", unknown=("Water",)),
+    recorded("fires", unknown=("Wind",)),
+    recorded("more_trains", "Train", unknown=("Engine", "Alarm", "Bell")),
+    recorded(
+        "locomotives",
+        "Vehicle",
+        unknown=("Train", "Engine", "Motor vehicle (road)", "Alarm"),
+    ),
+    recorded("more_aircraft", "Aircraft", unknown=("Engine",)),
+    recorded("cars", "Car", "Engine"),
+    recorded(
+        "more_road_vehicles",
+        "Motor vehicle (road)",
+        unknown=("Engine", "Car passing by", "Alarm"),
+    ),
+    recorded("more_engines", "Engine", unknown=("Car",)),
+    recorded("more_doors", "Door", unknown=("Slam", "Squeak")),
+    recorded("more_footsteps", "Walk and footsteps"),
+    recorded("crowds", "Crowd", unknown=_CROWD),
+    recorded("more_laughter", "Laughter"),
+    recorded("more_screams", "Screaming"),
+    recorded("more_voices", "Human voice", unknown=_UTTERED),
+    recorded(
+        "livestock",
+        "Livestock and farm animals and working animals",
+        unknown=("Walk and footsteps", "Domestic animals and pets"),
+    ),
+    recorded("more_songbirds", "Chirp and tweet"),
+    recorded("more_birds", unknown=("Chirp and tweet",)),
+    recorded("gulls", unknown=("Chirp and tweet", "Waves and surf")),
+    recorded("frogs", "Wild animals", unknown=("Water",)),
+    recorded("more_animals", unknown=(*_BEASTS, "Chirp and tweet")),
+    recorded("more_monsters", unknown=("Human voice", "Animal"), weight=1.5),
+    recorded(
+        "more_machines",
+        unknown=("Engine", "Car", "Aircraft", "Alarm", "Bell", "Water", "Door"),
+        weight=2.0,
+    ),
+    recorded(
+        "more_impacts",
+        unknown=("Slam", "Squeak", "Aircraft", "Engine", "Percussion", "Bell"),
+        weight=2.0,
+    ),
+    recorded(
+        "game_sounds",
+        unknown=("Drum", "Music", "Alarm", "Engine", "Vehicle", "Speech synthesizer"),
+        weight=1.5,
+    ),
+)
+ADDED = (*_MADE, *_RECORDED)
+# Not trained on, like `training.recipes.CALIBRATION`.
+ADDED_CALIBRATION = (
+    Recipe("recorded_further_strange", Recordings("further_strange"), ()),
+)

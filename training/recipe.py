@@ -1,0 +1,63 @@
+"""A kind of sound, what plays it and the labels that it truly has.
+
+Labels of which nobody can say whether they are true (is a choir of a soundfont male or
+female?) are listed as unknown, and neither trained nor scored there.
+"""
+
+import dataclasses
+
+from training.ontology import with_ancestors
+from training.sources import Recordings, Signal, Source
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One kind of sound.
+
+    Attributes:
+        name: Unique; names files.
+        source: What plays it.
+        labels: The most specific labels that are true; empty for sounds of which the
+            model is to say nothing.
+        unknown: Labels that may be true.
+        weight: How often it is drawn in training, 1 is usual.
+    """
+
+    name: str
+    source: Source
+    labels: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
+    weight: float = 1.0
+
+    @property
+    def all_labels(self) -> tuple[str, ...]:
+        """`labels` with all that they imply."""
+        return with_ancestors(*self.labels)
+
+
+def recorded(
+    group: str,
+    *labels: str,
+    unknown: tuple[str, ...] = (),
+    weight: float = 1.0,
+) -> Recipe:
+    """A recipe of a group of recordings."""
+    maybe = _possible(labels, unknown)
+    return Recipe(f"recorded_{group}", Recordings(group), labels, maybe, weight)
+
+
+def made(
+    formula: str,
+    *labels: str,
+    unknown: tuple[str, ...] = (),
+    weight: float = 1.0,
+) -> Recipe:
+    """A recipe of sounds that are made by formula."""
+    maybe = _possible(labels, unknown)
+    return Recipe(f"made_{formula}", Signal(formula), labels, maybe, weight)
+
+
+def _possible(labels: tuple[str, ...], unknown: tuple[str, ...]) -> tuple[str, ...]:
+    """Unknown labels and all that they imply, but for what is true."""
+    true = with_ancestors(*labels)
+    return tuple(name for name in with_ancestors(*unknown) if name not in true)
