@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.export import CONVOLUTIONS, LOW_PASSES
+from training.export import CONVOLUTIONS, LOW_PASSES, UNTRAINED_BIAS
 from training.sinet_graph import BATCH_NORM_EPSILON
 
 
@@ -47,9 +47,12 @@ def set_to_graph(
             values[taps] = np.log(values[taps].reshape(25, -1))
             _assign(layers[name].logits, values, taps)
     head = layers["predictions"]
+    is_known = values["model/predictions/bias"][label_indices] != UNTRAINED_BIAS
     for variable, name in ((head.kernel, "kernel"), (head.bias, "bias")):
         node = f"model/predictions/{name}"
-        values[node] = values[node][..., np.asarray(label_indices)]
+        # What the graph does not know starts as in a new network.
+        known = values[node][..., label_indices]
+        values[node] = np.where(is_known, known, variable.numpy())
         _assign(variable, values, node)
 
 
