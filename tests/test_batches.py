@@ -254,3 +254,10 @@ def test_crops_of_silence_are_drawn_again(tmp_path: pathlib.Path) -> None:
     heard = batch.patches.max(axis=(1, 2, 3)) > -4
     # One draw hits with a chance of 0.16, six with 0.65; mixtures have two sounds.
     assert 0.55 < heard.mean() < 0.95
+
+
+def test_hours_are_those_of_clips_and_of_all_their_versions() -> None:
+    mels = np.zeros((3, 5, 360, 96), np.float16)
+    clips_h, mels_h = Sounds(RECIPES[:1], ((mels, mels),), ()).hours
+    assert clips_h == pytest.approx(2 * 5 * 360 * 220 / 22050 / 3600)
+    assert mels_h == pytest.approx(3 * clips_h)

@@ -4,10 +4,8 @@ Effects of which soundfonts have one recording, made by formula or recorded by o
 and more of what is in no vocabulary.
 """
 
-from training.recipe import Recipe, made, recorded
-from training.sources import Recordings
+from training.recipe import made, recorded
 
-_CAR = ("Car", "Motor vehicle (road)", "Vehicle")
 _STRUCK = ("Percussion", "Bell", "Chime", "Cowbell", "Door", "Slam")
 _MADE = (
     made("thunder", "Thunder", unknown=("Rain", "Wind", "Explosion")),
@@ -95,6 +93,4 @@ _RECORDED = (
 )
 ADDED = (*_MADE, *_RECORDED)
 # Not trained on, like `training.recipes.CALIBRATION`.
-ADDED_CALIBRATION = (
-    Recipe("recorded_further_strange", Recordings("further_strange"), ()),
-)
+ADDED_CALIBRATION = (recorded("further_strange"),)

@@ -5,6 +5,7 @@ Batch i of a seed is always the same, so that a training can go on where it stop
 
 import dataclasses
 import functools
+import math
 import pathlib
 from collections.abc import Iterator, Sequence
 
@@ -20,6 +21,8 @@ Random = np.random.Generator
 _LOG2_OF_10 = np.float32(np.log2(10))
 # A crop whose loudest band is this far (in log10 of power) below its clip's is silence.
 _QUIET = 2.5
+# Of 220 samples at 22,050 Hz, as Essentia's extractor cuts them.
+_FRAMES_AN_HOUR = 3600 * 22050 / 220
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +54,14 @@ class Sounds:
     recipes: tuple[Recipe, ...]
     mels: tuple[tuple[Array, ...], ...]
     labels: tuple[str, ...]
+
+    @property
+    def hours(self) -> tuple[float, float]:
+        """Of clips, and of log-mels in all versions of them."""
+        arrays = [array for files in self.mels for array in files]
+        clips = sum(array.shape[1] * array.shape[2] for array in arrays)
+        mels = sum(math.prod(array.shape[:3]) for array in arrays)
+        return clips / _FRAMES_AN_HOUR, mels / _FRAMES_AN_HOUR
 
     @functools.cached_property
     def targets(self) -> Array:

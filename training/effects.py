@@ -23,6 +23,7 @@ from training.synthesis import (
 )
 from transforms.decoding import SAMPLE_RATE_HZ
 
+# In metres a second, in air of 20 degrees Celsius.
 _SPEED_OF_SOUND = 343.0
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from pipeline.models import load_model as load_spec
 from pipeline.registry import published_labels
 from pipeline.shift_invariance import embedding_changes_in_clip
+from training.export import label_indices
 from training.formulas import render_formula
 from training.ontology import with_ancestors
 from training.packages import EVALUATION, require
@@ -180,7 +181,7 @@ def evaluate(path: pathlib.Path, held_out: pathlib.Path) -> dict[str, Any]:
     by_label = average_precisions(clips)
     recordings = read_recordings()
     instruments = [r for r in recordings if r.source == "instruments"]
-    trained = [published_labels().index(label) for label in TRAINED_LABELS]
+    trained = label_indices(TRAINED_LABELS)
     untrained = np.delete(np.stack([clip.scores for clip in clips]), trained, axis=1)
     return {
         "model": path.stem,

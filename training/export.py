@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.registry import published_labels
 from training.sinet_graph import (
     BATCH_NORM_EPSILON,
     FILTER_SIZE,
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 UNTRAINED_BIAS = -12.0
 CONVOLUTIONS = ("conv0", *(f"block{b}_conv{c}" for b in range(1, 5) for c in (1, 2)))
 LOW_PASSES = tuple(f"block{b}_low_pass" for b in range(1, 4))
+
+
+def label_indices(labels: Sequence[str]) -> list[int]:
+    """Which of the published classes the labels are."""
+    return [published_labels().index(label) for label in labels]
 
 
 def to_sinet_weights(

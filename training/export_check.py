@@ -15,7 +15,7 @@ import pathlib
 
 import numpy as np
 
-from pipeline.registry import published_labels
+from training.export import label_indices
 from training.recipes import TRAINED_LABELS
 
 FOLDER = pathlib.Path("build/training")
@@ -64,8 +64,8 @@ def compare_with_keras(name: str) -> float:
     calibrate(training.network, unknown, plan.quiet_part)
     logits, _ = training.network(patches[..., np.newaxis], training=False)
     ours = 1 / (1 + np.exp(-logits.numpy().astype(np.float64)))
-    indices = [published_labels().index(label) for label in TRAINED_LABELS]
-    return float(np.abs(ours - theirs[:, indices]).max())
+    theirs = theirs[:, label_indices(TRAINED_LABELS)]
+    return float(np.abs(ours - theirs).max())
 
 
 def main() -> None:

@@ -5,21 +5,18 @@ from typing import Any
 
 from pipeline.registry import published_labels
 
-_SIZES = {
-    ("trained",): "about 27 hours of log-mels from 9 hours of clips",
-    ("trained", "added"): "about 37 hours of log-mels from 12 hours of clips",
-}
-
 
 def demo_facts(
-    trained_labels: Sequence[str], splits: tuple[str, ...]
+    trained_labels: Sequence[str], splits: Sequence[str], hours: tuple[float, float]
 ) -> dict[str, Any]:
     """Facts about a demo model for `training.export.write_metadata`.
 
     Args:
         trained_labels: The labels that the model knows.
         splits: Of `training.render`, on which it was trained.
+        hours: Of clips, and of log-mels computed from them.
     """
+    clips_h, mels_h = hours
     return {
         "version": "1",
         "description": "DEMO model: an FSD-SINet architecture trained on rendered "
@@ -29,7 +26,8 @@ def demo_facts(
         "framework_version": "written for 2.5",
         "dataset": {
             "name": "rendered by this project (training/), see the model card",
-            "size": _SIZES[splits],
+            "size": f"about {mels_h:.0f} hours of log-mels from {clips_h:.0f} hours of "
+            "clips",
             "splits": list(splits),
         },
         "license": "AGPL-3.0-or-later",

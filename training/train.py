@@ -16,7 +16,7 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -24,7 +24,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.registry import published_labels
 from training.batches import (
     Batch,
     Sounds,
@@ -33,7 +32,7 @@ from training.batches import (
     whole_patches,
 )
 from training.calibrate import lowered_bias
-from training.export import to_sinet_weights, write_model
+from training.export import label_indices, to_sinet_weights, write_model
 from training.facts import demo_facts
 from training.network import build_network
 from training.sinet_graph import NUM_MELS, PATCH_FRAMES, Pooling
@@ -223,11 +222,6 @@ def num_frames(plan: TrainingPlan, step: int) -> int:
     return (PATCH_FRAMES + 1) // 2 if is_short else PATCH_FRAMES
 
 
-def label_indices(labels: Sequence[str]) -> list[int]:
-    """Which of the published classes the labels are."""
-    return [published_labels().index(label) for label in labels]
-
-
 def calibrate(network: keras.Model, unknown: Sounds, quiet_part: float) -> None:
     """Lowers the biases of a trained network, see `training.calibrate`."""
     logits = [
@@ -270,7 +264,7 @@ def train(
             )
     calibrate(training.network, calibration, plan.quiet_part)
     weights = to_sinet_weights(training.network, label_indices(sounds.labels))
-    facts = demo_facts(sounds.labels, plan.splits)
+    facts = demo_facts(sounds.labels, plan.splits, sounds.hours)
     write_model(folder / f"{name}.pb", weights, plan.pooling, facts)
     print(folder / f"{name}.pb")
 

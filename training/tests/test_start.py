@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from training.batches import Sounds
-from training.export import to_sinet_weights, write_model
+from training.export import label_indices, to_sinet_weights, write_model
 from training.facts import demo_facts
 from training.network import build_network
 from training.sinet_graph import PATCH_FRAMES, Pooling
 from training.start import set_to_graph
 from training.synthetic_mels import synthetic_log_mels
 from training.tests.small_training import NAME, PLAN, small_sounds
-from training.train import Training, graph_of, label_indices, train
+from training.train import Training, graph_of, train
 
 FROZEN = ("conv0", "block1")
 FURTHER = dataclasses.replace(
@@ -53,7 +53,7 @@ def test_a_network_set_to_a_graph_answers_like_the_one_that_was_written(
             weight.assign(weight.numpy() * scale + 0.01 * (rng.random() - 0.5))
     path = tmp_path / "model.pb"
     indices = label_indices(labels)
-    facts = demo_facts(labels, ("trained",))
+    facts = demo_facts(labels, ("trained",), (0, 0))
     write_model(path, to_sinet_weights(first, indices), pooling, facts)
     patches = synthetic_log_mels(3, PATCH_FRAMES, seed=0)[..., np.newaxis]
     written = first(patches, training=False)[0].numpy()
