@@ -1,8 +1,10 @@
 """Jobs on a real Flink of which parts are killed: nothing is lost, nothing is left."""
 
+import contextlib
 import os
 import pathlib
 import signal
+from collections.abc import Iterator
 
 import pyarrow.parquet as pq
 import pytest
@@ -107,7 +109,7 @@ def test_stopping_the_launcher_stops_the_job(
         _, stderr = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130
     assert "to continue, run the same command again" in stderr
-    assert {job["state"] for job in flink.jobs()} <= {"CANCELED", "FINISHED", "FAILED"}
+    assert states(flink) <= {"CANCELED", "FINISHED", "FAILED"}
     wait_for(lambda: not processes_naming(str(tmp)))
     wait_for(lambda: not list(temporary.glob("fsdsinet-worker-*")))
     assert len(read(output, "ledger")) < NUM_CLIPS
@@ -116,18 +118,38 @@ def test_stopping_the_launcher_stops_the_job(
     assert_tidy(output)
 
 
+def states(flink: LocalFlink) -> set[str]:
+    return {job["state"] for job in flink.jobs()}
+
+
+@contextlib.contextmanager
+def held(pid: int) -> Iterator[None]:
+    """A process stands still: what waits for it does not end meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def test_detached_job_is_shown_and_waited_for(
+    temporary: pathlib.Path,
+    tmp_path: pathlib.Path,
     undisturbed: pathlib.Path,
     fsdsinet: Command,
     flink_job: FlinkJob,
     output: pathlib.Path,
 ) -> None:
     arguments = flink_job(options=["--detach"])
-    said = fsdsinet(*arguments).stdout
-    assert f"fsdsinet job {output} --wait" in said
-    refused = fsdsinet(*arguments, code=2).stderr
-    assert f"is writing to {output}" in refused
-    assert "RUNNING" in fsdsinet("job", output).stdout
+    with running(arguments, tmp_path / "tmp") as process:
+        wait_for(lambda: workers_on(temporary, LONG_CLIP))
+        with held(workers_on(temporary, LONG_CLIP)[0]):
+            said, stderr = process.communicate(timeout=DEADLINE_S)
+            assert process.returncode == 0, stderr
+            assert f"fsdsinet job {output} --wait" in said
+            refused = fsdsinet(*arguments, code=2).stderr
+            assert f"is writing to {output}" in refused
+            assert "RUNNING" in fsdsinet("job", output).stdout
     said = fsdsinet("job", output, "--wait").stdout
     assert f"{NUM_CLIPS} clips ok, 0 failed" in said
     assert_same_dataset(output, undisturbed)
@@ -138,6 +160,7 @@ def test_detached_job_is_shown_and_waited_for(
 
 def test_job_of_a_killed_launcher_is_found_stopped_and_continued(
     flink: LocalFlink,
+    temporary: pathlib.Path,
     tmp_path: pathlib.Path,
     undisturbed: pathlib.Path,
     fsdsinet: Command,
@@ -146,15 +169,21 @@ def test_job_of_a_killed_launcher_is_found_stopped_and_continued(
 ) -> None:
     tmp = tmp_path / "tmp"
     arguments = flink_job()
-    with running(arguments, tmp) as process:
-        wait_for(lambda: num_committed(output) >= 2)
-        process.kill()
-    # The job server ends with its launcher, the job does not.
-    wait_for(lambda: not processes_naming(str(tmp)))
-    assert [job for job in flink.jobs() if job["state"] == "RUNNING"]
-    refused = fsdsinet(*arguments, code=2).stderr
-    assert f"'fsdsinet job {output} --wait'" in refused
-    assert "is stopped" in fsdsinet("job", output, "--stop").stdout
+    with contextlib.ExitStack() as stack:
+        launcher = stack.enter_context(running(arguments, tmp))
+        wait_for(lambda: workers_on(temporary, LONG_CLIP))
+        with held(workers_on(temporary, LONG_CLIP)[0]):
+            wait_for(lambda: num_committed(output) >= 2)
+            launcher.kill()
+            # The job server ends with its launcher, the job does not.
+            wait_for(lambda: not processes_naming(str(tmp)))
+            assert "RUNNING" in states(flink)
+            refused = fsdsinet(*arguments, code=2).stderr
+            assert f"'fsdsinet job {output} --wait'" in refused
+            stop = stack.enter_context(running(["job", output, "--stop"], tmp))
+            wait_for(lambda: "CANCELLING" in states(flink))
+        said, stderr = stop.communicate(timeout=DEADLINE_S)
+    assert "is stopped" in said, stderr
     fsdsinet(*arguments)
     assert_same_dataset(output, undisturbed)
     assert_tidy(output)
