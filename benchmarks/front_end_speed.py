@@ -19,7 +19,7 @@ from benchmarks.machine import save
 from transforms.decoding import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray
 from transforms.essentia_import import essentia_standard
-from transforms.features import cut_frames
+from transforms.front_end import cut_frames
 from transforms.mel import log_mel_bands
 from transforms.resampling import resample, resample_by_essentia
 

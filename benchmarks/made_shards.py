@@ -12,7 +12,7 @@ from pipeline.dataset import Dataset
 from transforms import storage
 from transforms.elements import AudioInfo, PlannedShard, Prediction, Shard
 from transforms.engines import ModelSpec
-from transforms.features import PatchSpec
+from transforms.front_end import PatchSpec
 from transforms.manifest import PLAN_FIELDS, open_shard
 from transforms.parquet import commit_shard
 from transforms.schemas import DatasetSpec, part_name

@@ -48,7 +48,8 @@ from tests.object_stores import (
 from transforms import storage
 from transforms.audio import decode_audio, decode_shard
 from transforms.elements import Clip, FloatArray, Shard
-from transforms.features import PatchSpec, compute_patches, compute_shard_patches
+from transforms.features import compute_patches, compute_shard_patches
+from transforms.front_end import PatchSpec
 from transforms.inference import LoadedModels, ShardModelHandler, run_models
 from transforms.parquet import commit_shard
 from transforms.schemas import part_name

@@ -22,7 +22,7 @@ import pyarrow as pa
 from benchmarks.machine import ROOT, save
 from pipeline.dataset import Dataset
 from transforms.engines import ModelSpec
-from transforms.features import PatchSpec
+from transforms.front_end import PatchSpec
 from transforms.parquet import write_table
 from transforms.schemas import DatasetSpec, clips_schema, ledger_schema, part_name
 

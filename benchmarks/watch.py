@@ -6,7 +6,8 @@ import pathlib
 import subprocess
 import time
 
-from transforms.progress import STATUS_FOLDER_VARIABLE, WorkerStatus, read_statuses
+from pipeline.job_process import LOCAL_JOB
+from transforms.status import STATUS_FOLDER_VARIABLE, WorkerStatus, read_statuses
 
 _POLL_S = 0.1
 
@@ -58,7 +59,7 @@ def _status_folder() -> str | None:
     name = STATUS_FOLDER_VARIABLE.encode()
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if b"pipeline.worker" in (folder / "cmdline").read_bytes():
+            if LOCAL_JOB.encode() in (folder / "cmdline").read_bytes():
                 variables = (folder / "environ").read_bytes().split(b"\0")
                 pairs = dict(v.partition(b"=")[::2] for v in variables)
                 return os.fsdecode(pairs[name])

@@ -16,7 +16,8 @@ from transforms import storage
 from transforms.audio import decode_audio
 from transforms.elements import Clip, ClipError
 from transforms.engines import ENGINES, ModelSpec
-from transforms.features import FRONT_END_VERSION, PatchSpec, compute_patches
+from transforms.features import compute_patches
+from transforms.front_end import FRONT_END_VERSION, PatchSpec
 
 
 def audio_embedding(snapshot: Snapshot, path: str, graph: str | None) -> np.ndarray:

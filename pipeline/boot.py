@@ -22,16 +22,15 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from pipeline.cache import cache_folder
+from pipeline.cache import keep_compiled_code
 from pipeline.process import child_environment
 from transforms.essentia_import import TENSORFLOW_ENVIRONMENT
-from transforms.progress import STATUS_FOLDER_VARIABLE, read_statuses
+from transforms.status import STATUS_FOLDER_VARIABLE, read_statuses
 
 ENDPOINTS = ("logging", "artifact", "provision", "control")
 _ANSWER_TIMEOUT_S = 30.0
 _WATCH_S = 0.5
 _DEFAULT_PORT = 50000
-NUMBA_CACHE_VARIABLE, NUMBA_FOLDER = "NUMBA_CACHE_DIR", "compiled"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,12 +103,11 @@ def _worker_environment(parsed: argparse.Namespace) -> dict[str, str]:
         url = given or getattr(info, f"{name}_endpoint").url
         return text_format.MessageToString(endpoints_pb2.ApiServiceDescriptor(url=url))
 
+    keep_compiled_code()
     return {
         **child_environment(),
         **TENSORFLOW_ENVIRONMENT,
         "OMP_NUM_THREADS": "1",
-        NUMBA_CACHE_VARIABLE: os.environ.get(NUMBA_CACHE_VARIABLE)
-        or str(cache_folder(NUMBA_FOLDER)),
         "WORKER_ID": parsed.id,
         "PIPELINE_OPTIONS": json_format.MessageToJson(info.pipeline_options),
         "CONTROL_API_SERVICE_DESCRIPTOR": descriptor("control"),

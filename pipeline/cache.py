@@ -5,6 +5,8 @@ import pathlib
 import tempfile
 
 _VARIABLE = "FSDSINET_CACHE"
+# Holds what numba compiled and, beside it, checks: who removes one removes both.
+COMPILED = "compiled"
 
 
 def default_root() -> pathlib.Path:
@@ -29,6 +31,11 @@ def cache_folder(name: str) -> pathlib.Path:
     folder = own / name
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def keep_compiled_code() -> None:
+    """Tells numba, here and in children, where to keep code, unless somebody has."""
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder(COMPILED)))
 
 
 def _can_be_written(folder: pathlib.Path) -> bool:

@@ -5,16 +5,20 @@ warn about themselves before logging is set up.
 """
 
 import argparse
+import contextlib
 import importlib.metadata
 import io
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cli_results import add_results_commands, refuse_beam_flags
 from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.config import RunConfig
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -252,6 +256,29 @@ def _add_job(commands: Any) -> None:
 
 
 def _extract(arguments: argparse.Namespace) -> int:
+    from pipeline.job_process import LOCAL_JOB, JobProcess
+
+    with contextlib.ExitStack() as stack:
+        early = None
+        runner = getattr(arguments, "runner", "local")
+        if runner == "local" and not arguments.dry_run:
+            # It loads Beam on another core while this process does.
+            early = stack.enter_context(JobProcess(LOCAL_JOB))
+        config = _run_config(arguments)
+        if config.runner != "local":
+            # By a configuration file.
+            stack.close()
+            early = None
+        if arguments.dry_run:
+            from pipeline.dry_run import dry_run_command
+
+            return dry_run_command(config)
+        from pipeline.launch import extract_command
+
+        return extract_command(config, early)
+
+
+def _run_config(arguments: argparse.Namespace) -> "RunConfig":
     from pipeline.config import load_config
 
     flags = vars(arguments)
@@ -260,14 +287,7 @@ def _extract(arguments: argparse.Namespace) -> int:
     for key in ("inputs", "beam_flags"):
         if not given[key]:
             del given[key]
-    config = load_config(arguments.config, arguments.set, given)
-    if arguments.dry_run:
-        from pipeline.dry_run import dry_run_command
-
-        return dry_run_command(config)
-    from pipeline.launch import extract_command
-
-    return extract_command(config)
+    return load_config(arguments.config, arguments.set, given)
 
 
 def _job(arguments: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ import yaml
 
 from pipeline.errors import ConfigError
 from transforms.engines import ENGINES
-from transforms.features import DEFAULT_PATCH_HOP_FRAMES
+from transforms.front_end import DEFAULT_PATCH_HOP_FRAMES
 from transforms.schemas import OUTPUTS
 
 RUNNERS = ("local", "flink", "dataflow")

@@ -24,10 +24,11 @@ from pipeline.config import RunConfig
 from pipeline.errors import ConfigError
 from pipeline.extract import ExtractJob, extract
 from pipeline.job_folder import JobFolder, JobNote
-from pipeline.job_process import JobError, our_counters
+from pipeline.job_process import JobError
 from pipeline.ledger_watch import LedgerWatch
 from pipeline.runners import JobRequest
 from transforms.permit import Permit
+from transforms.progress import our_counters
 
 # https://cloud.google.com/compute/docs/machine-resource: NAME-KIND-VCPUS.
 _MACHINE = re.compile(r"[a-z0-9]+-[a-z]+-(\d+)(?:-\w+)*")

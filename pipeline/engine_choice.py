@@ -22,16 +22,14 @@ from collections.abc import Sequence
 import numpy as np
 
 import transforms
-from pipeline.cache import cache_folder
+from pipeline.cache import COMPILED, cache_folder, keep_compiled_code
 from pipeline.process import child_environment
 from transforms.elements import Prediction
 from transforms.engines import ModelSpec
-from transforms.features import FRONT_END_VERSION
+from transforms.front_end import FRONT_END_VERSION
 from transforms.network import UnknownLayerError, read_network_of
 
 REFERENCE = "essentia"
-# Holds what numba compiled and, beside it, the checks: who removes one removes both.
-_FOLDER, _NUMBA_CACHE = "compiled", "NUMBA_CACHE_DIR"
 _SOURCES = (
     "engine_check.py",
     "mel*.py",
@@ -49,7 +47,7 @@ def choose_engines(models: Sequence[ModelSpec], engine: str) -> tuple[ModelSpec,
         engine: Asked for.
     """
     # Of the resampler, too, which workers need with every engine.
-    os.environ.setdefault(_NUMBA_CACHE, str(cache_folder(_FOLDER)))
+    keep_compiled_code()
     if engine == REFERENCE:
         return tuple(dataclasses.replace(m, engine=REFERENCE) for m in models)
     chosen = []
@@ -69,7 +67,7 @@ def _checked(spec: ModelSpec) -> Prediction | str:
     """What the reference gives, or why the engine cannot be used."""
     if importlib.util.find_spec("numba") is None:
         return "numba is not installed"
-    path = cache_folder(_FOLDER) / f"{_key(spec)}.npz"
+    path = cache_folder(COMPILED) / f"{_key(spec)}.npz"
     known = _read(path)
     if known is not None:
         return known
@@ -86,7 +84,7 @@ def _checked(spec: ModelSpec) -> Prediction | str:
 def _in_own_process(spec: ModelSpec) -> Prediction | str:
     """Checks where nothing of it stays in memory; a compiler may crash, too."""
     found = _run_check(spec)
-    folder = cache_folder(_FOLDER)
+    folder = cache_folder(COMPILED)
     if isinstance(found, str) and any(folder.iterdir()):
         # Damaged code must not cost the speed for ever.
         shutil.rmtree(folder, ignore_errors=True)

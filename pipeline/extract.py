@@ -4,18 +4,14 @@ import dataclasses
 
 import apache_beam as beam
 
-from transforms import (
-    AdmitShards,
-    CommitShard,
-    ComputePatches,
-    DatasetSpec,
-    DecodeAudio,
-    Lanes,
-    ModelSpec,
-    Permit,
-    ReadManifest,
-    RunModels,
-)
+from transforms.audio import DecodeAudio
+from transforms.engines import ModelSpec
+from transforms.features import ComputePatches
+from transforms.inference import RunModels
+from transforms.manifest import Lanes, ReadManifest
+from transforms.parquet import CommitShard
+from transforms.permit import AdmitShards, Permit
+from transforms.schemas import DatasetSpec
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,8 +15,9 @@ from apache_beam.options.pipeline_options import PipelineOptions, PortableOption
 from apache_beam.runners.portability.flink_runner import FlinkJarJobServer, FlinkRunner
 
 from pipeline.extract import ExtractJob, extract
-from pipeline.job_process import COUNTERS_NAME, leave, our_counters, receive_job
+from pipeline.job_process import COUNTERS_NAME, leave, receive_job
 from pipeline.process import end_with_parent
+from transforms.progress import our_counters
 
 
 @dataclasses.dataclass(frozen=True)

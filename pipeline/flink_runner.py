@@ -5,7 +5,6 @@ that it was.
 """
 
 import json
-import tempfile
 import time
 import uuid
 
@@ -27,9 +26,9 @@ from pipeline.job_folder import JobFolder, JobNote
 from pipeline.job_process import (
     COUNTERS_NAME,
     JobError,
+    JobProcess,
     job_log,
     keep_log,
-    run_job_process,
     take,
 )
 from pipeline.runners import JobRequest
@@ -73,10 +72,10 @@ def run(request: JobRequest) -> dict[str, int] | None:
         permit, folder.place_models(request.job.dataset.models)
     )
     options = beam_options(request.config, name, request.num_workers)
-    with tempfile.TemporaryDirectory(prefix="fsdsinet-") as status_folder:
-        submission = FlinkSubmission(job, options, status_folder)
+    with JobProcess("pipeline.flink_job") as process:
+        submission = FlinkSubmission(job, options, process.folder)
         try:
-            counters = _submit(submission, watch)
+            counters = _submit(process, submission, watch)
         except Detached:
             return None
         except BaseException:
@@ -89,18 +88,19 @@ def run(request: JobRequest) -> dict[str, int] | None:
     return counters
 
 
-def _submit(submission: FlinkSubmission, watch: FlinkWatch) -> dict[str, int]:
-    folder = submission.status_folder
-    code = run_job_process("pipeline.flink_job", submission, folder, watch.poll)
+def _submit(
+    process: JobProcess, submission: FlinkSubmission, watch: FlinkWatch
+) -> dict[str, int]:
+    code = process.run(submission, watch.poll)
     if code == 0:
-        counters: dict[str, int] = take(folder, COUNTERS_NAME)
+        counters: dict[str, int] = take(process.folder, COUNTERS_NAME)
         return counters
-    log = job_log(folder)
+    log = job_log(process.folder)
     reason = explain([*watch.problems(), log])
     if reason is None:
         lines = [line for line in log.splitlines() if line.strip()]
         reason = lines[-1] if lines else f"no output, exit code {code}"
-    raise JobError(f"the job failed: {reason}\nits log: {keep_log(folder)}")
+    raise JobError(f"the job failed: {reason}\nits log: {keep_log(process.folder)}")
 
 
 def beam_options(config: RunConfig, name: str, num_workers: int) -> tuple[str, ...]:

@@ -13,13 +13,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
+from pipeline.cache import keep_compiled_code
 from pipeline.process import child_environment, die_with_parent
 from transforms.essentia_import import TENSORFLOW_ENVIRONMENT
-from transforms.progress import METRICS_NAMESPACE, STATUS_FOLDER_VARIABLE
+from transforms.status import STATUS_FOLDER_VARIABLE
 
+LOCAL_JOB = "pipeline.local_job"
 COUNTERS_NAME = "counters"
 _POLL_S = 0.2
 
@@ -28,58 +30,71 @@ class JobError(Exception):
     """A job ended early. What it committed stays, and the next run continues."""
 
 
-def run_job_process(
-    module: str, job: object, folder: str, poll: Callable[[], None]
-) -> int:
-    """Runs a job module to its end; kills all that it started on any error.
+class JobProcess:
+    """A job module that imports what it needs, and then waits for its job.
 
-    Args:
-        module: Its `main` calls `receive_job`.
-        job: What it receives.
-        folder: Where the job leaves its results, and its workers their status.
-        poll: Called several times a second.
+    So it can be started before there is a job: Beam takes most of a second to load.
+    A context that leaves nothing behind: all is in the job's process group.
 
-    Returns:
-        The exit code.
+    Attributes:
+        folder: Where the job leaves its results, and its workers their status; it goes
+            with the process.
     """
-    environment = {
-        **child_environment(),
-        **TENSORFLOW_ENVIRONMENT,
-        "OMP_NUM_THREADS": "1",
-        STATUS_FOLDER_VARIABLE: folder,
-        # Beam leaves temporary folders; this one is removed at the end.
-        "TMPDIR": folder,
-    }
-    with open(_log_path(folder), "wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-        )
-    with _killed_at_end(process):
-        assert process.stdin is not None
+
+    def __init__(self, module: str) -> None:
+        """Starts a module whose `main` calls `receive_job`."""
+        self._temporary = tempfile.TemporaryDirectory(prefix="fsdsinet-")
+        self.folder = self._temporary.name
+        keep_compiled_code()
+        environment = {
+            **child_environment(),
+            **TENSORFLOW_ENVIRONMENT,
+            "OMP_NUM_THREADS": "1",
+            STATUS_FOLDER_VARIABLE: self.folder,
+            # Beam leaves temporary folders; this one is removed at the end.
+            "TMPDIR": self.folder,
+        }
+        with open(_log_path(self.folder), "wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+
+    def run(self, job: object, poll: Callable[[], None]) -> int:
+        """Runs a job to its end.
+
+        Args:
+            job: What `receive_job` returns there.
+            poll: Called several times a second.
+
+        Returns:
+            The exit code.
+        """
+        assert self._process.stdin is not None
         # A job that ended at once says why in its log.
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(pickle.dumps(job))
-            process.stdin.close()
+            self._process.stdin.write(pickle.dumps(job))
+            self._process.stdin.close()
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return process.wait(_POLL_S)
+                return self._process.wait(_POLL_S)
             poll()
 
+    def __enter__(self) -> Self:
+        return self
 
-@contextlib.contextmanager
-def _killed_at_end(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Leaves nothing behind: all is in the job's process group."""
-    try:
-        yield
-    finally:
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        self._temporary.cleanup()
 
 
 def receive_job() -> Any:
@@ -87,7 +102,10 @@ def receive_job() -> Any:
     die_with_parent()
     # Ctrl-C is the launcher's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    job = pickle.load(sys.stdin.buffer)
+    try:
+        job = pickle.load(sys.stdin.buffer)
+    except EOFError:
+        sys.exit("there is no job")
     os.environ.update(child_environment())
     return job
 
@@ -101,15 +119,6 @@ def leave(folder: str, name: str, content: object) -> None:
 def take(folder: str, name: str) -> Any:
     """What a job has left."""
     return json.loads((pathlib.Path(folder) / name).read_text(encoding="utf-8"))
-
-
-def our_counters(result: Any) -> dict[str, int]:
-    """Our counters of a Beam PipelineResult that is done, by name."""
-    return {
-        counter.key.metric.name: counter.committed
-        for counter in result.metrics().query()["counters"]
-        if counter.key.metric.namespace == METRICS_NAMESPACE
-    }
 
 
 def job_problem(code: int, folder: str) -> str:

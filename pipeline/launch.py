@@ -24,7 +24,7 @@ from pipeline.extract import ExtractJob
 from pipeline.forecast import predict_audio_s
 from pipeline.inputs import read_sized_inputs
 from pipeline.job_folder import JobFolder
-from pipeline.job_process import JobError
+from pipeline.job_process import JobError, JobProcess
 from pipeline.jobs import check_no_job, detached_text
 from pipeline.models import load_models
 from pipeline.plan import (
@@ -38,8 +38,9 @@ from pipeline.plan import (
 from pipeline.reach import check_reach
 from pipeline.runners import JobRequest, runner_of
 from pipeline.summary import dataset_totals, finish_run, now, summary_text
-from transforms import ModelSpec, storage
-from transforms.features import FRONT_END_VERSION, LastPatch, PatchSpec
+from transforms import storage
+from transforms.engines import ModelSpec
+from transforms.front_end import FRONT_END_VERSION, LastPatch, PatchSpec
 from transforms.schemas import SCHEMA_VERSION, DatasetSpec
 from transforms.storage import StorageError
 
@@ -76,8 +77,12 @@ class Run:
         return ExtractJob(self.dataset.plan_path, self.dataset.root, self.spec)
 
 
-def extract_command(config: RunConfig) -> int:
+def extract_command(config: RunConfig, early: JobProcess | None) -> int:
     """Runs the command and returns its exit code.
+
+    Args:
+        config: Of the run.
+        early: A process that waits for the job, if there is one.
 
     Raises:
         ConfigError: before anything is started or changed.
@@ -95,7 +100,7 @@ def extract_command(config: RunConfig) -> int:
             run.dataset.remove()
         run.dataset.remove_uncommitted()
         with _sigterm_as_interrupt():
-            return _execute(run)
+            return _execute(run, early)
 
 
 def prepare(config: RunConfig) -> Run:
@@ -136,7 +141,7 @@ def _prepare(config: RunConfig) -> Run:
     return Run(config, dataset, state, spec, plan, sizes, num_workers)
 
 
-def _execute(run: Run) -> int:
+def _execute(run: Run, early: JobProcess | None) -> int:
     """Runs the job; the dataset is locked and holds committed shards only."""
     start = time.monotonic()
     dataset, plan, config = run.dataset, run.plan, run.config
@@ -145,7 +150,7 @@ def _execute(run: Run) -> int:
             dataset.forget_failed()
         dataset.write_run(_run_content(run))
         try:
-            counters = _run_job(run)
+            counters = _run_job(run, early)
         except (KeyboardInterrupt, JobError, StorageError, OSError) as error:
             return _ended_early(run, error)
         if counters is None:
@@ -185,7 +190,7 @@ def dataset_spec(
     )
 
 
-def _run_job(run: Run) -> dict[str, int] | None:
+def _run_job(run: Run, early: JobProcess | None) -> dict[str, int] | None:
     dataset, plan = run.dataset, run.plan
     progress = ProgressLine(plan.manifest.num_rows)
 
@@ -201,7 +206,9 @@ def _run_job(run: Run) -> dict[str, int] | None:
         return bool(left.pending.num_rows)
 
     num_workers = min(run.num_workers, plan.num_shards)
-    request = JobRequest(run.job, run.config, num_workers, dataset, replan, progress)
+    request = JobRequest(
+        run.job, run.config, num_workers, dataset, replan, progress, early
+    )
     try:
         return runner_of(run.config).run(request)
     finally:

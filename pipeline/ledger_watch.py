@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 
 from pipeline.dataset import Dataset
 from transforms import storage
-from transforms.progress import WorkerStatus
+from transforms.status import WorkerStatus
 
 _INTERVAL_S = 2.0
 

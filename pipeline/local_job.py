@@ -10,6 +10,7 @@ import logging
 import os
 import shlex
 import sys
+import tempfile
 import threading
 
 import apache_beam as beam
@@ -20,13 +21,16 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipeline.extract import ExtractJob, extract
-from pipeline.job_process import COUNTERS_NAME, leave, our_counters, receive_job
+from pipeline.job_process import COUNTERS_NAME, leave, receive_job
+from pipeline.nursery import Nursery, start_nursery
 from transforms.manifest import Lanes
-from transforms.progress import read_statuses
+from transforms.progress import our_counters
+from transforms.status import read_statuses
 
 WORKER_DIED_CODE = 70
 DEATH_NAME = "death"
 _TAKEN_NAME = "shards-taken"
+_WORKER_COMMAND = f"exec {shlex.quote(sys.executable)} -m pipeline.worker"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,18 +45,22 @@ class LocalJob:
 
 def main() -> None:
     logging.getLogger().setLevel(logging.ERROR)
+    nursery = start_nursery(tempfile.gettempdir())
     job: LocalJob = receive_job()
     threading.excepthook = lambda arguments: _end_if_worker_died(job, arguments)
-    leave(job.status_folder, COUNTERS_NAME, run(job))
+    leave(job.status_folder, COUNTERS_NAME, run(job, nursery))
     # Everything is committed; Beam's threads would take their time to end.
     os._exit(0)
 
 
-def run(job: LocalJob) -> dict[str, int]:
+def run(job: LocalJob, nursery: Nursery | None) -> dict[str, int]:
     """Runs the job to its end and returns our counters."""
+    if nursery:
+        nursery.load(job.extract.dataset.models)
+    command = nursery.command if nursery else _WORKER_COMMAND
     options = PipelineOptions(list(job.beam_flags))
     options.view_as(DirectOptions).direct_num_workers = job.num_workers
-    pipeline = beam.Pipeline(runner=_runner(options), options=options)
+    pipeline = beam.Pipeline(runner=_runner(options, command), options=options)
     lanes = Lanes(job.num_workers, f"{job.status_folder}/{_TAKEN_NAME}")
     extract(pipeline, dataclasses.replace(job.extract, lanes=lanes))
     result = pipeline.run()
@@ -60,7 +68,7 @@ def run(job: LocalJob) -> dict[str, int]:
     return our_counters(result)
 
 
-def _runner(options: PipelineOptions) -> fn_runner.FnApiRunner:
+def _runner(options: PipelineOptions, command: str) -> fn_runner.FnApiRunner:
     """Beam's FnApiRunner with worker processes of ours.
 
     Not DirectRunner: that one switches to another runner when it can, which has one
@@ -68,7 +76,6 @@ def _runner(options: PipelineOptions) -> fn_runner.FnApiRunner:
     """
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     provision = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
-    command = f"exec {shlex.quote(sys.executable)} -m pipeline.worker"
     return fn_runner.FnApiRunner(
         default_environment=SubprocessSDKEnvironment.from_command_string(command),
         provision_info=fn_runner.ExtendedProvisionInfo(provision),

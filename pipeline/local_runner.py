@@ -6,22 +6,22 @@ The job process is replaced when a worker dies: Beam's local runner would wait f
 import collections
 import functools
 import os
-import tempfile
 
 from pipeline.config import RunConfig
 from pipeline.console import ProgressLine
 from pipeline.extract import ExtractJob
 from pipeline.job_process import (
     COUNTERS_NAME,
+    LOCAL_JOB,
     JobError,
+    JobProcess,
     job_problem,
-    run_job_process,
     take,
 )
 from pipeline.local_job import DEATH_NAME, WORKER_DIED_CODE, LocalJob
 from pipeline.runners import JobRequest
 from transforms.permit import DEATHS_A_CLIP, given_up_message
-from transforms.progress import read_statuses
+from transforms.status import read_statuses
 
 _MAX_DEATHS = 20
 _MAX_DEATHS_WITHOUT_CLIP = 3
@@ -50,18 +50,20 @@ def run(request: JobRequest) -> dict[str, int]:
         JobError: if the job failed, or workers keep dying.
     """
     deaths = _Deaths()
+    early = request.early
     while request.replan(deaths.given_up):
-        with tempfile.TemporaryDirectory(prefix="fsdsinet-") as folder:
+        with early or JobProcess(LOCAL_JOB) as process:
+            folder = process.folder
             job = LocalJob(
                 request.job, request.num_workers, request.config.beam_flags, folder
             )
-            poll = functools.partial(_watch, request.progress, folder)
-            code = run_job_process("pipeline.local_job", job, folder, poll)
+            code = process.run(job, functools.partial(_watch, request.progress, folder))
             if code == 0:
                 return take(folder, COUNTERS_NAME)
             if code != WORKER_DIED_CODE:
                 raise JobError(job_problem(code, folder))
             deaths.add(**take(folder, DEATH_NAME))
+        early = None
     return {}
 
 

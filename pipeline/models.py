@@ -18,7 +18,7 @@ from pipeline.registry import (
 )
 from transforms import storage
 from transforms.engines import ModelSpec
-from transforms.features import PATCH_FRAMES
+from transforms.front_end import PATCH_FRAMES
 from transforms.graphdef import Node, read_graph
 from transforms.mel import NUM_MELS
 from transforms.storage import StorageError

@@ -14,6 +14,7 @@ from pipeline.config import RunConfig
 from pipeline.console import ProgressLine
 from pipeline.dataset import Dataset
 from pipeline.extract import ExtractJob
+from pipeline.job_process import JobProcess
 
 # Writes the plan of what is left; gets the clips to give up, with the reason; returns
 # False if nothing is left.
@@ -37,6 +38,7 @@ class JobRequest:
         dataset: The output, locked.
         replan: See Replan.
         progress: Knows what earlier runs have committed.
+        early: A process that waits for the first job, if there is one.
     """
 
     job: ExtractJob
@@ -45,6 +47,7 @@ class JobRequest:
     dataset: Dataset
     replan: Replan
     progress: ProgressLine
+    early: JobProcess | None
 
 
 class Runner(Protocol):

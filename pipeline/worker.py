@@ -3,12 +3,18 @@
 import os
 import signal
 import traceback
+from typing import NoReturn
 
 from pipeline.process import die_with_parent
 
 
 def main() -> None:
     die_with_parent()
+    run_worker()
+
+
+def run_worker() -> NoReturn:
+    """Works for the runner that the environment names, until it has no more work."""
     # Ctrl-C is the launcher's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from apache_beam.runners.worker import sdk_worker_main

@@ -12,7 +12,7 @@ from pipeline.plan import write_plan
 from tests.test_plan import plan_of
 from transforms.elements import AudioInfo, ClipError, Prediction, Shard
 from transforms.engines import ModelSpec
-from transforms.features import FRONT_END_VERSION, PatchSpec
+from transforms.front_end import FRONT_END_VERSION, PatchSpec
 from transforms.manifest import open_shard, read_planned_shards
 from transforms.parquet import commit_shard
 from transforms.schemas import DatasetSpec

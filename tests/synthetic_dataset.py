@@ -18,7 +18,7 @@ from pipeline.registry import published_labels
 from pipeline.summary import dataset_totals
 from transforms.elements import AudioInfo, Clip, Failure, Prediction, Shard
 from transforms.engines import ModelSpec
-from transforms.features import PatchSpec
+from transforms.front_end import PatchSpec
 from transforms.manifest import PLAN_FIELDS
 from transforms.parquet import commit_shard
 from transforms.schemas import OUTPUTS, DatasetSpec

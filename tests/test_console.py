@@ -7,8 +7,9 @@ import pathlib
 import pytest
 
 from pipeline.console import DownloadLine, ProgressLine, format_duration
-from transforms import progress
-from transforms.progress import WorkerStatus, read_statuses
+from transforms import status
+from transforms.progress import report_done
+from transforms.status import WorkerStatus, read_statuses, report_clip
 
 
 class Terminal(io.StringIO):
@@ -78,14 +79,14 @@ def test_durations_are_for_people(seconds: float, text: str) -> None:
 def test_the_status_of_a_worker_can_be_read_by_others(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(progress.STATUS_FOLDER_VARIABLE, str(tmp_path))
-    progress._status_file.cache_clear()
+    monkeypatch.setenv(status.STATUS_FOLDER_VARIABLE, str(tmp_path))
+    status._status_file.cache_clear()
     try:
-        progress.report_clip("a very long name, " * 10)
-        progress.report_done(None, num_patches=7, audio_s=3.5)
-        progress.report_clip("é")
+        report_clip("a very long name, " * 10)
+        report_done(None, num_patches=7, audio_s=3.5)
+        report_clip("é")
     finally:
-        progress._status_file.cache_clear()
+        status._status_file.cache_clear()
     expected = WorkerStatus("é", 1, 0, 7, 3.5)
     assert read_statuses(str(tmp_path)) == {os.getpid(): expected}
 

@@ -76,6 +76,16 @@ def running(
         process.wait()
 
 
+@contextlib.contextmanager
+def held(pid: int) -> Iterator[None]:
+    """A process stands still: what waits for it does not end meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def wait_for(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
@@ -247,9 +257,10 @@ def test_two_runs_into_one_output_are_refused(
     tiny_model: pathlib.Path,
     fsdsinet: Command,
 ) -> None:
-    output = tmp_path / "out"
+    output, tmp = tmp_path / "out", tmp_path / "tmp"
     arguments = extract(manifest, tiny_model, output)
-    with running(arguments, tmp_path / "tmp"):
-        wait_for(lambda: (output / "run.json").exists())
-        refused = fsdsinet(*arguments, code=2)
+    with running(arguments, tmp):
+        wait_for(lambda: workers_on(tmp, LONG_CLIP))
+        with held(workers_on(tmp, LONG_CLIP)[0]):
+            refused = fsdsinet(*arguments, code=2)
     assert "another run is writing to" in refused.stderr

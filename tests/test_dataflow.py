@@ -47,7 +47,7 @@ from pipeline.config import load_config
 from pipeline.extract import ExtractJob
 from pipeline.launch import dataset_spec
 from pipeline.models import load_models
-from transforms import Permit
+from transforms.permit import Permit
 
 config = load_config({config!r}, [], {{}})
 models = load_models(list(config.models))

@@ -14,7 +14,8 @@ from training.model_card import RESULTS, model_card, read_results
 from transforms.audio import decode_audio
 from transforms.elements import Clip, FloatArray
 from transforms.engines import EssentiaEngine
-from transforms.features import PatchSpec, compute_patches
+from transforms.features import compute_patches
+from transforms.front_end import PatchSpec
 from transforms.winograd.engine import WinogradEngine
 
 CLIPS = ROOT / "demo" / "clips"

@@ -20,7 +20,8 @@ from tests.conftest import Command
 from transforms.audio import decode_audio
 from transforms.elements import Clip, ClipError
 from transforms.engines import EssentiaEngine
-from transforms.features import PatchSpec, compute_patches
+from transforms.features import compute_patches
+from transforms.front_end import PatchSpec
 
 MODEL = "random-tiny-tlpf"
 ROW_ORDER = [("clip_id", "ascending"), ("patch", "ascending")]

@@ -12,12 +12,12 @@ from tests.audio_files import signal
 from transforms import mel
 from transforms.elements import AudioInfo, Clip
 from transforms.essentia_import import essentia_standard
-from transforms.features import (
+from transforms.features import compute_patches
+from transforms.front_end import (
     HOP_SAMPLES,
     PATCH_FRAMES,
     LastPatch,
     PatchSpec,
-    compute_patches,
     cut_frames,
     cut_patches,
     log_mel,

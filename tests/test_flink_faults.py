@@ -4,7 +4,6 @@ import contextlib
 import os
 import pathlib
 import signal
-from collections.abc import Iterator
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +15,7 @@ from tests.test_crash import (
     DEADLINE_S,
     alive,
     assert_long_clip_is_given_up,
+    held,
     num_committed,
     run_killing_twice,
     running,
@@ -120,16 +120,6 @@ def test_stopping_the_launcher_stops_the_job(
 
 def states(flink: LocalFlink) -> set[str]:
     return {job["state"] for job in flink.jobs()}
-
-
-@contextlib.contextmanager
-def held(pid: int) -> Iterator[None]:
-    """A process stands still: what waits for it does not end meanwhile."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def test_detached_job_is_shown_and_waited_for(

@@ -13,17 +13,19 @@ from pipeline.job_folder import JobFolder, JobNote
 from pipeline.jobs import check_no_job, job_command
 from pipeline.models import load_model
 from tests.test_transforms import FAILED, manifest_bytes, run
-from transforms import AdmitShards, DatasetSpec, PatchSpec, Permit, Shard
-from transforms.elements import Clip
+from transforms.elements import Clip, Shard
+from transforms.front_end import PatchSpec
 from transforms.parquet import commit_shard
 from transforms.permit import (
+    AdmitShards,
+    Permit,
     PermitError,
     admit_shard,
     check_versions,
     given_up,
     note_death,
 )
-from transforms.schemas import part_name
+from transforms.schemas import DatasetSpec, part_name
 
 PACKAGES = ("fsd-sinet-beam", "apache-beam", "essentia-tensorflow", "av")
 VERSIONS = {name: importlib.metadata.version(name) for name in PACKAGES}

@@ -14,13 +14,8 @@ from tests.conftest import BUNDLED_MODELS, DATA, ROOT, Reference
 from transforms.audio import decode_audio
 from transforms.elements import Clip, Prediction
 from transforms.engines import EssentiaEngine
-from transforms.features import (
-    LastPatch,
-    PatchSpec,
-    compute_patches,
-    log_mel,
-    normalise,
-)
+from transforms.features import compute_patches
+from transforms.front_end import LastPatch, PatchSpec, log_mel, normalise
 from transforms.resampling import resample
 
 DEMO_MODEL, *OTHER_MODELS = map(graph_path, map(registered_model, BUNDLED_MODELS))

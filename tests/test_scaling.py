@@ -22,7 +22,7 @@ from benchmarks.scaling_model import (
 from benchmarks.schedule import Seconds, Way, dealt, makespan_s, taken
 from pipeline.plan import ShardLimits
 from tests.conftest import ROOT
-from transforms.features import PatchSpec, cut_patches
+from transforms.front_end import PatchSpec, cut_patches
 
 FREE = Costs(0.0, 0.01, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 WAYS = pytest.mark.parametrize("way", [dealt, taken])

@@ -16,26 +16,23 @@ from pipeline.models import load_model
 from pipeline.plan import write_plan
 from tests.audio_files import make_wav, signal
 from tests.test_plan import plan_of
-from transforms import (
+from transforms.audio import DecodeAudio
+from transforms.elements import (
     AudioInfo,
     Clip,
-    CommitShard,
-    ComputePatches,
-    DatasetSpec,
-    DecodeAudio,
     Failure,
-    Lanes,
-    PatchSpec,
     PlannedShard,
     Prediction,
-    ReadManifest,
-    RunModels,
     Shard,
     ShardSummary,
 )
-from transforms.features import compute_shard_patches
-from transforms.manifest import open_shard, read_planned_shards
+from transforms.features import ComputePatches, compute_shard_patches
+from transforms.front_end import PatchSpec
+from transforms.inference import RunModels
+from transforms.manifest import Lanes, ReadManifest, open_shard, read_planned_shards
+from transforms.parquet import CommitShard
 from transforms.progress import METRICS_NAMESPACE
+from transforms.schemas import DatasetSpec
 
 FAILED = Clip("bad", "bad.wav", failure=Failure("decode", "empty", "nothing in it"))
 

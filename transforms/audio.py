@@ -8,9 +8,10 @@ import numpy as np
 
 from transforms.decoding import SAMPLE_RATE_HZ, decode_file
 from transforms.elements import AudioInfo, Clip, ClipError, FloatArray, Shard
-from transforms.progress import report_clip, timed
+from transforms.progress import timed
 from transforms.reading import Opener, open_audio, openers
 from transforms.resampling import resample
+from transforms.status import report_clip
 
 _DC_OFFSET = 0.01
 

@@ -7,7 +7,7 @@ import numpy as np
 from transforms.decoding import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray, Prediction
 from transforms.engines import Engine, EssentiaEngine, ModelSpec
-from transforms.features import PatchSpec, cut_patches, log_mel, normalise
+from transforms.front_end import PatchSpec, cut_patches, log_mel, normalise
 
 # Largest difference of an activation, and of an embedding relative to the largest.
 TOLERANCE = 1e-4

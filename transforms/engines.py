@@ -17,7 +17,7 @@ import numpy as np
 
 from transforms.elements import FloatArray, Prediction
 from transforms.essentia_import import algorithm, essentia
-from transforms.features import PATCH_FRAMES
+from transforms.front_end import PATCH_FRAMES
 from transforms.mel import NUM_MELS
 from transforms.storage import local_copy
 

@@ -14,13 +14,8 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 from transforms.elements import Clip, Shard
 from transforms.engine_check import require_agreement
 from transforms.engines import ENGINES, Engine, ModelSpec
-from transforms.progress import (
-    METRICS_NAMESPACE,
-    count,
-    report_clip,
-    report_done,
-    timed,
-)
+from transforms.progress import METRICS_NAMESPACE, count, report_done, timed
+from transforms.status import report_clip
 
 
 def run_models(shard: Shard, engines: Mapping[str, Engine]) -> Shard:
@@ -42,6 +37,18 @@ def _run_clip(clip: Clip, engines: Mapping[str, Engine]) -> Clip:
         }
     report_done(None, num_patches=len(clip.patches), audio_s=clip.info.duration_s)
     return dataclasses.replace(clip, patches=None, predictions=predictions)
+
+
+_PRELOADED: dict[ModelSpec, Engine] = {}
+
+
+def preload(models: Sequence[ModelSpec]) -> None:
+    """Loads models for the processes that are forked from this one.
+
+    Not if the reference runs one of them: its TensorFlow hangs after a fork.
+    """
+    if all(spec.engine != "essentia" for spec in models):
+        _PRELOADED.update((spec, _load(spec)) for spec in models)
 
 
 def _load(spec: ModelSpec) -> Engine:
@@ -68,7 +75,9 @@ class ShardModelHandler(ModelHandler[Shard, Shard, LoadedModels]):
         self._models = tuple(models)
 
     def load_model(self) -> LoadedModels:
-        return LoadedModels((spec.name, _load(spec)) for spec in self._models)
+        return LoadedModels(
+            (spec.name, _PRELOADED.get(spec) or _load(spec)) for spec in self._models
+        )
 
     def run_inference(
         self,

@@ -21,7 +21,7 @@ from transforms.elements import Clip, FloatArray, Prediction, Shard, ShardSummar
 from transforms.engines import ModelSpec
 from transforms.manifest import PLAN_FIELDS, manifest_rows
 from transforms.permit import Permit
-from transforms.progress import report_clip, timed
+from transforms.progress import timed
 from transforms.schemas import (
     LEDGER_FIELDS,
     PATCH_DURATION_S,
@@ -32,6 +32,7 @@ from transforms.schemas import (
     patch_start_s,
     patches_schema,
 )
+from transforms.status import report_clip
 from transforms.storage import join, publish
 
 NUM_TOP_LABELS = 10

@@ -20,8 +20,9 @@ from collections.abc import Iterator, Mapping
 import apache_beam as beam
 
 from transforms.elements import ClipError, Shard
-from transforms.progress import count, report_job
+from transforms.progress import count
 from transforms.schemas import part_name
+from transforms.status import report_job
 from transforms.storage import (
     StorageError,
     file_name,

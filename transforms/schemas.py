@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from transforms.decoding import SAMPLE_RATE_HZ
 from transforms.engines import ModelSpec
-from transforms.features import HOP_SAMPLES, PATCH_FRAMES, PatchSpec
+from transforms.front_end import HOP_SAMPLES, PATCH_FRAMES, PatchSpec
 from transforms.mel import FRAME_SAMPLES
 
 SCHEMA_VERSION = 1

@@ -12,7 +12,7 @@ import numpy as np
 
 from transforms.elements import FloatArray, Prediction
 from transforms.engines import ModelSpec
-from transforms.features import PATCH_FRAMES
+from transforms.front_end import PATCH_FRAMES
 from transforms.mel import NUM_MELS
 from transforms.network import Convolution, Network, Subsampling, read_network_of
 from transforms.winograd.convolution import convolve

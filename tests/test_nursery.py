@@ -1,0 +1,133 @@
+"""The nursery forks workers, and who asked for one learns how it ended."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.nursery import start_nursery
+from tests.conftest import ROOT, Command
+from tests.flink_jobs import processes_naming
+from tests.test_crash import DEADLINE_S, alive, wait_for
+from tests.test_end_to_end import assert_same_dataset
+
+# A job with workers that do as they are told, and which note that they are there.
+JOB = """
+import os, pathlib, signal, sys
+from pipeline import nursery
+
+def work():
+    pathlib.Path(os.environ["HERE"]).with_suffix(f".{os.getpid()}").touch()
+    if os.environ["DO"] == "pause":
+        signal.pause()
+    os._exit(int(os.environ["DO"]))
+
+nursery.run_worker = work
+found = nursery.start_nursery(sys.argv[1])
+found.load([])
+print(found.command, flush=True)
+sys.stdin.read()
+"""
+
+
+class Job:
+    """A running job of that kind."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", JOB, folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert self.process.stdout is not None
+        self._command = self.process.stdout.readline().decode()
+
+    def ask(self, name: str, do: str) -> subprocess.Popen[bytes]:
+        """Starts a worker as Beam does."""
+        environment = {"HERE": str(self._folder / name), "DO": do}
+        return subprocess.Popen(self._command, shell=True, env=environment)
+
+    def worker(self, name: str) -> int:
+        """The process id of a worker, once it is there."""
+        wait_for(lambda: list(self._folder.glob(f"{name}.*")))
+        (path,) = self._folder.glob(f"{name}.*")
+        return int(path.suffix[1:])
+
+
+@pytest.fixture
+def job(tmp_path: pathlib.Path) -> Iterator[Job]:
+    job = Job(tmp_path)
+    yield job
+    job.process.kill()
+    job.process.communicate()
+
+
+def test_who_asked_ends_as_the_worker_does(job: Job) -> None:
+    for do in ("0", "3"):
+        assert job.ask(f"worker{do}", do).wait(DEADLINE_S) == int(do)
+
+
+def test_workers_end_each_by_itself(job: Job) -> None:
+    first, second = job.ask("first", "pause"), job.ask("second", "pause")
+    pids = [job.worker("first"), job.worker("second")]
+    os.kill(pids[0], signal.SIGKILL)
+    assert first.wait(DEADLINE_S) == 128 + signal.SIGKILL
+    # Nobody waits for what is gone: the launcher asks whether it runs.
+    assert not alive(pids[0])
+    assert second.poll() is None and alive(pids[1])
+    os.kill(pids[1], signal.SIGTERM)
+    assert second.wait(DEADLINE_S) == 128 + signal.SIGTERM
+
+
+def test_workers_and_who_asked_end_with_the_job(job: Job) -> None:
+    asked = job.ask("only", "pause")
+    pid = job.worker("only")
+    job.process.kill()
+    assert asked.wait(DEADLINE_S) == 1
+    wait_for(lambda: not alive(pid) or is_zombie(pid))
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether a process has ended, though whoever inherited it has not noticed."""
+    return ") Z " in pathlib.Path(f"/proc/{pid}/stat").read_text()
+
+
+def test_there_is_none_where_a_socket_has_no_room(tmp_path: pathlib.Path) -> None:
+    assert start_nursery(str(tmp_path / ("x" * 100))) is None
+
+
+def test_a_run_without_a_nursery_gives_the_same(
+    tmp_path: pathlib.Path,
+    corpus: pathlib.Path,
+    tiny_model: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fsdsinet: Command,
+) -> None:
+    arguments = ("extract", corpus, "--model", tiny_model, "--output")
+    fsdsinet(*arguments, tmp_path / "forked")
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    monkeypatch.setenv("TMPDIR", str(deep))
+    fsdsinet(*arguments, tmp_path / "started")
+    assert_same_dataset(tmp_path / "started", tmp_path / "forked")
+    assert not list(deep.iterdir())
+
+
+def test_a_run_that_is_refused_leaves_no_process(
+    tmp_path: pathlib.Path,
+    tiny_model: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fsdsinet: Command,
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    refused = fsdsinet("extract", "missing.csv", "--model", tiny_model, "--output",
+                       tmp_path / "out", code=2)  # fmt: skip
+    assert "missing.csv" in refused.stderr
+    assert not list(tmp_path.iterdir())
+    assert not processes_naming(str(tmp_path))
