@@ -99,7 +99,8 @@ def test_empty_folder_is_refused(tmp_path: pathlib.Path) -> None:
 
 def test_whole_patches_are_the_clean_clips(tmp_path: pathlib.Path) -> None:
     mels = write_mels(tmp_path, "hum-other", num_frames=PATCH_FRAMES + 50)
-    first, second = whole_patches(read_sounds([tmp_path]))
+    (recipe, first), (_, second) = whole_patches(read_sounds([tmp_path]))
+    assert recipe == BY_NAME["hum"]
     assert first.shape == (2, PATCH_FRAMES, 96) and first.dtype == np.float32
     np.testing.assert_array_equal(first[0], mels[0, 0, :PATCH_FRAMES])
     np.testing.assert_array_equal(second[1], mels[0, 1, 50:])

@@ -71,6 +71,8 @@ _RECORDED = (
     ),
     recorded("more_songbirds", "Chirp and tweet"),
     recorded("more_birds", unknown=("Chirp and tweet",)),
+    recorded("more_barks", "Bark"),
+    recorded("coughs", unknown=_UTTERED),
     recorded("gulls", unknown=("Chirp and tweet", "Waves and surf")),
     recorded("frogs", "Wild animals", unknown=("Water",)),
     recorded("more_animals", unknown=(*_BEASTS, "Chirp and tweet")),
@@ -93,4 +95,21 @@ _RECORDED = (
 )
 ADDED = (*_MADE, *_RECORDED)
 # Not trained on, like `training.recipes.CALIBRATION`.
-ADDED_CALIBRATION = (recorded("further_strange"),)
+ADDED_CALIBRATION = (
+    recorded("further_strange"),
+    recorded(
+        "further_animals",
+        unknown=(
+            *_BEASTS,
+            *("Chirp and tweet", "Livestock and farm animals and working animals"),
+        ),
+    ),
+    recorded(
+        "further_machines",
+        unknown=(
+            *("Engine", "Aircraft", "Motor vehicle (road)", "Walk and footsteps"),
+            *("Percussion", "Bell", "Slam", "Squeak", "Explosion"),
+            "Gunshot and gunfire",
+        ),
+    ),
+)

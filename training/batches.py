@@ -129,13 +129,13 @@ def draw_batch(
     return Batch(patches[..., np.newaxis], targets, known)
 
 
-def whole_patches(sounds: Sounds) -> Iterator[Array]:
-    """The clean patches of every clip, undisturbed: float32 [num_patches, 101, 96]."""
-    for files in sounds.mels:
+def whole_patches(sounds: Sounds) -> Iterator[tuple[Recipe, Array]]:
+    """Recipe and clean patches of every clip: float32 [num_patches, 101, 96]."""
+    for recipe, files in zip(sounds.recipes, sounds.mels, strict=True):
         for versions in files:
             for clip in versions[0].astype(np.float32):
                 starts = range(0, len(clip) - PATCH_FRAMES + 1, PATCH_FRAMES // 2)
-                yield np.stack([clip[s : s + PATCH_FRAMES] for s in starts])
+                yield recipe, np.stack([clip[s : s + PATCH_FRAMES] for s in starts])
 
 
 _TILT = np.linspace(-1, 1, NUM_MELS, dtype=np.float32)

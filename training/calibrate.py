@@ -2,10 +2,15 @@
 
 A network has heard few of all sounds, and takes unknown ones for what it knows. Here
 the bias of each label is lowered until all but a few patches of sounds that were kept
-for this stay below a score of 0.5. The order of clips within a label hardly changes.
+for this, and do not have it, stay below a score of 0.5. The order of clips within a
+label hardly changes.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from training.recipe import Recipe
 
 Array = np.ndarray
 
@@ -13,16 +18,27 @@ Array = np.ndarray
 MOST_LOWERED = 4.0
 
 
-def lowered_bias(bias: Array, unknown_logits: Array, quiet_part: float) -> Array:
+def lowered_bias(
+    bias: Array, logits: Array, is_false: Array, quiet_part: float
+) -> Array:
     """The bias of a dense layer after calibration.
 
     Args:
         bias: [num_labels].
-        unknown_logits: [num_patches, num_labels], of patches to which no label applies.
+        logits: [num_patches, num_labels].
+        is_false: bool [num_patches, num_labels], whether a label surely does not apply;
+            it does so not to some patch at least.
         quiet_part: Part of these patches that are to stay below 0.5.
 
     Returns:
         [num_labels], nowhere above `bias` nor more than MOST_LOWERED below it.
     """
-    highest = np.quantile(unknown_logits, quiet_part, axis=0)
+    masked = np.where(is_false, logits, np.nan)
+    highest = np.nanquantile(masked, quiet_part, axis=0)
     return bias - np.clip(highest, 0, MOST_LOWERED)
+
+
+def surely_false(recipe: Recipe, labels: Sequence[str]) -> Array:
+    """Which labels a sound does not have: bool [num_labels]."""
+    possible = {*recipe.all_labels, *recipe.unknown}
+    return np.array([label not in possible for label in labels])

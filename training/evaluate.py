@@ -28,7 +28,7 @@ from training.recipe import Recipe
 from training.recipes import NOT_CLAIMED, RECIPES, TRAINED_LABELS
 from transforms.engines import EssentiaEngine
 from transforms.essentia_import import essentia_standard
-from transforms.features import log_mel, normalise
+from transforms.front_end import log_mel, normalise
 
 HELD_OUT = pathlib.Path("build/training/held_out")
 # Labels that say no more than their parents do for what they were trained on.

@@ -30,7 +30,7 @@ def run_essentia(model: pathlib.Path, held_out: pathlib.Path) -> pathlib.Path:
     """
     # Here, because Essentia's TensorFlow and the one that trains exclude each other.
     from transforms.essentia_import import essentia_standard
-    from transforms.features import PatchSpec, cut_patches, log_mel, normalise
+    from transforms.front_end import PatchSpec, cut_patches, log_mel, normalise
 
     predict = essentia_standard().TensorflowPredictFSDSINet(graphFilename=str(model))
     patches: list[np.ndarray] = []
@@ -60,8 +60,8 @@ def compare_with_keras(name: str) -> float:
         patches, theirs = arrays["patches"], arrays["activations"]
     plan = MODELS[name]
     training = Training(plan, Sounds((), (), TRAINED_LABELS), folder)
-    unknown = read_sounds([FOLDER / split for split in plan.calibration])
-    calibrate(training.network, unknown, plan.quiet_part)
+    kept = read_sounds([FOLDER / split for split in plan.calibration])
+    calibrate(training.network, TRAINED_LABELS, kept, plan.quiet_part)
     logits, _ = training.network(patches[..., np.newaxis], training=False)
     ours = 1 / (1 + np.exp(-logits.numpy().astype(np.float64)))
     theirs = theirs[:, label_indices(TRAINED_LABELS)]

@@ -22,7 +22,7 @@ from training.sinet_graph import (
 )
 from transforms.decoding import SAMPLE_RATE_HZ
 from transforms.engines import EssentiaEngine
-from transforms.features import PatchSpec, cut_patches, log_mel, normalise
+from transforms.front_end import PatchSpec, cut_patches, log_mel, normalise
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Small graphs kept in the repository, for tests: path, width, pooling, seed.

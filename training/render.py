@@ -39,7 +39,7 @@ from training.soundfonts import (
 from training.sources import Played, Recordings, Signal, Speech
 from training.voices import HELD_OUT, TRAINED, render_crowd, render_speech
 from transforms.elements import FloatArray
-from transforms.features import log_mel, normalise
+from transforms.front_end import log_mel, normalise
 
 FOLDER = pathlib.Path("build/training")
 SPLITS = ("trained", "added", "calibration", "added_calibration", "held_out")

@@ -16,7 +16,7 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -31,7 +31,7 @@ from training.batches import (
     read_sounds,
     whole_patches,
 )
-from training.calibrate import lowered_bias
+from training.calibrate import lowered_bias, surely_false
 from training.export import label_indices, to_sinet_weights, write_model
 from training.facts import demo_facts
 from training.network import build_network
@@ -59,8 +59,9 @@ class TrainingPlan:
         seed: Of weights and batches.
         checkpoint_steps: Between checkpoints.
         splits: What of `training.render` is trained on.
-        calibration: Splits of sounds to which no label applies.
-        quiet_part: Part of the patches of these that are to score below 0.5.
+        calibration: Splits of sounds that the biases are calibrated on.
+        quiet_part: Part of the patches of these that are to score below 0.5 for a
+            label that they do not have.
         starts_from: Name of the model whose weights it starts from; None for random
             ones. Batch normalisation then stays as it is.
         frozen: Beginnings of names of layers that are not trained.
@@ -222,14 +223,19 @@ def num_frames(plan: TrainingPlan, step: int) -> int:
     return (PATCH_FRAMES + 1) // 2 if is_short else PATCH_FRAMES
 
 
-def calibrate(network: keras.Model, unknown: Sounds, quiet_part: float) -> None:
+def calibrate(
+    network: keras.Model, labels: Sequence[str], kept: Sounds, quiet_part: float
+) -> None:
     """Lowers the biases of a trained network, see `training.calibrate`."""
-    logits = [
-        network(patches[..., np.newaxis], training=False)[0].numpy()
-        for patches in whole_patches(unknown)
-    ]
+    logits, is_false = [], []
+    for recipe, patches in whole_patches(kept):
+        logits.append(network(patches[..., np.newaxis], training=False)[0].numpy())
+        is_false += [surely_false(recipe, labels)] * len(patches)
     bias = network.get_layer("predictions").bias
-    bias.assign(lowered_bias(bias.numpy(), np.concatenate(logits), quiet_part))
+    lowered = lowered_bias(
+        bias.numpy(), np.concatenate(logits), np.stack(is_false), quiet_part
+    )
+    bias.assign(lowered)
 
 
 def train(
@@ -245,7 +251,7 @@ def train(
         name: Of the model.
         plan: How it is trained.
         sounds: Trained on.
-        calibration: Sounds to which no label applies.
+        calibration: Sounds that the biases are calibrated on.
         folder: For checkpoints and the model.
     """
     training = Training(plan, sounds, folder)
@@ -262,7 +268,7 @@ def train(
                 f"{rate * plan.batch_size:.0f} patches/s, {left_min:.0f} min left",
                 flush=True,
             )
-    calibrate(training.network, calibration, plan.quiet_part)
+    calibrate(training.network, sounds.labels, calibration, plan.quiet_part)
     weights = to_sinet_weights(training.network, label_indices(sounds.labels))
     facts = demo_facts(sounds.labels, plan.splits, sounds.hours)
     write_model(folder / f"{name}.pb", weights, plan.pooling, facts)

@@ -1,0 +1,42 @@
+"""Biases are lowered for sounds that do not have a label, no further than needed."""
+
+import numpy as np
+
+from training.calibrate import MOST_LOWERED, lowered_bias, surely_false
+from training.recipe import recorded
+
+BIAS = np.array([-1.0, 0.5, 2.0], np.float32)
+
+
+def test_the_loudest_false_patch_is_brought_to_a_half() -> None:
+    logits = np.array([[-2.0, 1.0, 3.0], [-3.0, 2.0, 0.0]])
+    is_false = np.ones_like(logits, bool)
+    lowered = BIAS - lowered_bias(BIAS, logits, is_false, 1.0)
+    # What is quiet enough stays as it is.
+    np.testing.assert_allclose(lowered, [0, 2, 3])
+
+
+def test_patches_that_may_have_a_label_do_not_count_for_it() -> None:
+    logits = np.array([[1.0, 3.0, 1.0], [2.0, 1.0, 3.5]])
+    is_false = np.array([[True, False, True], [True, True, False]])
+    lowered = BIAS - lowered_bias(BIAS, logits, is_false, 1.0)
+    np.testing.assert_allclose(lowered, [2, 1, 1])
+
+
+def test_a_few_patches_may_stay_over_a_half() -> None:
+    logits = np.tile(np.arange(101.0)[:, np.newaxis] / 50, 3)
+    is_false = np.ones_like(logits, bool)
+    lowered = BIAS - lowered_bias(BIAS, logits, is_false, 0.9)
+    np.testing.assert_allclose(lowered, 1.8)
+
+
+def test_no_label_is_silenced() -> None:
+    logits = np.full((4, 3), 50.0)
+    lowered = BIAS - lowered_bias(BIAS, logits, np.ones_like(logits, bool), 1.0)
+    np.testing.assert_allclose(lowered, MOST_LOWERED)
+
+
+def test_true_and_unknown_labels_and_their_parents_are_not_false() -> None:
+    recipe = recorded("x", "Snare drum", unknown=("Bark",))
+    labels = ("Snare drum", "Percussion", "Bark", "Animal", "Speech")
+    assert surely_false(recipe, labels).tolist() == [False] * 4 + [True]
