@@ -265,9 +265,9 @@ def _extract(arguments: argparse.Namespace) -> int:
             # It loads Beam on another core while this process does.
             early = stack.enter_context(JobProcess(LOCAL_JOB))
         config = _run_config(arguments)
-        if config.runner != "local":
-            # By a configuration file.
-            stack.close()
+        if early and config.runner != "local":
+            # A configuration file says so.
+            early.close()
             early = None
         if arguments.dry_run:
             from pipeline.dry_run import dry_run_command

@@ -45,6 +45,7 @@ class JobProcess:
         """Starts a module whose `main` calls `receive_job`."""
         self._temporary = tempfile.TemporaryDirectory(prefix="fsdsinet-")
         self.folder = self._temporary.name
+        self._is_closed = False
         keep_compiled_code()
         environment = {
             **child_environment(),
@@ -88,6 +89,13 @@ class JobProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends all of it. Again does nothing: others may have its number by then."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
