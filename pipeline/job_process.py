@@ -47,6 +47,7 @@ class JobProcess:
         self.folder = self._temporary.name
         self._is_closed = False
         keep_compiled_code()
+        self._variables = dict(os.environ)
         environment = {
             **child_environment(),
             **TENSORFLOW_ENVIRONMENT,
@@ -76,9 +77,11 @@ class JobProcess:
             The exit code.
         """
         assert self._process.stdin is not None
+        # Set since the process was started.
+        variables = dict(os.environ.items() - self._variables.items())
         # A job that ended at once says why in its log.
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(pickle.dumps(job))
+            self._process.stdin.write(pickle.dumps((variables, job)))
             self._process.stdin.close()
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -111,9 +114,10 @@ def receive_job() -> Any:
     # Ctrl-C is the launcher's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        job = pickle.load(sys.stdin.buffer)
+        variables, job = pickle.load(sys.stdin.buffer)
     except EOFError:
         sys.exit("there is no job")
+    os.environ.update(variables)
     os.environ.update(child_environment())
     return job
 

@@ -15,6 +15,7 @@ from tests.flink_jobs import processes_naming
 from tests.test_crash import DEADLINE_S, alive, wait_for
 from tests.test_end_to_end import assert_same_dataset
 
+TINY_GRAPH = ROOT / "tests/data/random-tiny-tlpf.pb"
 # A job with workers that do as they are told, and which note that they are there.
 JOB = """
 import os, pathlib, signal, sys
@@ -96,6 +97,37 @@ def test_workers_and_who_asked_end_with_the_job(job: Job) -> None:
 def is_zombie(pid: int) -> bool:
     """Whether a process has ended, though whoever inherited it has not noticed."""
     return ") Z " in pathlib.Path(f"/proc/{pid}/stat").read_text()
+
+
+@pytest.mark.parametrize(
+    ("engine", "path", "expected"),
+    [
+        ("winograd", str(TINY_GRAPH), ["here"]),
+        ("essentia", str(TINY_GRAPH), []),
+        ("winograd", f"s3://bucket/{TINY_GRAPH.name}", []),
+    ],
+)
+def test_only_what_outlives_a_fork_is_loaded_before_one(
+    engine: str, path: str, expected: list[str]
+) -> None:
+    """Connections to a store would be shared, and clips mixed up."""
+    script = """
+import sys
+from pipeline.models import load_model
+from transforms import inference
+import dataclasses
+local, path, engine = sys.argv[1:]
+spec = dataclasses.replace(load_model(local), engine=engine, graph_path=path)
+inference.preload([spec])
+print(*("here" for _ in inference._PRELOADED))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, TINY_GRAPH, path, engine],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == expected, done.stderr
 
 
 def test_there_is_none_where_a_socket_has_no_room(tmp_path: pathlib.Path) -> None:

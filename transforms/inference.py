@@ -16,6 +16,7 @@ from transforms.engine_check import require_agreement
 from transforms.engines import ENGINES, Engine, ModelSpec
 from transforms.progress import METRICS_NAMESPACE, count, report_done, timed
 from transforms.status import report_clip
+from transforms.storage.uris import is_local
 
 
 def run_models(shard: Shard, engines: Mapping[str, Engine]) -> Shard:
@@ -45,9 +46,11 @@ _PRELOADED: dict[ModelSpec, Engine] = {}
 def preload(models: Sequence[ModelSpec]) -> None:
     """Loads models for the processes that are forked from this one.
 
-    Not if the reference runs one of them: its TensorFlow hangs after a fork.
+    Not if the reference runs one of them: TensorFlow's threads do not outlive a fork.
+    Nor if one is in a store: its connections would be shared, and a process would read
+    what the store sends to another one.
     """
-    if all(spec.engine != "essentia" for spec in models):
+    if all(s.engine != "essentia" and is_local(s.graph_path) for s in models):
         _PRELOADED.update((spec, _load(spec)) for spec in models)
 
 
