@@ -258,21 +258,19 @@ def _add_job(commands: Any) -> None:
 def _extract(arguments: argparse.Namespace) -> int:
     from pipeline.job_process import LOCAL_JOB, JobProcess
 
-    with contextlib.ExitStack() as stack:
-        early = None
-        runner = getattr(arguments, "runner", "local")
-        if runner == "local" and not arguments.dry_run:
-            # It loads Beam on another core while this process does.
-            early = stack.enter_context(JobProcess(LOCAL_JOB))
+    if arguments.dry_run:
+        from pipeline.dry_run import dry_run_command
+
+        return dry_run_command(_run_config(arguments))
+    runs_here = getattr(arguments, "runner", "local") == "local"
+    # It loads Beam on another core while this process does.
+    early = JobProcess(LOCAL_JOB) if runs_here else None
+    with early or contextlib.nullcontext():
         config = _run_config(arguments)
         if early and config.runner != "local":
             # A configuration file says so.
             early.close()
             early = None
-        if arguments.dry_run:
-            from pipeline.dry_run import dry_run_command
-
-            return dry_run_command(config)
         from pipeline.launch import extract_command
 
         return extract_command(config, early)

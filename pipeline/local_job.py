@@ -10,7 +10,6 @@ import logging
 import os
 import shlex
 import sys
-import tempfile
 import threading
 
 import apache_beam as beam
@@ -25,7 +24,7 @@ from pipeline.job_process import COUNTERS_NAME, leave, receive_job
 from pipeline.nursery import Nursery, start_nursery
 from transforms.manifest import Lanes
 from transforms.progress import our_counters
-from transforms.status import read_statuses
+from transforms.status import STATUS_FOLDER_VARIABLE, read_statuses
 
 WORKER_DIED_CODE = 70
 DEATH_NAME = "death"
@@ -45,7 +44,7 @@ class LocalJob:
 
 def main() -> None:
     logging.getLogger().setLevel(logging.ERROR)
-    nursery = start_nursery(tempfile.gettempdir())
+    nursery = start_nursery(os.environ[STATUS_FOLDER_VARIABLE])
     job: LocalJob = receive_job()
     threading.excepthook = lambda arguments: _end_if_worker_died(job, arguments)
     leave(job.status_folder, COUNTERS_NAME, run(job, nursery))
