@@ -87,7 +87,7 @@ def test_files_are_read_by_recipe(sounds: Sounds) -> None:
 
 
 def test_calibration_sounds_are_read(tmp_path: pathlib.Path) -> None:
-    write_mels(tmp_path, "strange-other")
+    write_mels(tmp_path, "recorded_strange-other")
     sounds = read_sounds([tmp_path])
     assert (sounds.recipes, sounds.labels) == (CALIBRATION, ())
 

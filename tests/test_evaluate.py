@@ -13,6 +13,7 @@ from training.evaluate import (
     average_precisions,
     by_source,
     family_members,
+    heard_part,
     score_held_out,
     score_recording,
 )
@@ -109,11 +110,24 @@ def test_recording_is_scored_by_its_best_labels() -> None:
     assert result["top_3_specific"] == ["Drum", "Snare drum", "Wind"]
     assert result["family_in_top_3"] and result["label_in_top_3"]
     assert not result["label_first"]
+    # Not over a half, but at it.
+    assert not result["label_heard"]
     assert result["highest_false_score"] == 0.3
     unknown = Recording("unknown", "crow", (), samples)
     result = score_recording(unknown, heard)
     assert not result["family_in_top_3"] and not result["label_in_top_3"]
     assert result["highest_false_score"] == 0.9
+
+
+def test_labels_over_a_half_are_counted() -> None:
+    loud, soft = scores(Drum=0.6, Percussion=0.7), scores(Drum=0.2, Bark=0.9)
+    drum = BY_NAME["recorded_tom_toms"]
+    assert drum.all_labels == ("Drum", "Percussion", "Musical instrument", "Music")
+    clips = [Clip(drum, "x", loud), Clip(drum, "x", soft)]
+    assert heard_part(clips) == pytest.approx(2 / 8)
+    recording = Recording("samples", "drum", ("Drum", "Snare drum"), np.zeros(3))
+    assert score_recording(recording, loud)["label_heard"]
+    assert not score_recording(recording, soft)["label_heard"]
 
 
 def test_held_out_files_are_scored_by_recipe(tmp_path: pathlib.Path) -> None:

@@ -5,8 +5,11 @@ import pathlib
 import pytest
 
 from training import evaluate, packages, real_recordings, render
+from training.added import ADDED_CALIBRATION
+from training.added_groups import ADDED_GROUPS, KEPT_GROUPS
 from training.packages import EVALUATION, FONTS, VOICES, Package, missing, require
 from training.recipes import CALIBRATION, RECIPES
+from training.sources import Recordings
 from training.voices import HELD_OUT, TRAINED
 
 HERE = (Package("python", "python3"), Package("this-file", __file__))
@@ -34,6 +37,15 @@ def test_every_voice_of_festival_has_a_package(split: str) -> None:
 
 def test_packages_of_recordings_are_those_that_their_errors_name() -> None:
     assert [package.name for package in EVALUATION] == [*real_recordings.PACKAGES]
+
+
+def test_calibration_needs_the_packages_of_all_its_sounds() -> None:
+    kept = [
+        r.source.group for r in ADDED_CALIBRATION if isinstance(r.source, Recordings)
+    ]
+    assert tuple(kept) == KEPT_GROUPS
+    needed = {p.name for p in packages.rendering_packages("added_calibration")}
+    assert needed >= {a.package for group in kept for a in ADDED_GROUPS[group]}
 
 
 def test_a_part_of_a_split_needs_no_festival() -> None:

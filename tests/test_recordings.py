@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from training import recording_groups, recordings
+from training.added_groups import ADDED_GROUPS, KEPT_GROUPS
 from training.archives import Archive, list_sounds
-from training.recording_groups import GROUPS
+from training.recording_groups import GROUPS, Patterns
 from training.recordings import matching, read_audio, render_recordings
 
 RATE_HZ = 11025
@@ -105,16 +106,21 @@ def test_clips_are_strung_together(
         render_recordings("none", 4.0, np.random.default_rng(1))
 
 
-def test_no_recording_is_both_trained_on_and_kept_for_calibration() -> None:
+@pytest.mark.parametrize(
+    ("groups", "kept"),
+    [(GROUPS, "strange"), *((ADDED_GROUPS, name) for name in KEPT_GROUPS)],
+)
+def test_no_recording_is_both_trained_on_and_kept_for_calibration(
+    groups: dict[str, Patterns], kept: str
+) -> None:
     """For the archives that are installed here; patterns of others are compared."""
-    strange = GROUPS["strange"]
-    for group, archive in itertools.product(GROUPS, strange):
-        patterns = GROUPS[group].get(archive, ())
-        if group == "strange" or not patterns:
+    for group, archive in itertools.product(groups, groups[kept]):
+        patterns = groups[group].get(archive, ())
+        if group in ("strange", *KEPT_GROUPS) or not patterns:
             continue
         if archive.path.exists():
             names = [*list_sounds(archive)]
-            kept = set(matching(names, strange[archive]))
-            assert not kept & set(matching(names, patterns)), group
+            held_back = set(matching(names, groups[kept][archive]))
+            assert not held_back & set(matching(names, patterns)), group
         else:
-            assert not set(patterns) & set(strange[archive]), group
+            assert not set(patterns) & set(groups[kept][archive]), group

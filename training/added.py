@@ -4,7 +4,8 @@ Effects of which soundfonts have one recording, made by formula or recorded by o
 and more of what is in no vocabulary.
 """
 
-from training.recipe import made, recorded
+from training.recipe import Recipe, made, recorded
+from training.sources import Signal
 
 _STRUCK = ("Percussion", "Bell", "Chime", "Cowbell", "Door", "Slam")
 _MADE = (
@@ -21,17 +22,21 @@ _MADE = (
     made("footsteps", "Walk and footsteps"),
     made("train", "Train", unknown=("Engine",)),
     made("machinery", unknown=("Engine",), weight=2.0),
+    made("motors", unknown=("Engine",), weight=1.5),
     made("calls", unknown=("Animal", "Chirp and tweet", "Bark"), weight=2.0),
+    made("hoots", unknown=("Animal", "Chirp and tweet", "Bark"), weight=2.0),
     made("swooshes", unknown=("Wind",), weight=1.5),
     made("bleeps", unknown=("Music", "Musical instrument", "Alarm"), weight=1.5),
     made("friction", unknown=("Squeak", "Scratching (performance technique)")),
     made("impacts", unknown=_STRUCK, weight=2.0),
 )
 _CROWD = ("Cheering", "Applause", "Clapping", "Chatter", "Shout", "Yell")
+_SPOKEN = ("Male speech and man speaking", "Female speech and woman speaking")
 _UTTERED = (
     *("Screaming", "Laughter", "Singing", "Whispering", "Shout", "Yell"),
-    *("Male speech and man speaking", "Female speech and woman speaking"),
+    *_SPOKEN,
 )
+_CATTLE = "Livestock and farm animals and working animals"
 _BEASTS = ("Wild animals", "Domestic animals and pets", "Bark")
 _RECORDED = (
     recorded("more_guns", "Gunshot and gunfire"),
@@ -66,7 +71,7 @@ _RECORDED = (
     recorded("more_voices", "Human voice", unknown=_UTTERED),
     recorded(
         "livestock",
-        "Livestock and farm animals and working animals",
+        _CATTLE,
         unknown=("Walk and footsteps", "Domestic animals and pets"),
     ),
     recorded("more_songbirds", "Chirp and tweet"),
@@ -76,10 +81,21 @@ _RECORDED = (
     recorded("gulls", unknown=("Chirp and tweet", "Waves and surf")),
     recorded("frogs", "Wild animals", unknown=("Water",)),
     recorded("more_animals", unknown=(*_BEASTS, "Chirp and tweet")),
+    recorded("beasts", unknown=(*_BEASTS, "Chirp and tweet", _CATTLE), weight=3.0),
+    recorded("owls", unknown=("Wild animals", "Chirp and tweet")),
     recorded("more_monsters", unknown=("Human voice", "Animal"), weight=1.5),
     recorded(
         "more_machines",
         unknown=("Engine", "Car", "Aircraft", "Alarm", "Bell", "Water", "Door"),
+        weight=2.0,
+    ),
+    recorded(
+        "works",
+        unknown=(
+            *("Engine", "Aircraft", "Motor vehicle (road)", "Walk and footsteps"),
+            *("Percussion", "Bell", "Slam", "Squeak", "Explosion"),
+            "Gunshot and gunfire",
+        ),
         weight=2.0,
     ),
     recorded(
@@ -96,20 +112,22 @@ _RECORDED = (
 ADDED = (*_MADE, *_RECORDED)
 # Not trained on, like `training.recipes.CALIBRATION`.
 ADDED_CALIBRATION = (
-    recorded("further_strange"),
+    recorded(
+        "further_strange",
+        unknown=("Bass drum", "Alarm", "Explosion", "Gunshot and gunfire", "Water"),
+    ),
+    # Some are of cartoons, and perhaps spoken by people.
     recorded(
         "further_animals",
-        unknown=(
-            *_BEASTS,
-            *("Chirp and tweet", "Livestock and farm animals and working animals"),
-        ),
+        unknown=(*_BEASTS, "Chirp and tweet", _CATTLE, *_SPOKEN, "Speech synthesizer"),
     ),
     recorded(
         "further_machines",
         unknown=(
-            *("Engine", "Aircraft", "Motor vehicle (road)", "Walk and footsteps"),
-            *("Percussion", "Bell", "Slam", "Squeak", "Explosion"),
-            "Gunshot and gunfire",
+            *("Engine", "Aircraft", "Car", "Motor vehicle (road)", "Vehicle"),
+            *("Alarm", "Bell", "Percussion", "Explosion"),
         ),
     ),
+    # Noise is trained on; this is other noise.
+    Recipe("further_noise", Signal("coloured_noise"), ()),
 )

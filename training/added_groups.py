@@ -26,14 +26,27 @@ SCRATCH = Archive("scratch", pathlib.Path("/usr/share/scratch/Media/Sounds"))
 # source of FSD50K: the model is not to have heard sounds that it may be scored on.
 # Nor its farm animals: a horse is the held-out one, a sheep perhaps, too.
 WIDELANDS = Archive("widelands-data", _GAMES / "widelands/data/sound")
+MEGAGLEST = Archive("megaglest-data", _GAMES / "megaglest/techs/megapack")
+FLARE = Archive("flare-game", _GAMES / "flare/mods/fantasycore/soundfx")
+INVENTORY = Archive(
+    "minetest-mod-unified-inventory", _GAMES / "minetest/mods/unified_inventory"
+)
+LUGARU = Archive("lugaru-data", _GAMES / "lugaru/Sounds")
 # Kept for calibration.
 BZFLAG = Archive("bzflag-data", _GAMES / "bzflag")
 TUXTYPE = Archive("tuxtype-data", pathlib.Path("/usr/share/tuxtype/sounds"))
-MEGAGLEST = Archive("megaglest-data", _GAMES / "megaglest/techs/megapack")
+PEKKA = Archive("pekka-kana-2-data", _GAMES / "pekka-kana-2/data")
+PLEE = Archive("plee-the-bear-data", _GAMES / "plee-the-bear/sound")
+BRAINPARTY = Archive("brainparty-data", _GAMES / "brainparty")
+TRACKBALLS = Archive("trackballs-data", _GAMES / "trackballs/sfx")
+BOSWARS = Archive("boswars-data", _GAMES / "boswars/units")
+NETPANZER = Archive("netpanzer-data", _GAMES / "netpanzer/sound")
+CRRCSIM = Archive("crrcsim-data", _GAMES / "crrcsim/sounds")
 
 ADDED_ARCHIVES = (
     *(SCORCHED, RESCUE, LINCITY, SIMUTRANS, BTANKS, HOMEDECOR, STORMBAAN),
-    *(WORDWARVI, SCRATCH, WIDELANDS),
+    *(WORDWARVI, SCRATCH, WIDELANDS, MEGAGLEST, FLARE, INVENTORY),
+    LUGARU,
 )
 
 # Files of LinCity are named after what stands on the map and not after what is heard.
@@ -117,7 +130,7 @@ ADDED_GROUPS: dict[str, Patterns] = {
     "more_songbirds": {SCORCHED: ("wav/misc/birdchirp[1-6]",)},
     "more_birds": {
         SCORCHED: ("wav/misc/birds[12]",),
-        SCRATCH: ("Animal/Bird", "Animal/Owl"),
+        SCRATCH: ("Animal/Bird",),
         WIDELANDS: ("animals/bird*",),
     },
     "gulls": {
@@ -176,6 +189,30 @@ ADDED_GROUPS: dict[str, Patterns] = {
         ),
         SCRATCH: ("Electronic/*",),
     },
+    "beasts": {
+        MEGAGLEST: (
+            *("*/bee[1-4]", "*/chicken*", "*/bull_*", "*/cow_*", "*/eagle_*"),
+            *("*/ele[1-5]", "*/pig_*", "*/sheep*", "!*_attack*", "!*_hit*"),
+            "*/snake_attack*",
+        ),
+        FLARE: (
+            *("enemies/antlion_*", "enemies/minotaur_*", "enemies/wyvern_*"),
+            "environment/raven_loop",
+        ),
+        LUGARU: ("Growl*", "Hawk", "Rabbit*", "Snarl*"),
+    },
+    "owls": {
+        SCRATCH: ("Animal/Owl",),
+        FLARE: ("environment/forest_owl_loop",),
+        INVENTORY: ("*/owl",),
+    },
+    "works": {
+        MEGAGLEST: (
+            *("*/airship_*", "*/machine_*", "*/orni_*", "*/catapult_*"),
+            *("*/initiate_harvest*", "*/technician_mine*", "*/worker_*mine*"),
+            *("*/worker_harvest_wood*", "*/anvil*"),
+        ),
+    },
     # Kept for calibration.
     "further_strange": {
         BZFLAG: (
@@ -185,17 +222,23 @@ ADDED_GROUPS: dict[str, Patterns] = {
         TUXTYPE: ("bite", "laser", "pop", "shieldsdown", "splat"),
     },
     "further_animals": {
-        MEGAGLEST: (
-            *("*/bee[1-4]", "*/chicken*", "*/bull_*", "*/cow_*", "*/eagle_*"),
-            *("*/ele[1-5]", "*/pig_*", "*/sheep*", "!*_attack*", "!*_hit*"),
-            "*/snake_attack*",
+        PEKKA: (
+            *("sprites/bee*", "sprites/bird", "sprites/bunny_*", "sprites/chick"),
+            *("sprites/crow*", "sprites/frog_*", "sprites/hen", "sprites/pig*"),
+            *("sprites/wolf_ko", "sfx/moo"),
         ),
+        PLEE: ("*croak*", "grr", "*woodpecker/*"),
+        BRAINPARTY: ("baa*", "meow"),
+        TRACKBALLS: ("capuch*",),
     },
     "further_machines": {
-        MEGAGLEST: (
-            *("*/airship_*", "*/machine_*", "*/orni_*", "*/catapult_*"),
-            *("*/initiate_harvest*", "*/technician_mine*", "*/worker_*mine*"),
-            *("*/worker_harvest_wood*", "*/anvil*"),
+        BOSWARS: (
+            *("*aircraftfactory.select", "*harvester_attack", "*magmapump.select"),
+            *("*sfx_hosp.select", "*sfx_pplnt.select", "*sfx_vfac.select"),
         ),
+        NETPANZER: ("hevidle", "hevmov", "hevstart", "tankidle", "unitsound_*"),
+        CRRCSIM: ("electric", "fan"),
+        TRACKBALLS: ("machine_loop",),
     },
 }
+KEPT_GROUPS = ("further_strange", "further_animals", "further_machines")

@@ -2,8 +2,9 @@
 
 A network has heard few of all sounds, and takes unknown ones for what it knows. Here
 the bias of each label is lowered until all but a few patches of sounds that were kept
-for this, and do not have it, stay below a score of 0.5. The order of clips within a
-label hardly changes.
+for this, and do not have it, stay below a score of 0.5; then all of them by the same
+amount, until all but a few patches have no such label at all: of many labels that are
+seldom wrong, some is often. The order of clips within a label hardly changes.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,11 @@ MOST_LOWERED = 4.0
 
 
 def lowered_bias(
-    bias: Array, logits: Array, is_false: Array, quiet_part: float
+    bias: Array,
+    logits: Array,
+    is_false: Array,
+    quiet_part: float,
+    silent_part: float,
 ) -> Array:
     """The bias of a dense layer after calibration.
 
@@ -28,14 +33,20 @@ def lowered_bias(
         logits: [num_patches, num_labels].
         is_false: bool [num_patches, num_labels], whether a label surely does not apply;
             it does so not to some patch at least.
-        quiet_part: Part of these patches that are to stay below 0.5.
+        quiet_part: Part of the patches without a label that are to stay below 0.5
+            for it.
+        silent_part: Part of all patches that are to stay below 0.5 for every label
+            that they do not have.
 
     Returns:
-        [num_labels], nowhere above `bias` nor more than MOST_LOWERED below it.
+        [num_labels], nowhere above `bias`. MOST_LOWERED limits how far a label is
+        lowered by itself, and how far all are.
     """
     masked = np.where(is_false, logits, np.nan)
-    highest = np.nanquantile(masked, quiet_part, axis=0)
-    return bias - np.clip(highest, 0, MOST_LOWERED)
+    alone = np.nanquantile(masked, quiet_part, axis=0)
+    lowered = bias - np.clip(alone, 0, MOST_LOWERED)
+    highest = np.nanmax(masked + lowered - bias, axis=1)
+    return lowered - np.clip(np.quantile(highest, silent_part), 0, MOST_LOWERED)
 
 
 def surely_false(recipe: Recipe, labels: Sequence[str]) -> Array:

@@ -17,6 +17,7 @@ from training.synthesis import (
     ringing,
     struck,
     times,
+    unit,
     wandering,
 )
 from transforms.decoding import SAMPLE_RATE_HZ
@@ -47,6 +48,22 @@ def machinery(t: Array, rng: Random) -> Array:
     return result
 
 
+def motors(t: Array, rng: Random) -> Array:
+    """Servos and stepper motors: whirring moves that speed up and slow down, a fan."""
+    fan = band_noise(len(t), 100, rng.uniform(500, 8000), rng)
+    result = unit(fan) * rng.uniform(0, 0.5)
+    fastest = np.exp(rng.uniform(np.log(120), np.log(2500)))
+    for _ in range(int(rng.integers(1, 4))):
+        bodies, quality = rng.uniform(150, 6000, 5), rng.uniform(1, 6)
+        seconds, ramp = rng.uniform(0.05, 1.2), rng.uniform(2, 20)
+        for start in times(t[-1], seconds * rng.uniform(1, 2), 0.4, rng):
+            u = np.linspace(0, 1, round(seconds * rng.uniform(0.5, 1) * SAMPLE_RATE_HZ))
+            speed = fastest * rng.choice([0.25, 0.5, 0.75, 1.0])
+            course = 30 + speed * np.minimum(1, ramp * np.minimum(u, 1 - u))
+            add_at(result, start, resonant(pulses(course), bodies, quality))
+    return result
+
+
 def calls(t: Array, rng: Random) -> Array:
     """Calls as animals make them: a source that bends, throats that resonate."""
     result = np.zeros_like(t)
@@ -66,6 +83,32 @@ def calls(t: Array, rng: Random) -> Array:
         voice = voice + breath * band_noise(len(u), pitch, 4 * pitch, rng)
         voice *= 1 - rough * (0.5 + 0.5 * np.sin(2 * np.pi * rough_hz * u * length))
         add_at(result, start, voice * np.sin(np.pi * u) ** rng.uniform(0.3, 1.5))
+    return result
+
+
+def hoots(t: Array, rng: Random) -> Array:
+    """Owls, doves, monkeys: soft, low tones in series, in a rhythm of their own."""
+    result = np.zeros_like(t)
+    pitch = np.exp(rng.uniform(np.log(180), np.log(1100)))
+    beats, seconds = int(rng.integers(2, 9)), rng.uniform(0.06, 0.6)
+    gap, quickening = rng.uniform(0.05, 0.5), rng.uniform(0.8, 1.1)
+    bend, arch, breath = rng.uniform((-0.3, -0.2, 0), (0.3, 0.3, 0.3))
+    overtones = (1.0, *rng.uniform(0, 0.25, 3))
+    flutter, flutter_hz = rng.choice([0, rng.uniform(0, 0.8)]), rng.uniform(12, 40)
+    rest = rng.uniform(0.3, 2)
+    for start in times(t[-1], beats * (seconds + gap) + rest, 0.3, rng):
+        at, pause = start, gap
+        for _ in range(beats):
+            length = seconds * rng.uniform(0.8, 1.2)
+            u = np.arange(round(length * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ / length
+            course = pitch * np.exp(bend * u + arch * np.sin(np.pi * u))
+            phase = 2 * np.pi * np.cumsum(course) / SAMPLE_RATE_HZ
+            tone = sum(a * np.sin(n * phase) for n, a in enumerate(overtones, 1))
+            tone = tone + breath * band_noise(len(u), pitch, 4 * pitch, rng)
+            beating = 0.5 + 0.5 * np.sin(2 * np.pi * flutter_hz * u * length)
+            shape = np.sin(np.pi * u) ** rng.uniform(0.3, 1)
+            add_at(result, at, tone * (1 - flutter * beating) * shape)
+            at, pause = at + length + pause, pause * quickening
     return result
 
 
@@ -141,5 +184,5 @@ def impacts(t: Array, rng: Random) -> Array:
 
 
 ODDITIES: tuple[Signal, ...] = (
-    *(machinery, calls, swooshes, bleeps, friction, impacts),
+    *(machinery, motors, calls, hoots, swooshes, bleeps, friction, impacts),
 )

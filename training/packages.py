@@ -9,7 +9,7 @@ import pathlib
 import shutil
 from collections.abc import Iterable, Sequence
 
-from training.added_groups import ADDED_ARCHIVES, ADDED_GROUPS
+from training.added_groups import ADDED_ARCHIVES, ADDED_GROUPS, KEPT_GROUPS
 from training.archives import Archive
 from training.recording_groups import ARCHIVES, GROUPS
 from training.soundfonts import HELD_OUT_FONTS, TRAINED_FONTS
@@ -63,7 +63,9 @@ RECORDINGS: dict[str, tuple[Package, ...]] = {
     "held_out": (),
     "added": _of(ADDED_ARCHIVES),
     "calibration": _of(GROUPS["strange"]),
-    "added_calibration": _of(ADDED_GROUPS["further_strange"]),
+    "added_calibration": _of(
+        archive for group in KEPT_GROUPS for archive in ADDED_GROUPS[group]
+    ),
 }
 EVALUATION = (
     Package("asterisk-core-sounds-en-g722", f"{_ASTERISK_VOICES}/en_US_f_Allison"),

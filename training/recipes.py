@@ -8,7 +8,6 @@ from training.sources import (
     Effects,
     Instrument,
     Preset,
-    Recordings,
     Signal,
     Speech,
     Style,
@@ -292,8 +291,16 @@ RECORDINGS = (
     recorded("impacts", unknown=("Door",), weight=2.5),
 )
 
-# Beasts and buttons that are not trained on: what a model says of them is wrong.
-CALIBRATION = (Recipe("strange", Recordings("strange"), ()),)
+# Beasts and buttons that are not trained on: what else a model says of them is wrong.
+CALIBRATION = (
+    recorded(
+        "strange",
+        unknown=(
+            *("Bass drum", "Bell", "Alarm", "Explosion", "Water", "Human voice"),
+            *("Walk and footsteps", *_ANIMAL),
+        ),
+    ),
+)
 
 RECIPES: tuple[Recipe, ...] = (
     *INSTRUMENTS,

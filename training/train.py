@@ -62,6 +62,7 @@ class TrainingPlan:
         calibration: Splits of sounds that the biases are calibrated on.
         quiet_part: Part of the patches of these that are to score below 0.5 for a
             label that they do not have.
+        silent_part: Part of them that are to score below 0.5 for all these labels.
         starts_from: Name of the model whose weights it starts from; None for random
             ones. Batch normalisation then stays as it is.
         frozen: Beginnings of names of layers that are not trained.
@@ -78,6 +79,7 @@ class TrainingPlan:
     splits: tuple[str, ...] = ("trained",)
     calibration: tuple[str, ...] = ("calibration",)
     quiet_part: float = 0.99
+    silent_part: float = 0.995
     starts_from: str | None = None
     frozen: tuple[str, ...] = ()
 
@@ -88,7 +90,7 @@ MODELS = {
     "fsd-sinet-vgg41-tlpf-demo": TrainingPlan(
         1,
         "tlpf",
-        2600,
+        3200,
         learning_rate=8e-4,
         seed=1,
         splits=("trained", "added"),
@@ -224,7 +226,7 @@ def num_frames(plan: TrainingPlan, step: int) -> int:
 
 
 def calibrate(
-    network: keras.Model, labels: Sequence[str], kept: Sounds, quiet_part: float
+    network: keras.Model, labels: Sequence[str], kept: Sounds, plan: TrainingPlan
 ) -> None:
     """Lowers the biases of a trained network, see `training.calibrate`."""
     logits, is_false = [], []
@@ -233,7 +235,11 @@ def calibrate(
         is_false += [surely_false(recipe, labels)] * len(patches)
     bias = network.get_layer("predictions").bias
     lowered = lowered_bias(
-        bias.numpy(), np.concatenate(logits), np.stack(is_false), quiet_part
+        bias.numpy(),
+        np.concatenate(logits),
+        np.stack(is_false),
+        plan.quiet_part,
+        plan.silent_part,
     )
     bias.assign(lowered)
 
@@ -268,7 +274,7 @@ def train(
                 f"{rate * plan.batch_size:.0f} patches/s, {left_min:.0f} min left",
                 flush=True,
             )
-    calibrate(training.network, sounds.labels, calibration, plan.quiet_part)
+    calibrate(training.network, sounds.labels, calibration, plan)
     weights = to_sinet_weights(training.network, label_indices(sounds.labels))
     facts = demo_facts(sounds.labels, plan.splits, sounds.hours)
     write_model(folder / f"{name}.pb", weights, plan.pooling, facts)

@@ -34,7 +34,7 @@ def small_sounds(folder: pathlib.Path) -> tuple[Sounds, Sounds]:
         _write(folder / f"{name}.npz", seed)
     calibration = folder / "calibration"
     calibration.mkdir(exist_ok=True)
-    _write(calibration / "strange-other.npz", 3)
+    _write(calibration / "recorded_strange-other.npz", 3)
     return read_sounds([folder]), read_sounds([calibration])
 
 

@@ -66,7 +66,7 @@ def model(
     run(MAIN_PYTHON, "training.render", "added", *added, sounds / "added")
     unknown = synthetic_log_mels(2, PATCH_FRAMES + 20, seed=0)[np.newaxis]
     for split, name in (
-        ("calibration", "strange"),
+        ("calibration", "recorded_strange"),
         ("added_calibration", "recorded_further_strange"),
     ):
         (sounds / split).mkdir()
