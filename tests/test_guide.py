@@ -39,7 +39,7 @@ def test_clips_with_a_label(
     demo: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bells = run("Find all clips", demo, monkeypatch)["bells"]
-    assert {"bell", "church_bell"} <= {clip_id for clip_id, _, _ in bells}
+    assert "church_bell" in {clip_id for clip_id, _, _ in bells}
     assert all(score > 0.5 for _, _, score in bells)
     assert bells[0][1].endswith((".opus", ".flac", ".wav", ".mp3"))
 
