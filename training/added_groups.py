@@ -43,12 +43,6 @@ BOSWARS = Archive("boswars-data", _GAMES / "boswars/units")
 NETPANZER = Archive("netpanzer-data", _GAMES / "netpanzer/sound")
 CRRCSIM = Archive("crrcsim-data", _GAMES / "crrcsim/sounds")
 
-ADDED_ARCHIVES = (
-    *(SCORCHED, RESCUE, LINCITY, SIMUTRANS, BTANKS, HOMEDECOR, STORMBAAN),
-    *(WORDWARVI, SCRATCH, WIDELANDS, MEGAGLEST, FLARE, INVENTORY),
-    LUGARU,
-)
-
 # Files of LinCity are named after what stands on the map and not after what is heard.
 # Left out are those whose sound the name does not tell.
 ADDED_GROUPS: dict[str, Patterns] = {
@@ -241,4 +235,3 @@ ADDED_GROUPS: dict[str, Patterns] = {
         TRACKBALLS: ("machine_loop",),
     },
 }
-KEPT_GROUPS = ("further_strange", "further_animals", "further_machines")

@@ -12,6 +12,7 @@ from training.synthesis import (
     Random,
     add_at,
     band_noise,
+    bent,
     pulses,
     resonant,
     ringing,
@@ -75,8 +76,7 @@ def calls(t: Array, rng: Random) -> Array:
     breath = rng.uniform(0, 0.6)
     for start in times(t[-1], seconds + gap, 0.3, rng):
         length = seconds * rng.uniform(0.8, 1.2)
-        u = np.arange(round(length * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ / length
-        course = pitch * np.exp(bend * u + arch * np.sin(np.pi * u))
+        u, course = bent(pitch, length, bend, arch)
         course = np.minimum(course * rng.uniform(0.95, 1.05), 9000)
         phase = 2 * np.pi * np.cumsum(course) / SAMPLE_RATE_HZ
         voice = np.sin(phase) if is_pure else resonant(pulses(course), throat, 2.0)
@@ -100,8 +100,7 @@ def hoots(t: Array, rng: Random) -> Array:
         at, pause = start, gap
         for _ in range(beats):
             length = seconds * rng.uniform(0.8, 1.2)
-            u = np.arange(round(length * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ / length
-            course = pitch * np.exp(bend * u + arch * np.sin(np.pi * u))
+            u, course = bent(pitch, length, bend, arch)
             phase = 2 * np.pi * np.cumsum(course) / SAMPLE_RATE_HZ
             tone = sum(a * np.sin(n * phase) for n, a in enumerate(overtones, 1))
             tone = tone + breath * band_noise(len(u), pitch, 4 * pitch, rng)

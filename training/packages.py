@@ -9,10 +9,13 @@ import pathlib
 import shutil
 from collections.abc import Iterable, Sequence
 
-from training.added_groups import ADDED_ARCHIVES, ADDED_GROUPS, KEPT_GROUPS
-from training.archives import Archive
-from training.recording_groups import ARCHIVES, GROUPS
+from training.added import ADDED, ADDED_CALIBRATION
+from training.added_groups import ADDED_GROUPS
+from training.recipe import Recipe
+from training.recipes import CALIBRATION, RECIPES
+from training.recording_groups import GROUPS
 from training.soundfonts import HELD_OUT_FONTS, TRAINED_FONTS
+from training.sources import Recordings
 
 _SHARE = "/usr/share"
 _FESTIVAL_VOICES = f"{_SHARE}/festival/voices"
@@ -27,7 +30,11 @@ class Package:
     brings: str
 
 
-def _of(archives: Iterable[Archive]) -> tuple[Package, ...]:
+def _recordings_of(recipes: Iterable[Recipe]) -> tuple[Package, ...]:
+    """Packages of the recordings that recipes are made of."""
+    groups = (r.source.group for r in recipes if isinstance(r.source, Recordings))
+    all_groups = GROUPS | ADDED_GROUPS
+    archives = dict.fromkeys(a for group in groups for a in all_groups[group])
     return tuple(Package(archive.package, str(archive.path)) for archive in archives)
 
 
@@ -59,13 +66,11 @@ VOICES: dict[str, tuple[Package, ...]] = {
     **dict.fromkeys(("added", "calibration", "added_calibration"), ()),
 }
 RECORDINGS: dict[str, tuple[Package, ...]] = {
-    "trained": _of(ARCHIVES),
+    "trained": _recordings_of(RECIPES),
     "held_out": (),
-    "added": _of(ADDED_ARCHIVES),
-    "calibration": _of(GROUPS["strange"]),
-    "added_calibration": _of(
-        archive for group in KEPT_GROUPS for archive in ADDED_GROUPS[group]
-    ),
+    "added": _recordings_of(ADDED),
+    "calibration": _recordings_of(CALIBRATION),
+    "added_calibration": _recordings_of(ADDED_CALIBRATION),
 }
 EVALUATION = (
     Package("asterisk-core-sounds-en-g722", f"{_ASTERISK_VOICES}/en_US_f_Allison"),

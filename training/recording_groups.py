@@ -23,11 +23,6 @@ MONSTERZ = Archive("monsterz-data", _GAMES / "monsterz/sound")
 FOOBILLARD = Archive("foobillardplus-data", _GAMES / "foobillardplus/data")
 HEDGEWARS = Archive("hedgewars-data", _GAMES / "hedgewars/Data/Sounds")
 
-ARCHIVES = (
-    *(FREEDOOM_1, FREEDOOM_2, STAMPS, WESNOTH, OPENSFX, UFOAI, MINETEST, LMMS),
-    *(FROZEN_BUBBLE, MONSTERZ, FOOBILLARD, HEDGEWARS),
-)
-
 Patterns = dict[Archive, tuple[str, ...]]
 
 

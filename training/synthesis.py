@@ -80,6 +80,18 @@ def times(
     return result
 
 
+def bent(
+    pitch_hz: float, seconds: float, bend: float, arch: float
+) -> tuple[Array, Array]:
+    """A tone that rises or falls and arches, both in octaves of e.
+
+    Returns:
+        The place within it, from 0 to 1, and the frequency in Hz, of every sample.
+    """
+    u = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ / seconds
+    return u, pitch_hz * np.exp(bend * u + arch * np.sin(np.pi * u))
+
+
 def pulses(frequency: Array) -> Array:
     """One impulse for every period of a frequency in Hz that changes over time."""
     cycles = np.floor(np.cumsum(frequency) / SAMPLE_RATE_HZ)
