@@ -59,6 +59,17 @@ def test_what_may_be_true_does_not_lower_the_others() -> None:
     np.testing.assert_allclose(lowered_bias(BIAS, logits, is_false, 1.0, 1.0), BIAS)
 
 
+def test_a_label_that_may_always_be_true_is_lowered_with_the_others_only() -> None:
+    logits = np.array([[9.0, 1.0, 2.0], [9.0, 3.0, -1.0]])
+    is_false = np.array([[False, True, True]] * 2)
+    lowered = BIAS - lowered_bias(BIAS, logits, is_false, 1.0, 1.0)
+    np.testing.assert_allclose(lowered, [0, 3, 2])
+    # The third is wrong for one patch of two: not lowered alone, but all are.
+    is_false[:, 1] = False
+    lowered = BIAS - lowered_bias(BIAS, logits - [0, 0, 1], is_false, 0.5, 1.0)
+    np.testing.assert_allclose(lowered, [1, 1, 1])
+
+
 def test_true_and_unknown_labels_and_their_parents_are_not_false() -> None:
     recipe = recorded("x", "Snare drum", unknown=("Bark",))
     labels = ("Snare drum", "Percussion", "Bark", "Animal", "Speech")

@@ -32,7 +32,7 @@ def lowered_bias(
         bias: [num_labels].
         logits: [num_patches, num_labels].
         is_false: bool [num_patches, num_labels], whether a label surely does not apply;
-            it does so not to some patch at least.
+            one that may apply to all patches is lowered only with the others.
         quiet_part: Part of the patches without a label that are to stay below 0.5
             for it.
         silent_part: Part of all patches that are to stay below 0.5 for every label
@@ -43,7 +43,9 @@ def lowered_bias(
         lowered by itself, and how far all are.
     """
     masked = np.where(is_false, logits, np.nan)
-    alone = np.nanquantile(masked, quiet_part, axis=0)
+    is_known = is_false.any(axis=0)
+    alone = np.zeros_like(bias)
+    alone[is_known] = np.nanquantile(masked[:, is_known], quiet_part, axis=0)
     lowered = bias - np.clip(alone, 0, MOST_LOWERED)
     highest = np.nanmax(masked + lowered - bias, axis=1)
     return lowered - np.clip(np.quantile(highest, silent_part), 0, MOST_LOWERED)
