@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import peak_mb
+
 Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 OUTPUTS = ("model/predictions/Sigmoid", "model/global_max_pooling1d/Max")
 _PASSES, _SHORTEST_S = 5, 4.0
@@ -112,13 +114,10 @@ def measure(run: Run, patches: np.ndarray) -> dict[str, Any]:
         start = time.perf_counter()
         run(patches)
         times.append(time.perf_counter() - start)
-    status = pathlib.Path("/proc/self/status").read_text().splitlines()
-    # Not getrusage's, which begins with that of the process before exec.
-    (peak_kb,) = (int(s.split()[1]) for s in status if s.startswith("VmHWM:"))
     return {
         "patches_per_s": len(patches) / min(times),
         "patches_per_s_median": len(patches) / float(np.median(times)),
-        "peak_mb": peak_kb / 1e3,
+        "peak_mb": peak_mb(),
     }
 
 

@@ -34,6 +34,13 @@ def machine() -> dict[str, Any]:
     }
 
 
+def peak_mb() -> float:
+    """Peak memory of this process. That of getrusage begins with its parent's."""
+    status = pathlib.Path("/proc/self/status").read_text().splitlines()
+    (peak_kb,) = (int(s.split()[1]) for s in status if s.startswith("VmHWM:"))
+    return peak_kb / 1e3
+
+
 def save(name: str, results: dict[str, Any]) -> None:
     """Writes results with machine and versions, and prints them."""
     content = {

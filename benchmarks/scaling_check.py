@@ -3,8 +3,7 @@
 Clips of 0.3 to 30 s, a full-size graph with random weights, local disk. What a patch
 takes is known from the runs with one worker, what a start takes from the costs; runs
 with more workers are predicted. More workers than cores are as much slower. The best
-of several rounds counts, because others may use the machine; the seconds on the
-processor, which others disturb less, are given too.
+of several rounds counts, because others may use the machine.
 
 Usage: python -m benchmarks.scaling_check [--clips N] [--rounds N] [--workers N...]
 """
@@ -14,7 +13,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
@@ -42,17 +40,15 @@ MODEL = "vgg41-tlpf"
 
 
 def run(corpus: pathlib.Path, num_workers: int) -> dict[str, float]:
-    """One run: seconds of the command, on the processor, of the steps; bytes."""
+    """One run: seconds of the command and of the steps; bytes."""
     with tempfile.TemporaryDirectory() as folder:
         output = pathlib.Path(folder) / "out"
         command = [sys.executable, "-m", "pipeline", "extract", str(corpus)]
         command += ["--model", str(MODELS / f"random-{MODEL}.pb"), "--fail-on-error"]
         command += ["--output", str(output), "--workers", str(num_workers)]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         start = time.perf_counter()
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
         wall_s = time.perf_counter() - start
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
         content = json.loads((output / "run.json").read_text())
         sizes = {
             table: sum(p.stat().st_size for p in (output / table).rglob("*.parquet"))
@@ -62,10 +58,6 @@ def run(corpus: pathlib.Path, num_workers: int) -> dict[str, float]:
     steps = ("decode", "resample", "log_mel", "inference")
     return {
         "wall_s": wall_s,
-        "processor_s": after.ru_utime
-        + after.ru_stime
-        - before.ru_utime
-        - before.ru_stime,
         "steps_s": sum(counters[f"{step}_us"] for step in steps) / 1e6,
         "patches": content["totals"]["patches"],
         **{f"{table}_bytes": size for table, size in sizes.items()},
@@ -156,7 +148,6 @@ def compare(
         "patch_s_of_quiet_runs": quiet.patch_s,
         "rest_of_the_run_with_one_worker_s": today.launcher_s - quiet.launcher_s,
         "wall_s": {n: [run["wall_s"] for run in runs] for n, runs in rounds.items()},
-        "processor_s": {n: min(r["processor_s"] for r in rounds[n]) for n in rounds},
         "best_wall_s": best,
         "predicted_s": predicted,
         "predicted_by_measured": {n: predicted[n] / best[n] for n in rounds},

@@ -13,7 +13,6 @@ import json
 import os
 import pathlib
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.corpora import WAV, make_corpus, make_fsd50k_like
-from benchmarks.machine import MODELS, RESULTS, ROOT, save
+from benchmarks.machine import MODELS, RESULTS, ROOT, peak_mb, save
 from benchmarks.made_shards import (
     FILE_S,
     SPEC,
@@ -310,7 +309,7 @@ def do_shard(num_files: str) -> None:
 def process_files(model: str, *paths: str) -> None:
     """Does a shard of files, and prints the peak memory."""
     process(planned_shard(list(paths)), load_engines(pathlib.Path(model)))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+    print(peak_mb())
 
 
 def measure_launcher_memory() -> dict[str, float]:
@@ -327,7 +326,7 @@ def do_files(num_shards: str) -> None:
         dataset = write_dataset(f"{name}/out", int(num_shards))
         before(dataset)
         after(dataset)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+    print(peak_mb())
 
 
 CHILDREN: dict[str, Callable[..., None]] = {
