@@ -1,8 +1,8 @@
 """Chooses what runs each model: the engine asked for, or the reference if need be.
 
-An engine of our own is compiled and compared with the reference once for a model, a
-version and a processor, in a process of its own; what the reference gave is kept, so
-that every worker can compare again when it loads the model.
+An engine of our own is compiled and compared with the reference once for a model, an
+installation and a processor, in a process of its own; what the reference gave is kept,
+so that every worker can compare again when it loads the model.
 """
 
 import dataclasses
@@ -107,7 +107,7 @@ def _run_check(spec: ModelSpec) -> Prediction | str:
 
 
 def _key(spec: ModelSpec) -> str:
-    """Changes with everything that the engine's results may depend on."""
+    """Changes with everything that the results or the compiled code may depend on."""
     folder = pathlib.Path(transforms.__file__).parent
     parts = [
         spec.sha256,
@@ -120,6 +120,8 @@ def _key(spec: ModelSpec) -> str:
             for name in ("numba", "essentia-tensorflow")
         ),
         _processor(),
+        # By which numba keeps the code that the check compiles.
+        str(folder),
         *(
             path.read_text("utf-8")
             for pattern in _SOURCES

@@ -3,11 +3,13 @@
 import concurrent.futures
 import dataclasses
 import pathlib
+import shutil
 import stat
 
 import numpy as np
 import pytest
 
+import transforms
 from pipeline import engine_choice
 from pipeline.cache import cache_folder
 from pipeline.check_engine import check_engine
@@ -47,6 +49,17 @@ def test_a_checked_model_is_not_checked_again(
     (again,) = choose_engines([spec], "winograd")
     assert again.expected is not None
     np.testing.assert_array_equal(first.expected.embeddings, again.expected.embeddings)
+
+
+def test_another_installation_is_checked_by_itself(
+    spec: ModelSpec, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # numba would find none of the code that is compiled for the first.
+    here = pathlib.Path(transforms.__file__).parent
+    shutil.copytree(here, tmp_path / "transforms")
+    first = engine_choice._key(spec)
+    monkeypatch.setattr(transforms, "__file__", str(tmp_path / "transforms/x.py"))
+    assert engine_choice._key(spec) != first
 
 
 def test_the_reference_needs_no_check(cache: pathlib.Path, spec: ModelSpec) -> None:
