@@ -7,32 +7,45 @@ time from the first shard begun to the last one committed, and the throughput: f
 process seconds of audio by the time from its first shard to its last, added up. The
 whole command is timed, too.
 
+What the cores can give is measured beside it: the network alone, without files, Beam or
+Flink, in one process and in two at the same time.
+
 Usage: python -m benchmarks.flink_speed [--clips N] [--rounds N]
 """
 
 import argparse
 import json
+import multiprocessing
+import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 import time
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Barrier
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.corpora import make_fsd50k_like
+from benchmarks.engine_run import ours
 from benchmarks.machine import MODELS, save
 from deploy.flink.local_flink import JOB_SERVER, LocalFlink
 
 MODEL = "vgg41-tlpf"
+_ALONE_S = 8.0
+
+
+def graph() -> pathlib.Path:
+    return next(MODELS.glob(f"*{MODEL}*.pb"))
 
 
 def run(corpus: pathlib.Path, output: pathlib.Path, *options: str) -> dict[str, Any]:
     """Runs extract; returns seconds of the command, and of its workers' work."""
-    graph = next(MODELS.glob(f"*{MODEL}*.pb"))
     command = [sys.executable, "-m", "pipeline", "extract", str(corpus)]
-    command += ["--model", str(graph), "--output", str(output), *options]
+    command += ["--model", str(graph()), "--output", str(output), *options]
     start = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - start
@@ -70,18 +83,49 @@ def on_flink(
         return run(corpus, folder / "out", *flags)
 
 
+def network_alone(num_processes: int) -> float:
+    """Patches a second of the network in so many processes at once, added up."""
+    # As `extract` sets it for its workers.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    context = multiprocessing.get_context("spawn")
+    all_ready, rates = context.Barrier(num_processes), context.SimpleQueue()
+    processes = [
+        context.Process(target=_put_network_rate, args=(all_ready, rates))
+        for _ in range(num_processes)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return round(sum(rates.get() for _ in processes), 1)
+
+
+def _put_network_rate(all_ready: Barrier, rates: "SimpleQueue[float]") -> None:
+    run = ours("winograd", str(graph()))
+    patches = np.random.default_rng(0).normal(size=(64, 101, 96)).astype(np.float32)
+    run(patches)
+    all_ready.wait()
+    num_passes, start = 0, time.perf_counter()
+    while time.perf_counter() - start < _ALONE_S:
+        run(patches)
+        num_passes += 1
+    rates.put(num_passes * len(patches) / (time.perf_counter() - start))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=2)
     parsed = parser.parse_args()
-    rounds = []
+    rounds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         corpus = make_fsd50k_like(folder / "clips", parsed.clips)
         for index in range(parsed.rounds):
             rounds.append(
                 {
+                    "network_1_patches_per_s": network_alone(1),
+                    "network_2_patches_per_s": network_alone(2),
                     "flink_1": on_flink(corpus, folder / f"one-{index}", 1),
                     "flink_2": on_flink(corpus, folder / f"two-{index}", 2),
                     "local_2": run(corpus, folder / f"local-{index}", "--workers", "2"),
@@ -90,14 +134,17 @@ def main() -> None:
     one, two = (
         max(r[name]["audio_s_per_s"] for r in rounds) for name in ("flink_1", "flink_2")
     )
-    ratio = round(two / one, 2)
+    alone_1, alone_2 = (
+        max(r[f"network_{number}_patches_per_s"] for r in rounds) for number in (1, 2)
+    )
     save(
         "flink-speed",
         {
             "model": f"{MODEL}, random weights",
             "num_clips": parsed.clips,
             "rounds": rounds,
-            "two_by_one": ratio,
+            "two_by_one": round(two / one, 2),
+            "network_alone_two_by_one": round(alone_2 / alone_1, 2),
         },
     )
 

@@ -19,8 +19,6 @@ from transforms.front_end import PatchSpec
 from transforms.winograd.engine import WinogradEngine
 
 CLIPS = ROOT / "demo" / "clips"
-# What a model does not know though the others do.
-MISSED = {("fsd-sinet-vgg41-half-tlpf_aps-demo", "choir.mp3")}
 every_model = pytest.mark.parametrize("name", BUNDLED_MODELS)
 
 
@@ -71,8 +69,7 @@ def heard(name: str, file_name: str) -> dict[str, float]:
 def test_the_model_knows_demo_clips(
     name: str, file_name: str, label: str, rank: int
 ) -> None:
-    best = [*heard(name, file_name)][:rank]
-    assert (label in best) == ((name, file_name) not in MISSED)
+    assert label in [*heard(name, file_name)][:rank]
 
 
 @every_model

@@ -130,7 +130,7 @@ def test_labels_that_rest_on_one_maker_are_not_claimed() -> None:
     teachers: dict[str, set[str]] = {}
     for recipe in RECIPES:
         match recipe.source:
-            case Recordings(group):
+            case Recordings(group=group):
                 makers = {archive.package for archive in GROUPS[group]}
             case source if shares_one_recording(source):
                 makers = {"FluidR3"}

@@ -15,6 +15,7 @@ from training.added_groups import ADDED_GROUPS
 from training.archives import Archive, list_sounds
 from training.recording_groups import GROUPS, Patterns
 from training.recordings import matching, read_audio, render_recordings
+from training.sources import Recordings
 
 RATE_HZ = 11025
 KEPT_GROUPS = ("further_strange", "further_animals", "further_machines")
@@ -97,14 +98,15 @@ def test_clips_are_strung_together(
     monkeypatch.setitem(recording_groups.GROUPS, "none", {archive: ("x*",)})
     recordings._read_group.cache_clear()
     first, again = (
-        render_recordings("tones", 4.0, np.random.default_rng(seed)) for seed in (1, 1)
+        render_recordings(Recordings("tones", (0.85, 1.18)), 4.0, rng)
+        for rng in (np.random.default_rng(1), np.random.default_rng(1))
     )
     assert first.shape == (4 * 22050,) and first.dtype == np.float32
     np.testing.assert_array_equal(first, again)
     is_loud = np.abs(first) > 0.1
     assert 0.1 < is_loud.mean() < 0.9 and np.abs(first).max() <= 1.2
     with pytest.raises(FileNotFoundError, match="x*"):
-        render_recordings("none", 4.0, np.random.default_rng(1))
+        render_recordings(Recordings("none", (1, 1)), 4.0, np.random.default_rng(1))
 
 
 @pytest.mark.parametrize(

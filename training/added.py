@@ -38,6 +38,7 @@ _UTTERED = (
 )
 _CATTLE = "Livestock and farm animals and working animals"
 _BEASTS = ("Wild animals", "Domestic animals and pets", "Bark")
+_KIT_PIECES = ("Bass drum", "Snare drum", "Hi-hat", "Crash cymbal", "Cymbal", "Drum")
 _RECORDED = (
     recorded("more_guns", "Gunshot and gunfire"),
     recorded("more_explosions", "Explosion", unknown=("Gunshot and gunfire",)),
@@ -82,7 +83,7 @@ _RECORDED = (
     recorded("frogs", "Wild animals", unknown=("Water",)),
     recorded("more_animals", unknown=(*_BEASTS, "Chirp and tweet")),
     recorded("beasts", unknown=(*_BEASTS, "Chirp and tweet", _CATTLE), weight=3.0),
-    recorded("owls", unknown=("Wild animals", "Chirp and tweet")),
+    recorded("owls", unknown=("Wild animals", "Chirp and tweet"), weight=2.0),
     recorded("more_monsters", unknown=("Human voice", "Animal"), weight=1.5),
     recorded(
         "more_machines",
@@ -109,7 +110,40 @@ _RECORDED = (
         weight=1.5,
     ),
 )
-ADDED = (*_MADE, *_RECORDED)
+# A few notes of an instrument are soon learnt by heart.
+_FEW = 0.5
+_PLAYED = (
+    recorded("singers", "Singing", unknown=("Music",)),
+    recorded("more_pianos", "Piano", weight=_FEW),
+    recorded("more_organs", "Organ", weight=_FEW),
+    recorded("accordions", "Accordion", weight=_FEW),
+    recorded("harmonicas", "Harmonica", weight=_FEW),
+    recorded(
+        "more_guitars",
+        "Guitar",
+        unknown=("Acoustic guitar", "Electric guitar", "Strum"),
+        weight=_FEW,
+    ),
+    recorded("electric_guitars", "Electric guitar", weight=_FEW),
+    recorded("harps", "Harp", weight=_FEW),
+    recorded("plucked_strings", "Plucked string instrument", weight=_FEW),
+    recorded("more_bowed_strings", "Bowed string instrument", weight=1.0),
+    recorded("more_woodwinds", "Wind instrument and woodwind instrument", weight=1.0),
+    recorded("more_trumpets", "Trumpet", weight=_FEW),
+    recorded("natural_horns", "Brass instrument", weight=_FEW),
+    recorded("more_cymbals", "Cymbal", unknown=("Crash cymbal",), weight=_FEW),
+    recorded("more_drums", "Drum", unknown=("Bass drum",), weight=_FEW),
+    recorded("more_shakers", "Rattle (instrument)", weight=_FEW),
+    recorded("more_drum_kits", "Drum kit", unknown=_KIT_PIECES, weight=_FEW),
+    recorded(
+        "xylophones",
+        "Marimba and xylophone",
+        unknown=("Glockenspiel",),
+        weight=_FEW,
+    ),
+    recorded("tolling", "Bell", unknown=("Church bell", "Chime"), weight=_FEW),
+)
+ADDED = (*_MADE, *_RECORDED, *_PLAYED)
 # Not trained on, like `training.recipes.CALIBRATION`.
 ADDED_CALIBRATION = (
     recorded(

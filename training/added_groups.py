@@ -31,6 +31,7 @@ FLARE = Archive("flare-game", _GAMES / "flare/mods/fantasycore/soundfx")
 INVENTORY = Archive(
     "minetest-mod-unified-inventory", _GAMES / "minetest/mods/unified_inventory"
 )
+QABCS = Archive("qabcs-data", pathlib.Path("/usr/share/qabcs/abcs/all/noises"))
 LUGARU = Archive("lugaru-data", _GAMES / "lugaru/Sounds")
 # Kept for calibration.
 BZFLAG = Archive("bzflag-data", _GAMES / "bzflag")
@@ -73,7 +74,11 @@ ADDED_GROUPS: dict[str, Patterns] = {
         SCRATCH: ("Effects/Bubbles", "Effects/Plunge", "Effects/WaterDrop"),
     },
     "fires": {HOMEDECOR: ("*/fire_small",), LINCITY: ("Fire[1-3]",)},
-    "more_trains": {BTANKS: ("train",), LINCITY: ("RailTrain[1-3]",)},
+    "more_trains": {
+        BTANKS: ("train",),
+        LINCITY: ("RailTrain[1-3]",),
+        QABCS: ("train",),
+    },
     "locomotives": {SIMUTRANS: ("diesel", "steam")},
     "more_aircraft": {
         SCORCHED: (
@@ -86,6 +91,7 @@ ADDED_GROUPS: dict[str, Patterns] = {
         ),
         BTANKS: ("helicopter",),
         SIMUTRANS: ("comet-jet", "planelow"),
+        QABCS: ("airplane", "helicopter"),
     },
     "cars": {STORMBAAN: ("camaro_s16_le",), BTANKS: ("engine-car",)},
     "more_road_vehicles": {
@@ -112,8 +118,13 @@ ADDED_GROUPS: dict[str, Patterns] = {
             *("aaaah_it_burns", "abducted", "help_*_here", "hohoho*", "ooooof"),
             *("nice_bank_shot", "ow_my_spine", "UseTheSource", "woohoo", "yay_santa"),
         ),
-        SCRATCH: ("Human/BabyCry",),
+        SCRATCH: (
+            *("Human/BabyCry", "Vocals/Come-and-play", "Vocals/Doy-doy-doy"),
+            *("Vocals/Got-inspiration", "Vocals/Hey-yay-hey", "Vocals/Join-us"),
+            *("Vocals/Oooo-badada", "Vocals/Ya"),
+        ),
     },
+    "singers": {SCRATCH: ("Vocals/Sing-me-a-song", "Vocals/Singer[12]")},
     "coughs": {SCRATCH: ("Human/Cough-*", "Human/Slurp", "Human/Sneeze-*")},
     "more_barks": {SCRATCH: ("Animal/Dog[12]",)},
     "livestock": {
@@ -126,6 +137,11 @@ ADDED_GROUPS: dict[str, Patterns] = {
         SCORCHED: ("wav/misc/birds[12]",),
         SCRATCH: ("Animal/Bird",),
         WIDELANDS: ("animals/bird*",),
+        QABCS: (
+            *("adjutant", "albatross", "bird", "booby", "crane", "crow", "emu"),
+            *("flamingo", "guinea_fowl", "heron", "iora", "pelican", "pheasant"),
+            *("quail", "quetzal", "sparrow", "stork", "vulture", "wood_grouse"),
+        ),
     },
     "gulls": {
         SCORCHED: ("wav/misc/gull[1245]",),
@@ -133,7 +149,11 @@ ADDED_GROUPS: dict[str, Patterns] = {
         # The same file as Harbor3, which its makers now call Seagulls.
         LINCITY: ("Water2",),
     },
-    "frogs": {SCORCHED: ("wav/misc/frogs",), WIDELANDS: ("animals/frog",)},
+    "frogs": {
+        SCORCHED: ("wav/misc/frogs",),
+        WIDELANDS: ("animals/frog",),
+        QABCS: ("frog",),
+    },
     "more_animals": {
         SCORCHED: ("wav/misc/bats[1-3]", "wav/misc/wolf"),
         SCRATCH: (
@@ -154,6 +174,7 @@ ADDED_GROUPS: dict[str, Patterns] = {
         SCORCHED: ("wav/battery/battery", "wav/misc/camera"),
         SCRATCH: ("Effects/SewingMachine", "Effects/Typing"),
         WIDELANDS: ("mill/mill_turning_*", "sawmill/*", "smiths/sharpening"),
+        QABCS: ("camera_lens", "clock", "excavator", "quadrocopter", "tractor"),
     },
     "more_impacts": {
         WORDWARVI: (
@@ -168,6 +189,10 @@ ADDED_GROUPS: dict[str, Patterns] = {
         WIDELANDS: (
             *("hammering/*", "other/falling_tools_*", "smiths/smith_*"),
             *("smiths/toolsmith_*", "stonecutting/*", "woodcutting/*"),
+        ),
+        QABCS: (
+            *("chalkboard", "dice", "jump_rope", "newspaper", "pen", "rubber_ball"),
+            *("skateboard", "zipline", "zipper"),
         ),
     },
     "game_sounds": {
@@ -194,11 +219,21 @@ ADDED_GROUPS: dict[str, Patterns] = {
             "environment/raven_loop",
         ),
         LUGARU: ("Growl*", "Hawk", "Rabbit*", "Snarl*"),
+        QABCS: (
+            *("bear", "calf", "cat", "chimpanzee", "chinchilla", "cow", "deer"),
+            *("dolphin", "duck", "elephant", "ferret", "foal", "giant_panda"),
+            *("giraffe", "goose", "grasshopper", "hamster", "hedgehog", "horse"),
+            *("hyena", "jaguar", "jerboa", "koala", "lion", "little_monkey"),
+            *("lynx", "moose", "mouse", "otter", "pig", "porcupine", "python"),
+            *("raccoon", "rhinoceros", "rooster", "sheep", "squirrel", "tiger"),
+            *("wallaby", "whale", "wolf", "yak", "zebra"),
+        ),
     },
     "owls": {
         SCRATCH: ("Animal/Owl",),
         FLARE: ("environment/forest_owl_loop",),
         INVENTORY: ("*/owl",),
+        QABCS: ("eagle-owl", "owl"),
     },
     "works": {
         MEGAGLEST: (
@@ -207,6 +242,44 @@ ADDED_GROUPS: dict[str, Patterns] = {
             *("*/worker_harvest_wood*", "*/anvil*"),
         ),
     },
+    "more_pianos": {QABCS: ("grand_piano", "piano")},
+    "more_organs": {QABCS: ("hand_organ", "organ")},
+    "accordions": {QABCS: ("accordion",)},
+    "harmonicas": {QABCS: ("harmonica",)},
+    "more_guitars": {
+        SCRATCH: ("Instruments/GuitarStrum", "Music Loops/GuitarChords*"),
+        QABCS: ("guitar",),
+    },
+    "electric_guitars": {QABCS: ("electric_guitar",)},
+    "harps": {QABCS: ("harp",)},
+    "plucked_strings": {
+        SCRATCH: ("Instruments/StringPluck", "Instruments/Tambura"),
+        QABCS: ("lute", "topshuur", "ukulele", "yueqin", "zither"),
+    },
+    "more_bowed_strings": {
+        QABCS: ("cello", "erhu", "gamba", "rabel", "violin", "youhikko")
+    },
+    "more_woodwinds": {
+        QABCS: (
+            *("clarinet", "dulzaina", "flute", "ney", "oboe", "quena", "recorder"),
+            *("saxophone", "washint", "western_concert_flute", "xun", "zhaleyka"),
+            "zurna",
+        )
+    },
+    "more_trumpets": {SCRATCH: ("Instruments/Trumpet[12]",), QABCS: ("trumpet",)},
+    "natural_horns": {QABCS: ("natural_horn",)},
+    "more_cymbals": {
+        SCRATCH: ("Percussion/CymbalCrash", "Percussion/RideCymbal"),
+        QABCS: ("cymbals",),
+    },
+    "more_drums": {QABCS: ("bass_drum", "changu", "slit_drum", "timpani")},
+    "more_shakers": {SCRATCH: ("Percussion/Shaker",), QABCS: ("maracas",)},
+    "more_drum_kits": {SCRATCH: ("Music Loops/DrumSet[12]",), QABCS: ("drums",)},
+    "xylophones": {
+        SCRATCH: ("Music Loops/Xylo[1-3]", "Music Loops/xylo4"),
+        QABCS: ("xylophone",),
+    },
+    "tolling": {SCRATCH: ("Effects/BellToll",)},
     # Kept for calibration.
     "further_strange": {
         BZFLAG: (

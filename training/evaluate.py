@@ -134,8 +134,8 @@ def score_recording(recording: Recording, scores: np.ndarray) -> dict[str, Any]:
     order = np.argsort(-scores, kind="stable")
     top = [labels[index] for index in order[:3]]
     specific = [labels[index] for index in order if labels[index] in SPECIFIC_LABELS]
-    true = {name for label in recording.labels for name in with_ancestors(label)}
-    false = [index for index, name in enumerate(labels) if name not in true]
+    true = with_ancestors(*recording.labels, *recording.possible)
+    false = next(index for index in order if labels[index] not in true)
     return {
         "source": recording.source,
         "name": recording.name,
@@ -146,7 +146,8 @@ def score_recording(recording: Recording, scores: np.ndarray) -> dict[str, Any]:
         "label_in_top_3": bool(set(specific[:3]) & set(recording.labels)),
         "label_first": specific[0] in recording.labels,
         "label_heard": any(scores[labels.index(n)] > HEARD for n in recording.labels),
-        "highest_false_score": round(float(scores[false].max()), 3),
+        "highest_false": labels[false],
+        "highest_false_score": round(float(scores[false]), 3),
     }
 
 

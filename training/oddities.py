@@ -87,19 +87,23 @@ def calls(t: Array, rng: Random) -> Array:
 
 
 def hoots(t: Array, rng: Random) -> Array:
-    """Owls, doves, monkeys: soft, low tones in series, in a rhythm of their own."""
+    """Owls, doves, monkeys: low tones in series, soft or full, long and short ones in a
+    rhythm of their own."""
     result = np.zeros_like(t)
     pitch = np.exp(rng.uniform(np.log(180), np.log(1100)))
     beats, seconds = int(rng.integers(2, 9)), rng.uniform(0.06, 0.6)
     gap, quickening = rng.uniform(0.05, 0.5), rng.uniform(0.8, 1.1)
     bend, arch, breath = rng.uniform((-0.3, -0.2, 0), (0.3, 0.3, 0.3))
-    overtones = (1.0, *rng.uniform(0, 0.25, 3))
+    breath *= rng.choice([0, 1])
+    fullness = rng.uniform(0.1, 1)
+    overtones = (1.0, *rng.uniform(0, 2, 5) * fullness ** np.arange(1, 6))
+    rhythm = rng.uniform(0.3, 1.7, beats)
     flutter, flutter_hz = rng.choice([0, rng.uniform(0, 0.8)]), rng.uniform(12, 40)
     rest = rng.uniform(0.3, 2)
     for start in times(t[-1], beats * (seconds + gap) + rest, 0.3, rng):
         at, pause = start, gap
-        for _ in range(beats):
-            length = seconds * rng.uniform(0.8, 1.2)
+        for beat in rhythm:
+            length = seconds * beat * rng.uniform(0.9, 1.1)
             u, course = bent(pitch, length, bend, arch)
             phase = 2 * np.pi * np.cumsum(course) / SAMPLE_RATE_HZ
             tone = sum(a * np.sin(n * phase) for n, a in enumerate(overtones, 1))

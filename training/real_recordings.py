@@ -42,12 +42,14 @@ class Recording:
         labels: Specific labels, each of which is right; none if the model knows nothing
             of the kind.
         samples: float32 [num_samples], mono, at 22,050 Hz.
+        possible: Labels that may be right of a sound without labels.
     """
 
     source: str
     name: str
     labels: tuple[str, ...]
     samples: np.ndarray
+    possible: tuple[str, ...] = ()
 
 
 _VOICES = {
@@ -93,10 +95,16 @@ _SAMPLES: dict[str, tuple[str, ...]] = {
     "perc_bell2": ("Bell", "Church bell", "Chime"),
     "vinyl_scratch": ("Scratching (performance technique)",),
 }
-_UNKNOWN_SAMPLES = (
-    *("misc_crow", "misc_burp", "vinyl_hiss", "loop_3d_printer", "perc_snap"),
-    *("perc_till", "ambi_swoosh"),
-)
+# Kinds that the model was not taught, with what it may say of them all the same: an owl
+# is an animal, and a till rings a bell.
+_BIRDS = ("Bird vocalization and bird call and bird song",)
+_FOWL = ("Livestock and farm animals and working animals", *_BIRDS)
+_UNKNOWN_SAMPLES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("misc_burp", "vinyl_hiss", "loop_3d_printer", "perc_snap"), ()),
+    "misc_crow": _BIRDS,
+    "perc_till": ("Bell",),
+    "ambi_swoosh": (),
+}
 _INSTRUMENTS: dict[str, tuple[str, ...]] = {
     "accordion": ("Accordion",),
     "banjo": ("Plucked string instrument",),
@@ -132,8 +140,14 @@ _EVERYDAY: dict[str, tuple[str, ...]] = {
     "LRRing_01_LA": ("Telephone",),
     "LRStartAndStopCarEngine1LACut": ("Engine", "Car"),
 }
-_FARM = ("owl", "pig", "chickens", "cat", "horse", "cow", "duck", "sheep")
+_FARM: dict[str, tuple[str, ...]] = {
+    "owl": _BIRDS,
+    **dict.fromkeys(("chickens", "duck"), _FOWL),
+    **dict.fromkeys(("cow", "horse", "pig", "sheep"), _FOWL[:1]),
+    "cat": ("Domestic animals and pets",),
+}
 _FACTORY = tuple(f"LRFactory_noise_0{number}_LA" for number in range(1, 7))
+_UNKNOWN = {**_UNKNOWN_SAMPLES, **_FARM, **dict.fromkeys(_FACTORY, ())}
 # Shorter recordings are repeated, with pauses, up to this length.
 _SHORTEST_S, _LONGEST_S = 3.0, 8.0
 
@@ -189,9 +203,17 @@ def _drum_kit() -> Iterator[Recording]:
 
 def _samples() -> Iterator[Recording]:
     folder = _SHARE / "sonic-pi/samples"
-    for name, labels in (*_SAMPLES.items(), *((n, ()) for n in _UNKNOWN_SAMPLES)):
+    for name in (*_SAMPLES, *_UNKNOWN_SAMPLES):
         samples = fitted(read_audio(folder / f"{name}.flac"))
-        yield Recording("samples" if labels else "unknown", name, labels, samples)
+        yield _recording("samples", name, _SAMPLES.get(name, ()), samples)
+
+
+def _recording(
+    source: str, name: str, labels: tuple[str, ...], samples: np.ndarray
+) -> Recording:
+    if labels:
+        return Recording(source, name, labels, samples)
+    return Recording("unknown", name, (), samples, _UNKNOWN[name])
 
 
 def _gcompris() -> Iterator[Recording]:
@@ -206,7 +228,7 @@ def _gcompris() -> Iterator[Recording]:
         source = "instruments" if archive == "instruments" else "everyday"
         for name, labels in names.items():
             samples = fitted(read_audio(pathlib.Path(f"{name}.ogg"), by_stem[name]))
-            yield Recording(source if labels else "unknown", name, labels, samples)
+            yield _recording(source, name, labels, samples)
 
 
 def read_qt_resource(data: bytes) -> dict[str, bytes]:

@@ -41,9 +41,14 @@ def recorded(
     unknown: tuple[str, ...] = (),
     weight: float = 1.0,
 ) -> Recipe:
-    """A recipe of a group of recordings."""
+    """A recipe of a group of recordings.
+
+    What has no label has none at other speeds either, and stands for more then; what
+    has one is to stay true to it.
+    """
+    source = Recordings(group, (0.85, 1.18) if labels else (0.6, 1.6))
     maybe = _possible(labels, unknown)
-    return Recipe(f"recorded_{group}", Recordings(group), labels, maybe, weight)
+    return Recipe(f"recorded_{group}", source, labels, maybe, weight)
 
 
 def made(

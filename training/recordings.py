@@ -11,6 +11,7 @@ import numpy as np
 from training.added_groups import ADDED_GROUPS
 from training.archives import list_sounds
 from training.recording_groups import GROUPS
+from training.sources import Recordings
 from transforms.decoding import SAMPLE_RATE_HZ, decode_file
 from transforms.resampling import resample
 
@@ -19,29 +20,34 @@ Random = np.random.Generator
 _SHORTEST_S, _LONGEST_S = 0.1, 6.0
 
 
-def render_recordings(group: str, length_s: float, rng: Random) -> np.ndarray:
+def render_recordings(source: Recordings, length_s: float, rng: Random) -> np.ndarray:
     """Recordings of a group, with pauses, each at a speed of its own.
 
     Args:
-        group: One of GROUPS or ADDED_GROUPS.
+        source: One of GROUPS or ADDED_GROUPS, and the speeds.
         length_s: Of the clip.
         rng: Decides which recordings, speeds and pauses.
 
     Returns:
         float32 [length_s * 22050], full scale at 1.
     """
-    sounds = _read_group(group)
+    sounds = _read_group(source.group)
     result = np.zeros(round(length_s * SAMPLE_RATE_HZ), np.float32)
     position = int(rng.uniform(0, 0.5) * SAMPLE_RATE_HZ)
     sound = sounds[int(rng.integers(len(sounds)))]
     while position < len(result) - SAMPLE_RATE_HZ // 2:
         if rng.random() < 0.3:
             sound = sounds[int(rng.integers(len(sounds)))]
-        rate = round(SAMPLE_RATE_HZ * rng.uniform(0.85, 1.18))
+        rate = round(SAMPLE_RATE_HZ * rng.uniform(*source.speeds))
         piece = resample(_excerpt(sound, rng), rate)[: len(result) - position]
         result[position : position + len(piece)] += piece * rng.uniform(0.4, 1)
         position += len(piece) + int(rng.uniform(0.05, 1.2) * SAMPLE_RATE_HZ)
     return result
+
+
+def num_sounds(source: Recordings) -> int:
+    """How many recordings a group has that are long enough."""
+    return len(_read_group(source.group))
 
 
 def _excerpt(sound: np.ndarray, rng: Random) -> np.ndarray:

@@ -14,7 +14,6 @@ names.
 import argparse
 import concurrent.futures
 import dataclasses
-import functools
 import os
 import pathlib
 import zlib
@@ -28,7 +27,7 @@ from training.formulas import render_formula
 from training.packages import rendering_packages, require
 from training.recipe import Recipe
 from training.recipes import CALIBRATION, RECIPES
-from training.recordings import render_recordings
+from training.recordings import num_sounds, render_recordings
 from training.soundfonts import (
     HELD_OUT_FONTS,
     TRAINED_FONTS,
@@ -51,11 +50,13 @@ class Plan:
 
     Attributes:
         phrases: Clips of a recipe and soundfont.
-        other_clips: Clips of speech, signals and recordings; speech has three times
-            as many.
+        other_clips: Clips of speech, signals and recordings. Speech has three times as
+            many, a group of recordings as many as recordings, up to four times.
         clip_s: Length of a clip.
         degraded: Degraded versions of a clip, beside the clean one.
         keeps_audio: Whether the waveforms are kept beside the log-mels.
+        odd_times: How many times as many clips a formula without label has: each draws
+            one kind of call or machine.
     """
 
     phrases: int
@@ -63,11 +64,12 @@ class Plan:
     clip_s: float
     degraded: int
     keeps_audio: bool
+    odd_times: int = 1
 
 
 PLANS = {
     "trained": Plan(12, 24, 10.0, 2, False),
-    "added": Plan(0, 24, 10.0, 2, False),
+    "added": Plan(0, 24, 10.0, 2, False, odd_times=3),
     "calibration": Plan(0, 60, 4.0, 0, False),
     "added_calibration": Plan(0, 120, 4.0, 0, False),
     "held_out": Plan(5, 8, 4.0, 0, True),
@@ -129,13 +131,17 @@ def render_clips(job: Job, plan: Plan, rng: np.random.Generator) -> list[FloatAr
                 render_speech(source, voices, plan.clip_s, rng) for _ in range(number)
             ]
         case Signal():
-            draw = functools.partial(render_formula, source.name)
+            number = plan.other_clips * (1 if job.recipe.labels else plan.odd_times)
+            return [
+                render_formula(source.name, plan.clip_s, rng) for _ in range(number)
+            ]
         case Recordings():
-            draw = functools.partial(render_recordings, source.group)
+            most = 4 * plan.other_clips
+            number = min(max(plan.other_clips, num_sounds(source)), most)
+            return [render_recordings(source, plan.clip_s, rng) for _ in range(number)]
         case _:
             assert job.font is not None
             return render_phrases(job.font, source, plan.phrases, plan.clip_s, rng)
-    return [draw(plan.clip_s, rng) for _ in range(plan.other_clips)]
 
 
 def run_job(job: Job, plan: Plan, folder: pathlib.Path) -> str:

@@ -54,9 +54,15 @@ class Signal:
 
 @dataclasses.dataclass(frozen=True)
 class Recordings:
-    """A group of short recordings of `training.recordings`."""
+    """A group of short recordings of `training.recordings`, each at a speed of its own.
+
+    Attributes:
+        group: Its name.
+        speeds: Lowest and highest; 1 is as recorded.
+    """
 
     group: str
+    speeds: tuple[float, float]
 
 
 # What soundfonts play.
