@@ -4,7 +4,7 @@ Effects of which soundfonts have one recording, made by formula or recorded by o
 and more of what is in no vocabulary.
 """
 
-from training.recipe import Recipe, made, recorded
+from training.recipe import FEW_NOTES, KIT_PIECES, Recipe, made, recorded
 from training.sources import Signal
 
 _STRUCK = ("Percussion", "Bell", "Chime", "Cowbell", "Door", "Slam")
@@ -38,7 +38,6 @@ _UTTERED = (
 )
 _CATTLE = "Livestock and farm animals and working animals"
 _BEASTS = ("Wild animals", "Domestic animals and pets", "Bark")
-_KIT_PIECES = ("Bass drum", "Snare drum", "Hi-hat", "Crash cymbal", "Cymbal", "Drum")
 _RECORDED = (
     recorded("more_guns", "Gunshot and gunfire"),
     recorded("more_explosions", "Explosion", unknown=("Gunshot and gunfire",)),
@@ -110,38 +109,36 @@ _RECORDED = (
         weight=1.5,
     ),
 )
-# A few notes of an instrument are soon learnt by heart.
-_FEW = 0.5
 _PLAYED = (
     recorded("singers", "Singing", unknown=("Music",)),
-    recorded("more_pianos", "Piano", weight=_FEW),
-    recorded("more_organs", "Organ", weight=_FEW),
-    recorded("accordions", "Accordion", weight=_FEW),
-    recorded("harmonicas", "Harmonica", weight=_FEW),
+    recorded("more_pianos", "Piano", weight=FEW_NOTES),
+    recorded("more_organs", "Organ", weight=FEW_NOTES),
+    recorded("accordions", "Accordion", weight=FEW_NOTES),
+    recorded("harmonicas", "Harmonica", weight=FEW_NOTES),
     recorded(
         "more_guitars",
         "Guitar",
         unknown=("Acoustic guitar", "Electric guitar", "Strum"),
-        weight=_FEW,
+        weight=FEW_NOTES,
     ),
-    recorded("electric_guitars", "Electric guitar", weight=_FEW),
-    recorded("harps", "Harp", weight=_FEW),
-    recorded("plucked_strings", "Plucked string instrument", weight=_FEW),
-    recorded("more_bowed_strings", "Bowed string instrument", weight=1.0),
-    recorded("more_woodwinds", "Wind instrument and woodwind instrument", weight=1.0),
-    recorded("more_trumpets", "Trumpet", weight=_FEW),
-    recorded("natural_horns", "Brass instrument", weight=_FEW),
-    recorded("more_cymbals", "Cymbal", unknown=("Crash cymbal",), weight=_FEW),
-    recorded("more_drums", "Drum", unknown=("Bass drum",), weight=_FEW),
-    recorded("more_shakers", "Rattle (instrument)", weight=_FEW),
-    recorded("more_drum_kits", "Drum kit", unknown=_KIT_PIECES, weight=_FEW),
+    recorded("electric_guitars", "Electric guitar", weight=FEW_NOTES),
+    recorded("harps", "Harp", weight=FEW_NOTES),
+    recorded("plucked_strings", "Plucked string instrument", weight=FEW_NOTES),
+    recorded("more_bowed_strings", "Bowed string instrument"),
+    recorded("more_woodwinds", "Wind instrument and woodwind instrument"),
+    recorded("more_trumpets", "Trumpet", weight=FEW_NOTES),
+    recorded("natural_horns", "Brass instrument", weight=FEW_NOTES),
+    recorded("more_cymbals", "Cymbal", unknown=("Crash cymbal",), weight=FEW_NOTES),
+    recorded("more_drums", "Drum", unknown=("Bass drum",), weight=FEW_NOTES),
+    recorded("more_shakers", "Rattle (instrument)", weight=FEW_NOTES),
+    recorded("more_drum_kits", "Drum kit", unknown=KIT_PIECES, weight=FEW_NOTES),
     recorded(
         "xylophones",
         "Marimba and xylophone",
         unknown=("Glockenspiel",),
-        weight=_FEW,
+        weight=FEW_NOTES,
     ),
-    recorded("tolling", "Bell", unknown=("Church bell", "Chime"), weight=_FEW),
+    recorded("tolling", "Bell", unknown=("Church bell", "Chime"), weight=FEW_NOTES),
 )
 ADDED = (*_MADE, *_RECORDED, *_PLAYED)
 # Not trained on, like `training.recipes.CALIBRATION`.

@@ -9,6 +9,11 @@ import dataclasses
 from training.ontology import with_ancestors
 from training.sources import Recordings, Signal, Source
 
+# What a beat has some of.
+KIT_PIECES = ("Bass drum", "Snare drum", "Hi-hat", "Crash cymbal", "Cymbal", "Drum")
+# Weight of a few notes of an instrument, which are soon learnt by heart.
+FEW_NOTES = 0.5
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:

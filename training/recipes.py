@@ -1,7 +1,7 @@
 """Which sounds are rendered, and the labels that they truly have."""
 
 from training.added import ADDED, ADDED_CALIBRATION
-from training.recipe import Recipe, recorded
+from training.recipe import FEW_NOTES, KIT_PIECES, Recipe, recorded
 from training.sources import (
     DrumKit,
     Drums,
@@ -49,7 +49,6 @@ _TUNED_BARS = ("Mallet percussion", "Glockenspiel", "Bell", "Chime")
 _BEAT = ("Percussion", "Musical instrument", "Music")
 _VOICE = ("Male speech and man speaking", "Female speech and woman speaking")
 _GUITARS = ("Acoustic guitar", "Electric guitar", "Strum")
-_KIT_PIECES = ("Bass drum", "Snare drum", "Hi-hat", "Crash cymbal", "Cymbal", "Drum")
 _CAR_NOISE = ("Engine", "Motor vehicle (road)", "Car", "Vehicle")
 
 INSTRUMENTS = (
@@ -239,9 +238,6 @@ SIGNALS = (
 _ANIMAL = ("Wild animals", "Domestic animals and pets")
 _UTTERED = ("Screaming", "Laughter", "Singing", "Whispering", "Speech", *_VOICE)
 
-
-# A few notes of an instrument are soon learnt by heart.
-_FEW = 0.5
 RECORDINGS = (
     recorded("guns", "Gunshot and gunfire", weight=1.5),
     recorded("explosions", "Explosion", weight=1.5),
@@ -264,22 +260,22 @@ RECORDINGS = (
     recorded("cries", "Human voice", unknown=_UTTERED),
     recorded("barks", "Bark"),
     recorded("songbirds", "Chirp and tweet"),
-    recorded("organs", "Organ", weight=_FEW),
-    recorded("pianos", "Piano", weight=_FEW),
-    recorded("guitars", "Acoustic guitar", unknown=("Strum",), weight=_FEW),
-    recorded("steel_guitars", "Guitar", unknown=_GUITARS, weight=_FEW),
-    recorded("bass_guitars", "Bass guitar", weight=_FEW),
-    recorded("bowed_strings", "Bowed string instrument", weight=_FEW),
-    recorded("woodwinds", "Wind instrument and woodwind instrument", weight=_FEW),
-    recorded("trumpets", "Trumpet", weight=_FEW),
-    recorded("bass_drums", "Bass drum", weight=_FEW),
-    recorded("snare_drums", "Snare drum", weight=_FEW),
-    recorded("hi_hats", "Hi-hat", weight=_FEW),
-    recorded("crash_cymbals", "Crash cymbal", weight=_FEW),
-    recorded("ride_cymbals", "Cymbal", weight=_FEW),
-    recorded("tom_toms", "Drum", weight=_FEW),
-    recorded("shakers", "Rattle (instrument)", weight=_FEW),
-    recorded("drum_loops", "Drum kit", unknown=_KIT_PIECES, weight=_FEW),
+    recorded("organs", "Organ", weight=FEW_NOTES),
+    recorded("pianos", "Piano", weight=FEW_NOTES),
+    recorded("guitars", "Acoustic guitar", unknown=("Strum",), weight=FEW_NOTES),
+    recorded("steel_guitars", "Guitar", unknown=_GUITARS, weight=FEW_NOTES),
+    recorded("bass_guitars", "Bass guitar", weight=FEW_NOTES),
+    recorded("bowed_strings", "Bowed string instrument", weight=FEW_NOTES),
+    recorded("woodwinds", "Wind instrument and woodwind instrument", weight=FEW_NOTES),
+    recorded("trumpets", "Trumpet", weight=FEW_NOTES),
+    recorded("bass_drums", "Bass drum", weight=FEW_NOTES),
+    recorded("snare_drums", "Snare drum", weight=FEW_NOTES),
+    recorded("hi_hats", "Hi-hat", weight=FEW_NOTES),
+    recorded("crash_cymbals", "Crash cymbal", weight=FEW_NOTES),
+    recorded("ride_cymbals", "Cymbal", weight=FEW_NOTES),
+    recorded("tom_toms", "Drum", weight=FEW_NOTES),
+    recorded("shakers", "Rattle (instrument)", weight=FEW_NOTES),
+    recorded("drum_loops", "Drum kit", unknown=KIT_PIECES, weight=FEW_NOTES),
     recorded(
         "animals",
         unknown=(*_ANIMAL, "Livestock and farm animals and working animals"),
