@@ -112,6 +112,11 @@ def _put_network_rate(all_ready: Barrier, rates: "SimpleQueue[float]") -> None:
     rates.put(num_passes * len(patches) / (time.perf_counter() - start))
 
 
+def two_by_one(one: list[float], two: list[float]) -> float:
+    """How many times the best of one process the best of two is."""
+    return round(max(two) / max(one), 2)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=300)
@@ -131,20 +136,16 @@ def main() -> None:
                     "local_2": run(corpus, folder / f"local-{index}", "--workers", "2"),
                 }
             )
-    one, two = (
-        max(r[name]["audio_s_per_s"] for r in rounds) for name in ("flink_1", "flink_2")
-    )
-    alone_1, alone_2 = (
-        max(r[f"network_{number}_patches_per_s"] for r in rounds) for number in (1, 2)
-    )
+    flink = [[r[f"flink_{n}"]["audio_s_per_s"] for r in rounds] for n in (1, 2)]
+    alone = [[r[f"network_{n}_patches_per_s"] for r in rounds] for n in (1, 2)]
     save(
         "flink-speed",
         {
             "model": f"{MODEL}, random weights",
             "num_clips": parsed.clips,
             "rounds": rounds,
-            "two_by_one": round(two / one, 2),
-            "network_alone_two_by_one": round(alone_2 / alone_1, 2),
+            "two_by_one": two_by_one(*flink),
+            "network_alone_two_by_one": two_by_one(*alone),
         },
     )
 

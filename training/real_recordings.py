@@ -95,16 +95,10 @@ _SAMPLES: dict[str, tuple[str, ...]] = {
     "perc_bell2": ("Bell", "Church bell", "Chime"),
     "vinyl_scratch": ("Scratching (performance technique)",),
 }
-# Kinds that the model was not taught, with what it may say of them all the same: an owl
-# is an animal, and a till rings a bell.
-_BIRDS = ("Bird vocalization and bird call and bird song",)
-_FOWL = ("Livestock and farm animals and working animals", *_BIRDS)
-_UNKNOWN_SAMPLES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("misc_burp", "vinyl_hiss", "loop_3d_printer", "perc_snap"), ()),
-    "misc_crow": _BIRDS,
-    "perc_till": ("Bell",),
-    "ambi_swoosh": (),
-}
+_UNKNOWN_SAMPLES = (
+    *("misc_burp", "vinyl_hiss", "loop_3d_printer", "perc_snap", "misc_crow"),
+    *("perc_till", "ambi_swoosh"),
+)
 _INSTRUMENTS: dict[str, tuple[str, ...]] = {
     "accordion": ("Accordion",),
     "banjo": ("Plucked string instrument",),
@@ -140,14 +134,19 @@ _EVERYDAY: dict[str, tuple[str, ...]] = {
     "LRRing_01_LA": ("Telephone",),
     "LRStartAndStopCarEngine1LACut": ("Engine", "Car"),
 }
-_FARM: dict[str, tuple[str, ...]] = {
-    "owl": _BIRDS,
-    **dict.fromkeys(("chickens", "duck"), _FOWL),
-    **dict.fromkeys(("cow", "horse", "pig", "sheep"), _FOWL[:1]),
-    "cat": ("Domestic animals and pets",),
-}
+_FARM = ("owl", "chickens", "duck", "cow", "horse", "pig", "sheep", "cat")
 _FACTORY = tuple(f"LRFactory_noise_0{number}_LA" for number in range(1, 7))
-_UNKNOWN = {**_UNKNOWN_SAMPLES, **_FARM, **dict.fromkeys(_FACTORY, ())}
+_BIRDS = ("Bird vocalization and bird call and bird song",)
+_LIVESTOCK = ("Livestock and farm animals and working animals",)
+# What may be said of a sound that the model was not taught: an owl is an animal, and a
+# till rings a bell.
+_POSSIBLE: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("misc_crow", "owl"), _BIRDS),
+    **dict.fromkeys(("chickens", "duck"), (*_LIVESTOCK, *_BIRDS)),
+    **dict.fromkeys(("cow", "horse", "pig", "sheep"), _LIVESTOCK),
+    "cat": ("Domestic animals and pets",),
+    "perc_till": ("Bell",),
+}
 # Shorter recordings are repeated, with pauses, up to this length.
 _SHORTEST_S, _LONGEST_S = 3.0, 8.0
 
@@ -203,17 +202,16 @@ def _drum_kit() -> Iterator[Recording]:
 
 def _samples() -> Iterator[Recording]:
     folder = _SHARE / "sonic-pi/samples"
-    for name in (*_SAMPLES, *_UNKNOWN_SAMPLES):
+    for name, labels in (*_SAMPLES.items(), *((n, ()) for n in _UNKNOWN_SAMPLES)):
         samples = fitted(read_audio(folder / f"{name}.flac"))
-        yield _recording("samples", name, _SAMPLES.get(name, ()), samples)
+        yield _recording("samples", name, labels, samples)
 
 
 def _recording(
     source: str, name: str, labels: tuple[str, ...], samples: np.ndarray
 ) -> Recording:
-    if labels:
-        return Recording(source, name, labels, samples)
-    return Recording("unknown", name, (), samples, _UNKNOWN[name])
+    source = source if labels else "unknown"
+    return Recording(source, name, labels, samples, _POSSIBLE.get(name, ()))
 
 
 def _gcompris() -> Iterator[Recording]:
