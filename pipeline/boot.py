@@ -12,7 +12,6 @@ runs in the Python that this program is installed in.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import pathlib
@@ -23,7 +22,7 @@ import tempfile
 from collections.abc import Sequence
 
 from pipeline.cache import keep_compiled_code
-from pipeline.process import child_environment
+from pipeline.process import child_environment, wait_for_end
 from transforms.essentia_import import TENSORFLOW_ENVIRONMENT
 from transforms.status import STATUS_FOLDER_VARIABLE, read_statuses
 
@@ -129,8 +128,7 @@ def _run_worker(environment: dict[str, str]) -> int:
             signal.signal(number, lambda *_: _stop(worker))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         while os.getppid() == starter:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = worker.wait(_WATCH_S)
+            if (code := wait_for_end(worker, _WATCH_S)) is not None:
                 _note_death(folder, code)
                 return code if code >= 0 else 128 - code
         worker.kill()

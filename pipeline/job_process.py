@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from pipeline.cache import keep_compiled_code
-from pipeline.process import child_environment, die_with_parent
+from pipeline.process import child_environment, die_with_parent, wait_for_end
 from transforms.essentia_import import TENSORFLOW_ENVIRONMENT
 from transforms.status import STATUS_FOLDER_VARIABLE
 
@@ -83,10 +83,9 @@ class JobProcess:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(pickle.dumps((variables, job)))
             self._process.stdin.close()
-        while True:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return self._process.wait(_POLL_S)
+        while (code := wait_for_end(self._process, _POLL_S)) is None:
             poll()
+        return code
 
     def __enter__(self) -> Self:
         return self

@@ -1,8 +1,11 @@
-"""Ties the life of a child process to that of its parent."""
+"""Child processes: their life is tied to their parent's, which waits for them."""
 
+import contextlib
 import ctypes
 import os
+import select
 import signal
+import subprocess
 import sys
 
 PARENT_VARIABLE = "FSDSINET_PARENT_PID"
@@ -36,3 +39,27 @@ def die_with_parent() -> None:
     parent = os.environ.get(PARENT_VARIABLE)
     if parent and os.getppid() != int(parent):
         sys.exit("the parent process has ended")
+
+
+def wait_for_end(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
+    """Waits for the end of a process; returns its exit code, None if it goes on.
+
+    `Popen.wait` with a time-out wakes twenty to fifty times a second, beside workers
+    that have every core; on Linux the kernel wakes us.
+    """
+    if process.poll() is not None:
+        # Its number may be another's by now.
+        return process.returncode
+    try:
+        end = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout_s)
+        return None
+    try:
+        poller = select.poll()
+        poller.register(end, select.POLLIN)
+        poller.poll(timeout_s * 1000)
+    finally:
+        os.close(end)
+    return process.poll()
