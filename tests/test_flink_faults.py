@@ -105,6 +105,7 @@ def test_stopping_the_launcher_stops_the_job(
     arguments = flink_job()
     with running(arguments, tmp) as process:
         wait_for(lambda: num_committed(output) >= 2)
+        java = [pid for pid in processes_naming(str(tmp)) if is_java(pid)]
         process.send_signal(number)
         _, stderr = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130
@@ -112,10 +113,18 @@ def test_stopping_the_launcher_stops_the_job(
     assert states(flink) <= {"CANCELED", "FINISHED", "FAILED"}
     wait_for(lambda: not processes_naming(str(tmp)))
     wait_for(lambda: not list(temporary.glob("fsdsinet-worker-*")))
+    # What a JVM leaves there when it is killed, wherever its temporary files go.
+    assert java and not {*pathlib.Path("/tmp").glob(f"hsperfdata_*/{java[0]}")}
     assert len(read(output, "ledger")) < NUM_CLIPS
     fsdsinet(*arguments)
     assert_same_dataset(output, undisturbed)
     assert_tidy(output)
+
+
+def is_java(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/exe").readlink().name == "java"
+    return False
 
 
 def states(flink: LocalFlink) -> set[str]:
