@@ -90,6 +90,9 @@ _JVM = (
     # Up sooner, and smaller.
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
+    # By default each looks at its timers 200 times a second: an idle cluster took 4 %
+    # from two workers that have a core each.
+    "-Dpekko.scheduler.tick-duration=100ms",
     # It would leave a file in /tmp when it is killed.
     "-XX:-UsePerfData",
     *(f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in _OPENED.split()),
