@@ -16,19 +16,11 @@ from apache_beam.runners.portability.flink_runner import FlinkJarJobServer, Flin
 
 from pipeline.extract import ExtractJob, extract
 from pipeline.job_process import COUNTERS_NAME, leave, receive_job
-from pipeline.process import end_with_parent
+from pipeline.process import SMALL_JVM, end_with_parent
 from transforms.progress import our_counters
 
-# Beam's job server lives for a job.
-_JVM = (
-    # Up sooner, and smaller.
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    # It would leave a file in /tmp when it is killed.
-    "-XX:-UsePerfData",
-    # Another JVM than OpenJDK's goes without.
-    "-XX:+IgnoreUnrecognizedVMOptions",
-)
+# A JVM other than OpenJDK's goes without what it does not know.
+_JVM = (*SMALL_JVM, "-XX:+IgnoreUnrecognizedVMOptions")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,6 @@ code; it knows workers by the name that a TaskManager gave them, and the workers
 TaskManagers have one name; and what workers say is held until it has no more room.
 """
 
-import contextlib
 import signal
 import subprocess
 import sys
@@ -14,6 +13,8 @@ from concurrent import futures
 
 import grpc
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
+
+from pipeline.process import wait_for_end
 
 _STOP_S = 10.0
 # Who asked, by its connection, and what it calls the worker.
@@ -85,8 +86,6 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
 
 def _stop(worker: subprocess.Popen[bytes]) -> None:
     worker.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        worker.wait(_STOP_S)
-        return
-    worker.kill()
-    worker.wait()
+    if wait_for_end(worker, _STOP_S) is None:
+        worker.kill()
+        worker.wait()

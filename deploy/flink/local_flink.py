@@ -20,6 +20,8 @@ from typing import Any, Self
 import urllib3
 import yaml
 
+from pipeline.process import SMALL_JVM
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLINK = ROOT / "build" / "flink" / "flink-1.19.3"
 JOB_SERVER = ROOT / "build" / "flink" / "job-server.jar"
@@ -87,14 +89,10 @@ _OPENED = (
     "util util.concurrent util.concurrent.atomic util.concurrent.locks"
 )
 _JVM = (
-    # Up sooner, and smaller.
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
+    *SMALL_JVM,
     # By default each looks at its timers 200 times a second: an idle cluster took 4 %
     # from two workers that have a core each.
     "-Dpekko.scheduler.tick-duration=100ms",
-    # It would leave a file in /tmp when it is killed.
-    "-XX:-UsePerfData",
     *(f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in _OPENED.split()),
 )
 _LISTENING = re.compile(r"Rest endpoint listening at \S+:(\d+)")
