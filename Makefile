@@ -134,7 +134,7 @@ check: .venv/ready
 	$(BIN)/hadolint deploy/Dockerfile
 
 bench: .venv/ready .venv-bench/ready
-	$(BIN)/python -m training.random_graphs full
+	$(BIN)/python -m training.graphs.random_graphs full
 	$(BIN)/python -m benchmarks.engine_speed --rounds 1
 	$(BIN)/python -m benchmarks.engine_layers
 	$(BIN)/python -m benchmarks.front_end_speed --rounds 3

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 setup(
     name="fsd-sinet-beam",
@@ -11,8 +11,13 @@ setup(
     long_description=pathlib.Path(__file__).with_name("README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="AGPL-3.0-or-later",
-    packages=["pipeline", "transforms", "transforms.storage", "transforms.winograd"],
-    package_data={"pipeline": ["registry.json", "bundled_models/*", "report_page/*"]},
+    packages=find_packages(
+        include=["pipeline", "pipeline.*", "transforms", "transforms.*"]
+    ),
+    package_data={
+        "pipeline.results.report": ["page/*"],
+        "transforms.models": ["registry.json", "bundled/*"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "apache-beam==2.77.0",
@@ -55,8 +60,8 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "fsdsinet=pipeline.cli:main",
-            "fsdsinet-worker=pipeline.boot:main",
+            "fsdsinet=pipeline.cli.main:main",
+            "fsdsinet-worker=pipeline.runners.workers.boot:main",
         ]
     },
 )

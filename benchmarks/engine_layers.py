@@ -18,11 +18,11 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
 
-from benchmarks.machine import MODELS, save
-from pipeline.models import load_model
-from transforms.engine_check import check_patches
-from transforms.winograd import engine
-from transforms.winograd.minimal import NUM_POINTS, TILE
+from benchmarks.support.machine import MODELS, save
+from transforms.engines.agreement import check_patches
+from transforms.engines.winograd import engine
+from transforms.engines.winograd.minimal import NUM_POINTS, TILE
+from transforms.models.loading import load_model
 
 NAMES = ("random-vgg41-tlpf", "random-vgg42-tlpf")
 _NUM_PATCHES, _ROUNDS, _SGEMM_SIZE = 16, 12, 1536

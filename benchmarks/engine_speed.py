@@ -4,7 +4,7 @@ Usage: python -m benchmarks.engine_speed [--rounds N] [--models NAME...]
 Every engine runs in a process of its own on the same patches. Peers (OpenVINO, MNN and,
 for models that do not sample adaptively, ONNX Runtime) are measured if .venv-bench is
 there (`make .venv-bench/ready`). Graphs with random weights
-are those of `training.random_graphs full`.
+are those of `training.graphs.random_graphs full`.
 """
 
 import argparse
@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import MODELS, ROOT, save
-from benchmarks.onnx_graph import save_layers
-from transforms.engine_check import check_patches
+from benchmarks.support.machine import MODELS, ROOT, save
+from benchmarks.support.onnx_graph import save_layers
+from transforms.engines.agreement import check_patches
 
 NAMES = tuple(
     f"random-{name}"
@@ -44,7 +44,7 @@ def run_engine(engine: str, model: str, folder: pathlib.Path) -> dict[str, Any]:
     output = folder / f"{engine}.npz"
     kind, _, simd = engine.partition("-")
     done = subprocess.run(
-        [python, "-m", "benchmarks.engine_run", kind]
+        [python, "-m", "benchmarks.support.engine_run", kind]
         + [str(p) for p in (path, folder / "patches.npy", output)],
         cwd=ROOT,
         env=os.environ

@@ -21,15 +21,15 @@ import tempfile
 import time
 from typing import Any
 
-from benchmarks.corpora import (
+from benchmarks.support.corpora import (
     COMPRESSED,
     MEAN_CLIP_S,
     WAV,
     make_corpus,
     make_fsd50k_like,
 )
-from benchmarks.machine import MODELS, ROOT, save
-from benchmarks.watch import Watch
+from benchmarks.support.machine import MODELS, ROOT, save
+from benchmarks.support.watch import Watch
 
 STEPS = ("decode", "resample", "log_mel", "inference", "commit")
 MEMORY_CLIPS = (1_000, 10_000)
@@ -38,7 +38,11 @@ MEMORY_CLIPS = (1_000, 10_000)
 def run_reference(model: pathlib.Path, files: list[str], num_processes: int) -> float:
     """Wall time of the reference script over files, in one process with threads of its
     own, or in several with one thread each."""
-    script = [sys.executable, str(ROOT / "benchmarks" / "reference.py"), str(model)]
+    script = [
+        sys.executable,
+        str(ROOT / "benchmarks" / "support" / "reference.py"),
+        str(model),
+    ]
     threads = {f"TF_NUM_{kind}_THREADS": "1" for kind in ("INTRAOP", "INTEROP")}
     environment = {**os.environ, **(threads if num_processes > 1 else {})}
     with tempfile.TemporaryDirectory() as folder:

@@ -29,9 +29,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from benchmarks.corpora import make_fsd50k_like
-from benchmarks.engine_run import ours
-from benchmarks.machine import MODELS, save
+from benchmarks.support.corpora import make_fsd50k_like
+from benchmarks.support.engine_run import ours
+from benchmarks.support.machine import MODELS, save
 from deploy.flink.local_flink import JOB_SERVER, LocalFlink
 
 MODEL = "vgg41-tlpf"

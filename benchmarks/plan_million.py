@@ -12,11 +12,11 @@ import sys
 import tempfile
 import time
 
-from benchmarks.machine import ROOT, save
-from pipeline.cli import main as fsdsinet
+from benchmarks.support.machine import ROOT, save
+from pipeline.cli.main import main as fsdsinet
 from pipeline.config import load_config
-from pipeline.launch import prepare
-from pipeline.plan import write_plan
+from pipeline.run.launch import prepare
+from pipeline.run.plan import write_plan
 from transforms.manifest import read_planned_shards
 
 MODEL = ROOT / "tests" / "data" / "random-tiny-tlpf.pb"

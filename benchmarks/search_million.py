@@ -19,10 +19,10 @@ import time
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.machine import ROOT, save
-from pipeline.dataset import Dataset
-from transforms.engines import ModelSpec
-from transforms.front_end import PatchSpec
+from benchmarks.support.machine import ROOT, save
+from pipeline.dataset.folder import Dataset
+from transforms.engines.contract import ModelSpec
+from transforms.front_end.patches import PatchSpec
 from transforms.parquet import write_table
 from transforms.schemas import DatasetSpec, clips_schema, ledger_schema, part_name
 

@@ -19,10 +19,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.corpora import make_fsd50k_like
-from benchmarks.machine import ROOT, save
-from pipeline.models import load_model
-from tests.object_stores import (
+from benchmarks.support.corpora import make_fsd50k_like
+from benchmarks.support.machine import ROOT, save
+from tests.support.object_stores import (
     environment,
     make_s3_bucket,
     running_minio,
@@ -30,8 +29,9 @@ from tests.object_stores import (
 )
 from transforms import storage
 from transforms.audio import decode_audio
+from transforms.decoding.reading import open_audio, openers
 from transforms.elements import Clip
-from transforms.reading import open_audio, openers
+from transforms.models.loading import load_model
 
 MODEL = "fsd-sinet-vgg41-tlpf-demo"
 BUCKET = "s3://bucket"

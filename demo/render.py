@@ -21,10 +21,10 @@ import numpy as np
 import soundfile
 
 from demo.encode import encode
-from training.recipes import RECIPES
-from training.soundfonts import HELD_OUT_FONTS, render_phrases
-from training.sources import DrumKit, Effects, Instrument
-from transforms.decoding import SAMPLE_RATE_HZ
+from training.recipes.rendered import RECIPES
+from training.recipes.sources import DrumKit, Effects, Instrument
+from training.synthesis.soundfonts import HELD_OUT_FONTS, render_phrases
+from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "clips"
 Sound = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -156,7 +156,7 @@ def speak(voice: str, text: str) -> np.ndarray:
     return np.concatenate(frames, axis=1).astype(np.float32) / 32768
 
 
-# file, recipe of `training.recipes`, seed, encoder, bit rate, what it is
+# file, recipe of `training.recipes.rendered`, seed, encoder, bit rate, what it is
 PLAYED: tuple[tuple[str, str, int, str, int | None, str], ...] = (
     ("piano.flac", "piano", 1, "flac", None, "piano"),
     ("drum_loop.ogg", "drum_kit", 2, "libvorbis", None, "drum loop"),

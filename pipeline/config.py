@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from pipeline.errors import ConfigError
-from transforms.engines import ENGINES
-from transforms.front_end import DEFAULT_PATCH_HOP_FRAMES
+from transforms.engines.table import ENGINES
+from transforms.front_end.patches import DEFAULT_PATCH_HOP_FRAMES
 from transforms.schemas import OUTPUTS
 
 RUNNERS = ("local", "flink", "dataflow")

@@ -1,5 +1,11 @@
-"""The error that means: the user can mend this before anything starts."""
+"""Errors of the command line, beside those of `transforms.errors`."""
+
+from transforms.errors import UserError
 
 
-class ConfigError(Exception):
-    """Wrong options, configuration, input or output. Ends the command with code 2."""
+class ConfigError(UserError):
+    """An option, an input or the output cannot be used."""
+
+
+class DatasetError(UserError):
+    """A folder holds no dataset, or its files contradict each other."""

@@ -5,13 +5,13 @@ import dataclasses
 import apache_beam as beam
 
 from transforms.audio import DecodeAudio
-from transforms.engines import ModelSpec
+from transforms.engines.contract import ModelSpec
 from transforms.features import ComputePatches
 from transforms.inference import RunModels
 from transforms.manifest import Lanes, ReadManifest
 from transforms.parquet import CommitShard
-from transforms.permit import AdmitShards, Permit
 from transforms.schemas import DatasetSpec
+from transforms.workers.permit import AdmitShards, Permit
 
 
 @dataclasses.dataclass(frozen=True)

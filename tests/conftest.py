@@ -13,8 +13,8 @@ import hypothesis
 import numpy as np
 import pytest
 
-from pipeline.registry import registered_models
-from tests.audio_files import make_wav
+from tests.support.audio_files import make_wav
+from transforms.models.registry import registered_models
 
 # A first example may have to import or compile, and tests run side by side.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -78,7 +78,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
         num_threads: int = 1,
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         output = tmp_path_factory.mktemp("reference") / "out.npz"
-        script = ROOT / "benchmarks" / "reference.py"
+        script = ROOT / "benchmarks" / "support" / "reference.py"
         completed = subprocess.run(
             [sys.executable, script, model, output, *files, *options],
             capture_output=True,

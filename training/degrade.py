@@ -2,7 +2,7 @@
 
 Soundfonts and synthesisers are far too clean: a model that has heard only them fails on
 real recordings. Each clip is degraded once, before log-mels are computed; what can be
-done to log-mels (levels, mixing) is in `training.batches`.
+done to log-mels (levels, mixing) is in `training.network.batches`.
 """
 
 import functools
@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from demo.encode import encode
-from training.signals import coloured_noise, shape_spectrum
-from transforms.decoding import SAMPLE_RATE_HZ, decode_file
+from training.synthesis.signals import coloured_noise, shape_spectrum
+from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ, decode_file
+from transforms.decoding.resampling import resample
 from transforms.elements import FloatArray
 from transforms.essentia_import import essentia_standard
-from transforms.resampling import resample
 
 Random = np.random.Generator
 

@@ -16,19 +16,19 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.models import load_model as load_spec
-from pipeline.registry import published_labels
-from pipeline.shift_invariance import embedding_changes_in_clip
-from training.export import label_indices
-from training.formulas import render_formula
-from training.ontology import with_ancestors
+from training.graphs.export import label_indices
 from training.packages import EVALUATION, require
-from training.real_recordings import Recording, read_recordings
-from training.recipe import Recipe
-from training.recipes import NOT_CLAIMED, RECIPES, TRAINED_LABELS
-from transforms.engines import EssentiaEngine
+from training.recipes.ontology import with_ancestors
+from training.recipes.recipe import Recipe
+from training.recipes.rendered import NOT_CLAIMED, RECIPES, TRAINED_LABELS
+from training.recordings.held_out import Recording, read_recordings
+from training.shift_invariance import embedding_changes_in_clip
+from training.synthesis.formulas import render_formula
+from transforms.engines.essentia import EssentiaEngine
 from transforms.essentia_import import essentia_standard
-from transforms.front_end import log_mel, normalise
+from transforms.front_end.patches import log_mel, normalise
+from transforms.models.loading import load_model as load_spec
+from transforms.models.registry import published_labels
 
 HELD_OUT = pathlib.Path("build/training/held_out")
 # Labels that say no more than their parents do for what they were trained on.

@@ -15,8 +15,8 @@ import pathlib
 
 import numpy as np
 
-from training.export import label_indices
-from training.recipes import TRAINED_LABELS
+from training.graphs.export import label_indices
+from training.recipes.rendered import TRAINED_LABELS
 
 FOLDER = pathlib.Path("build/training")
 NUM_CLIPS = 20
@@ -30,7 +30,7 @@ def run_essentia(model: pathlib.Path, held_out: pathlib.Path) -> pathlib.Path:
     """
     # Here, because Essentia's TensorFlow and the one that trains exclude each other.
     from transforms.essentia_import import essentia_standard
-    from transforms.front_end import PatchSpec, cut_patches, log_mel, normalise
+    from transforms.front_end.patches import PatchSpec, cut_patches, log_mel, normalise
 
     predict = essentia_standard().TensorflowPredictFSDSINet(graphFilename=str(model))
     patches: list[np.ndarray] = []
@@ -52,7 +52,7 @@ def run_essentia(model: pathlib.Path, held_out: pathlib.Path) -> pathlib.Path:
 
 def compare_with_keras(name: str) -> float:
     """The largest difference of an activation between Keras and Essentia."""
-    from training.batches import Sounds, read_sounds
+    from training.network.batches import Sounds, read_sounds
     from training.train import MODELS, Training, calibrate
 
     folder = FOLDER / name
@@ -61,8 +61,8 @@ def compare_with_keras(name: str) -> float:
     plan = MODELS[name]
     training = Training(plan, Sounds((), (), TRAINED_LABELS), folder)
     kept = read_sounds([FOLDER / split for split in plan.calibration])
-    calibrate(training.network, TRAINED_LABELS, kept, plan)
-    logits, _ = training.network(patches[..., np.newaxis], training=False)
+    calibrate(training.network.model, TRAINED_LABELS, kept, plan)
+    logits, _ = training.network.model(patches[..., np.newaxis], training=False)
     ours = 1 / (1 + np.exp(-logits.numpy().astype(np.float64)))
     theirs = theirs[:, label_indices(TRAINED_LABELS)]
     return float(np.abs(ours - theirs).max())

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.registry import published_labels
+from transforms.models.registry import published_labels
 
 
 def demo_facts(
     trained_labels: Sequence[str], splits: Sequence[str], hours: tuple[float, float]
 ) -> dict[str, Any]:
-    """Facts about a demo model for `training.export.write_metadata`.
+    """Facts about a demo model for `training.graphs.export.write_metadata`.
 
     Args:
         trained_labels: The labels that the model knows.

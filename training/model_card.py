@@ -14,13 +14,13 @@ import shutil
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pipeline.registry import REGISTRY, file_hash, registered_model
 from training.evaluate import HEARD, by_source
+from transforms.models.registry import REGISTRY, file_hash, registered_model
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _HEAD = pathlib.Path(__file__).with_name("model_card_head.md")
 _SECOND_PHASE = _HEAD.with_name("model_card_second_phase.md")
-BUNDLED, RESULTS = ROOT / "pipeline/bundled_models", ROOT / "training/results"
+BUNDLED, RESULTS = ROOT / "transforms/models/bundled", ROOT / "training/results"
 
 
 def model_card(

@@ -9,13 +9,13 @@ import pathlib
 import shutil
 from collections.abc import Iterable, Sequence
 
-from training.added import ADDED, ADDED_CALIBRATION
-from training.added_groups import ADDED_GROUPS
-from training.recipe import Recipe
-from training.recipes import CALIBRATION, RECIPES
-from training.recording_groups import GROUPS
-from training.soundfonts import HELD_OUT_FONTS, TRAINED_FONTS
-from training.sources import Recordings
+from training.recipes.added import ADDED, ADDED_CALIBRATION
+from training.recipes.recipe import Recipe
+from training.recipes.rendered import CALIBRATION, RECIPES
+from training.recipes.sources import Recordings
+from training.recordings.added_groups import ADDED_GROUPS
+from training.recordings.groups import GROUPS
+from training.synthesis.soundfonts import HELD_OUT_FONTS, TRAINED_FONTS
 
 _SHARE = "/usr/share"
 _FESTIVAL_VOICES = f"{_SHARE}/festival/voices"

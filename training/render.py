@@ -22,23 +22,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from training import degrade
-from training.added import ADDED, ADDED_CALIBRATION
-from training.formulas import render_formula
 from training.packages import rendering_packages, require
-from training.recipe import Recipe
-from training.recipes import CALIBRATION, RECIPES
-from training.recordings import num_sounds, render_recordings
-from training.soundfonts import (
+from training.recipes.added import ADDED, ADDED_CALIBRATION
+from training.recipes.recipe import Recipe
+from training.recipes.rendered import CALIBRATION, RECIPES
+from training.recipes.sources import Played, Recordings, Signal, Speech
+from training.recordings.clips import num_sounds, render_recordings
+from training.synthesis.formulas import render_formula
+from training.synthesis.soundfonts import (
     HELD_OUT_FONTS,
     TRAINED_FONTS,
     Soundfont,
     can_play,
     render_phrases,
 )
-from training.sources import Played, Recordings, Signal, Speech
-from training.voices import HELD_OUT, TRAINED, render_crowd, render_speech
+from training.synthesis.voices import HELD_OUT, TRAINED, render_crowd, render_speech
 from transforms.elements import FloatArray
-from transforms.front_end import log_mel, normalise
+from transforms.front_end.patches import log_mel, normalise
 
 FOLDER = pathlib.Path("build/training")
 SPLITS = ("trained", "added", "calibration", "added_calibration", "held_out")

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.shift_invariance import (
+from training.graphs.sinet_graph import NUM_MELS, Pooling
+from training.network.synthetic_mels import synthetic_log_mels
+from training.shift_invariance import (
     Axis,
     embedding_changes,
     embedding_changes_in_clip,
 )
-from training.sinet_graph import NUM_MELS, Pooling
-from training.synthetic_mels import synthetic_log_mels
 
 POOLINGS: tuple[Pooling, ...] = ("max", "tlpf", "aps", "tlpf_aps")
 TIME_SHIFTS, FREQUENCY_SHIFTS = range(1, 8), range(1, 4)
@@ -37,7 +37,7 @@ def circular_changes(
     otherwise what all embeddings have in common hides how they change.
     """
     # Here, because the other use of this module runs where it is not installed.
-    from training.network import build_network
+    from training.network.model import build_network
 
     model = build_network(
         width, pooling, padding="circular", patch_frames=NUM_MELS, momentum=0
@@ -54,8 +54,8 @@ def circular_changes(
 def changes_in_clips(model: str, log_mels: Sequence[np.ndarray]) -> np.ndarray:
     """Changes [num_patches, num_shifts] of a graph's embeddings by shifts in time."""
     # Here, because Essentia's TensorFlow and the one that trains exclude each other.
-    from pipeline.models import load_model
-    from transforms.engines import EssentiaEngine
+    from transforms.engines.essentia import EssentiaEngine
+    from transforms.models.loading import load_model
 
     engine = EssentiaEngine(load_model(model))
     return np.concatenate(

@@ -24,19 +24,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.batches import (
+from training.facts import demo_facts
+from training.graphs.export import label_indices, to_sinet_weights, write_model
+from training.graphs.sinet_graph import NUM_MELS, PATCH_FRAMES, Pooling
+from training.network.batches import (
     Batch,
     Sounds,
     draw_batch,
     read_sounds,
     whole_patches,
 )
-from training.calibrate import lowered_bias, surely_false
-from training.export import label_indices, to_sinet_weights, write_model
-from training.facts import demo_facts
-from training.network import build_network
-from training.sinet_graph import NUM_MELS, PATCH_FRAMES, Pooling
-from training.start import set_to_graph
+from training.network.calibrate import lowered_bias, surely_false
+from training.network.model import build_network
+from training.network.start import set_to_graph
 
 FOLDER = pathlib.Path("build/training")
 _BATCHES_AHEAD = 4
@@ -241,7 +241,7 @@ def num_frames(plan: TrainingPlan, step: int) -> int:
 def calibrate(
     network: keras.Model, labels: Sequence[str], kept: Sounds, plan: TrainingPlan
 ) -> None:
-    """Lowers the biases of a trained network, see `training.calibrate`."""
+    """Lowers the biases of a trained network, see `training.network.calibrate`."""
     logits, is_false = [], []
     for recipe, patches in whole_patches(kept):
         logits.append(network(patches[..., np.newaxis], training=False)[0].numpy())
@@ -287,8 +287,8 @@ def train(
                 f"{rate * plan.batch_size:.0f} patches/s, {left_min:.0f} min left",
                 flush=True,
             )
-    calibrate(training.network, sounds.labels, calibration, plan)
-    weights = to_sinet_weights(training.network, label_indices(sounds.labels))
+    calibrate(training.network.model, sounds.labels, calibration, plan)
+    weights = to_sinet_weights(training.network.model, label_indices(sounds.labels))
     facts = demo_facts(sounds.labels, plan.splits, sounds.hours)
     write_model(folder / f"{name}.pb", weights, plan.pooling, facts)
     print(folder / f"{name}.pb")

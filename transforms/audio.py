@@ -6,12 +6,12 @@ import functools
 import apache_beam as beam
 import numpy as np
 
-from transforms.decoding import SAMPLE_RATE_HZ, decode_file
+from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ, decode_file
+from transforms.decoding.reading import Opener, open_audio, openers
+from transforms.decoding.resampling import resample
 from transforms.elements import AudioInfo, Clip, ClipError, FloatArray, Shard
-from transforms.progress import timed
-from transforms.reading import Opener, open_audio, openers
-from transforms.resampling import resample
-from transforms.status import report_clip
+from transforms.workers.counters import timed
+from transforms.workers.status import report_clip
 
 _DC_OFFSET = 0.01
 

@@ -5,15 +5,15 @@ import dataclasses
 import apache_beam as beam
 
 from transforms.elements import Clip, Shard
-from transforms.front_end import (
+from transforms.front_end.patches import (
     PATCH_FRAMES,
     PatchSpec,
     cut_patches,
     log_mel,
     normalise,
 )
-from transforms.progress import timed
-from transforms.status import report_clip
+from transforms.workers.counters import timed
+from transforms.workers.status import report_clip
 
 
 def compute_patches(clip: Clip, spec: PatchSpec) -> Clip:

@@ -12,11 +12,12 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from transforms.elements import Clip, Shard
-from transforms.engine_check import require_agreement
-from transforms.engines import ENGINES, Engine, ModelSpec
-from transforms.progress import METRICS_NAMESPACE, count, report_done, timed
-from transforms.status import report_clip
+from transforms.engines.agreement import require_agreement
+from transforms.engines.contract import Engine, ModelSpec
+from transforms.engines.table import ENGINES
 from transforms.storage.uris import is_local
+from transforms.workers.counters import METRICS_NAMESPACE, count, report_done, timed
+from transforms.workers.status import report_clip
 
 
 def run_models(shard: Shard, engines: Mapping[str, Engine]) -> Shard:

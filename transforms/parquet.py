@@ -18,10 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.elements import Clip, FloatArray, Prediction, Shard, ShardSummary
-from transforms.engines import ModelSpec
+from transforms.engines.contract import ModelSpec
 from transforms.manifest import PLAN_FIELDS, manifest_rows
-from transforms.permit import Permit
-from transforms.progress import timed
 from transforms.schemas import (
     LEDGER_FIELDS,
     PATCH_DURATION_S,
@@ -32,8 +30,10 @@ from transforms.schemas import (
     patch_start_s,
     patches_schema,
 )
-from transforms.status import report_clip
 from transforms.storage import join, publish
+from transforms.workers.counters import timed
+from transforms.workers.permit import Permit
+from transforms.workers.status import report_clip
 
 NUM_TOP_LABELS = 10
 

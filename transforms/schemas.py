@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from transforms.decoding import SAMPLE_RATE_HZ
-from transforms.engines import ModelSpec
-from transforms.front_end import HOP_SAMPLES, PATCH_FRAMES, PatchSpec
-from transforms.mel import FRAME_SAMPLES
+from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.engines.contract import ModelSpec
+from transforms.front_end.mel import FRAME_SAMPLES
+from transforms.front_end.patches import HOP_SAMPLES, PATCH_FRAMES, PatchSpec
 
 SCHEMA_VERSION = 1
 OUTPUTS = ("activations", "embeddings")

@@ -11,8 +11,8 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from training.batches import Sounds, read_sounds
-from training.synthetic_mels import synthetic_log_mels
+from training.network.batches import Sounds, read_sounds
+from training.network.synthetic_mels import synthetic_log_mels
 from training.train import TrainingPlan, train
 
 NAME = "small"

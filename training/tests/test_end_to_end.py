@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline.registry import published_labels
-from training.ontology import with_ancestors
-from training.sinet_graph import PATCH_FRAMES
-from training.synthetic_mels import synthetic_log_mels
+from training.graphs.sinet_graph import PATCH_FRAMES
+from training.network.synthetic_mels import synthetic_log_mels
+from training.recipes.ontology import with_ancestors
+from transforms.models.registry import published_labels
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 MAIN_PYTHON = ROOT / ".venv" / "bin" / "python"
@@ -113,7 +113,7 @@ def test_model_answers_in_essentia(
     ]
     np.save(tmp_path / "patches.npy", np.stack(patches).astype(np.float32))
     files = (model, tmp_path / "patches.npy", tmp_path / "out.npz")
-    run(MAIN_PYTHON, "training.essentia_forward", *files)
+    run(MAIN_PYTHON, "training.graphs.essentia_forward", *files)
     with np.load(tmp_path / "out.npz") as arrays:
         activations, embeddings = arrays["activations"], arrays["embeddings"]
     assert activations.shape == (len(patches), 200)

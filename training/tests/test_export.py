@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.registry import published_labels
-from training.export import to_sinet_weights, write_model
-from training.network import build_network
-from training.sinet_graph import Pooling
-from training.synthetic_mels import synthetic_log_mels
+from training.graphs.export import to_sinet_weights, write_model
+from training.graphs.sinet_graph import Pooling
+from training.network.model import build_network
+from training.network.synthetic_mels import synthetic_log_mels
+from transforms.models.registry import published_labels
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 POOLINGS: tuple[Pooling, ...] = ("max", "tlpf", "aps", "tlpf_aps")
@@ -57,7 +57,7 @@ def in_essentia(
     np.save(inputs, patches)
     python = str(ROOT / ".venv" / "bin" / "python")
     files = map(str, (path, inputs, output))
-    command = [python, "-m", "training.essentia_forward", *files]
+    command = [python, "-m", "training.graphs.essentia_forward", *files]
     completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr
     with np.load(output) as arrays:

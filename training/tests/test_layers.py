@@ -8,8 +8,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.export import taps
-from training.layers import (
+from training.graphs.export import taps
+from training.network.layers import (
     AdaptivePolyphase,
     Convolution,
     FusedBatchNorm,

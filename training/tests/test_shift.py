@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.shift_invariance import Axis
+from training.graphs.sinet_graph import Pooling
+from training.shift_invariance import Axis
 from training.shift_table import circular_changes
-from training.sinet_graph import Pooling
 
 ROUNDING = 1e-5
 

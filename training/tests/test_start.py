@@ -6,13 +6,13 @@ import pathlib
 import numpy as np
 import pytest
 
-from training.batches import Sounds
-from training.export import label_indices, to_sinet_weights, write_model
 from training.facts import demo_facts
-from training.network import build_network
-from training.sinet_graph import PATCH_FRAMES, Pooling
-from training.start import set_to_graph
-from training.synthetic_mels import synthetic_log_mels
+from training.graphs.export import label_indices, to_sinet_weights, write_model
+from training.graphs.sinet_graph import PATCH_FRAMES, Pooling
+from training.network.batches import Sounds
+from training.network.model import build_network
+from training.network.start import set_to_graph
+from training.network.synthetic_mels import synthetic_log_mels
 from training.tests.small_training import NAME, PLAN, small_sounds
 from training.train import Training, graph_of, train
 
@@ -73,10 +73,10 @@ def test_only_what_is_not_frozen_is_trained(
     sounds: tuple[Sounds, Sounds], models: pathlib.Path
 ) -> None:
     training = Training(FURTHER, sounds[0], models / "further")
-    start = {v.path: v.numpy() for v in training.network.trainable_variables}
+    start = {v.path: v.numpy() for v in training.network.model.trainable_variables}
     losses = list(training.run())
     assert len(losses) == FURTHER.num_steps and np.isfinite(losses).all()
-    for variable in training.network.trainable_variables:
+    for variable in training.network.model.trainable_variables:
         is_same = np.array_equal(variable.numpy(), start[variable.path])
         assert is_same == variable.path.startswith(FROZEN), variable.path
 

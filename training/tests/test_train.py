@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.registry import published_labels
-from training.batches import Sounds
-from training.network import build_network
-from training.recipes import RECIPES
-from training.sinet_graph import PATCH_FRAMES
+from training.graphs.sinet_graph import PATCH_FRAMES
+from training.network.batches import Sounds
+from training.network.model import build_network
+from training.recipes.rendered import RECIPES
 from training.tests.small_training import NAME, PLAN, SAVED, small_sounds
 from training.train import (
     MODELS,
@@ -28,6 +27,7 @@ from training.train import (
     shortened,
     train,
 )
+from transforms.models.registry import published_labels
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 Both = tuple[Sounds, Sounds]
@@ -55,7 +55,7 @@ def trained(sounds: Both, folder: pathlib.Path, plan: TrainingPlan = PLAN) -> by
 
 
 def weights(training: Training) -> list[np.ndarray]:
-    values: list[np.ndarray] = training.network.get_weights()
+    values: list[np.ndarray] = training.network.model.get_weights()
     return values
 
 

@@ -1,0 +1,109 @@
+"""The short summary at the end of a run, and the totals of run.json."""
+
+import collections
+import shlex
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow.compute as pc
+
+from pipeline.console import format_duration
+from pipeline.dataset.folder import Dataset
+
+_NUM_TOP = 5
+_NUM_REASONS = 10
+_STEPS = "decode resample log_mel inference commit".split()
+
+
+def dataset_totals(dataset: Dataset) -> dict[str, Any]:
+    """Counts over the whole ledger."""
+    ledger = dataset.read_ledger(["status", "error_type", "duration_s", "num_patches"])
+    failed = ledger.filter(pc.equal(ledger["status"], "failed"))
+    reasons = collections.Counter(failed["error_type"].to_pylist())
+    return {
+        "clips": ledger.num_rows,
+        "ok": ledger.num_rows - failed.num_rows,
+        "failed": failed.num_rows,
+        "failed_by_error_type": dict(reasons.most_common()),
+        "patches": pc.sum(ledger["num_patches"]).as_py() or 0,
+        "audio_hours": (pc.sum(ledger["duration_s"]).as_py() or 0.0) / 3600,
+    }
+
+
+def finish_run(dataset: Dataset, counters: dict[str, int]) -> dict[str, Any]:
+    """Notes the end of a run in run.json; returns the totals."""
+    totals = dataset_totals(dataset)
+    end = {"state": "finished", "finished": now(), "counters": counters}
+    dataset.write_run(dataset.run() | end | {"totals": totals})
+    return totals
+
+
+def now() -> str:
+    """The time as run.json has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def summary_text(
+    dataset: Dataset, totals: dict[str, Any], elapsed_s: float | None
+) -> str:
+    """What the user reads last; without a time if nobody took it."""
+    took = "" if elapsed_s is None else f"; this run took {format_duration(elapsed_s)}"
+    lines = [
+        f"{totals['ok']:,} clips ok, {totals['failed']:,} failed; "
+        f"{format_duration(totals['audio_hours'] * 3600)} of audio, "
+        f"{totals['patches']:,} patches{took}"
+    ]
+    reasons = list(totals["failed_by_error_type"].items())[:_NUM_REASONS]
+    lines += [f"  failed, {reason}: {count:,}" for reason, count in reasons]
+    lines += _work_lines(dataset.run().get("counters", {}))
+    for name in dataset.model_names():
+        lines += _model_lines(dataset, name)
+    lines.append(f"dataset: {dataset.shown} (ledger, patches, clips, run.json)")
+    clip_id = _example_clip(dataset)
+    if clip_id is not None:
+        lines.append(
+            f"plot a clip: fsdsinet plot {shlex.quote(dataset.shown)} "
+            f"--clip={shlex.quote(clip_id)} --output activations.png"
+        )
+    return "\n".join(lines)
+
+
+def _work_lines(counters: dict[str, int]) -> list[str]:
+    """What the workers of the last run did, in all; nothing if nobody counted."""
+    steps = [name for name in _STEPS if f"{name}_us" in counters]
+    if not steps:
+        return []
+    times = ", ".join(
+        f"{name.replace('_', '-')} {counters[f'{name}_us'] / 1e6:,.1f} s"
+        for name in steps
+    )
+    loads = ", ".join(
+        f"{number} {name.removeprefix('model_loads_')}"
+        for name, number in sorted(counters.items())
+        if name.startswith("model_loads_")
+    )
+    return [f"work of all workers: {times}; models loaded: {loads or 'none'}"]
+
+
+def _model_lines(dataset: Dataset, name: str) -> list[str]:
+    counts: collections.Counter[str] = collections.Counter()
+    clips = dataset.open_table(f"clips/model={name}")
+    if clips is None or "top_labels" not in clips.schema.names:
+        return []
+    for batch in clips.to_batches(columns=["top_labels"]):
+        counts.update(row[0]["label"] for row in batch["top_labels"].to_pylist())
+    top = ", ".join(f"{label} ({n:,})" for label, n in counts.most_common(_NUM_TOP))
+    notes = [f"most frequent top labels, {name}: {top or 'none'}"]
+    if "random" in name:
+        notes.append("  (a model with RANDOM weights: these labels mean nothing)")
+    return notes
+
+
+def _example_clip(dataset: Dataset) -> str | None:
+    for name in dataset.model_names():
+        clips = dataset.open_table(f"clips/model={name}")
+        if clips is not None and "activations_mean" in clips.schema.names:
+            rows = clips.head(1, columns=["clip_id"])
+            if rows.num_rows:
+                return str(rows["clip_id"][0])
+    return None

@@ -1,0 +1,246 @@
+"""Turns the INPUTs of a command into one checked manifest table.
+
+The table has `clip_id` and `uri` first, both strings and the uri absolute, then every
+other column of the user's manifests with its type. Everything that can be wrong with it
+is found here, before anything starts.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import ConfigError
+from pipeline.inputs import fsd50k
+from pipeline.inputs.manifest_files import (
+    MANIFEST_SUFFIXES,
+    describe_row,
+    read_manifest_file,
+)
+from transforms import storage
+from transforms.storage import FileInfo, StorageError
+
+AUDIO_SUFFIXES = frozenset(
+    ".3gp .aac .ac3 .aif .aifc .aiff .amr .ape .au .caf .flac .m4a .mka .mp2 .mp3 .mp4 "
+    ".mpga .oga .ogg .opus .snd .spx .tta .w64 .wav .wave .webm .wma .wv".split()
+)
+_NUM_SHOWN = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """The rows of one INPUT.
+
+    Attributes:
+        source: The INPUT, for messages.
+        table: With `uri` (absolute) and perhaps `clip_id`.
+        is_manifest: The rows are those of the file `source`.
+        sizes: Bytes of the files, int64 and null where a listing has not told.
+    """
+
+    source: str
+    table: pa.Table
+    is_manifest: bool = False
+    sizes: pa.Array | None = None
+
+    def place(self, row: int) -> str:
+        shown = storage.shown(self.source)
+        if not self.is_manifest:
+            return f"{shown}: {storage.shown(self.table['uri'][row].as_py())}"
+        return f"{shown}, {describe_row(self.source, row)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What INPUTs name.
+
+    Attributes:
+        table: clip_id: string, uri: string, and the columns of the manifests.
+        sizes: int64 [num_rows], bytes of each file; null where no listing told it.
+    """
+
+    table: pa.Table
+    sizes: pa.ChunkedArray
+
+    def known_sizes(self, uris: Sequence[str]) -> dict[str, int | None]:
+        """Bytes of some of the files, None for those that are not there.
+
+        Left out are those of which it could only be known one by one, as on the web.
+        """
+        listed = zip(self.table["uri"].to_pylist(), self.sizes.to_pylist(), strict=True)
+        told = {uri: size for uri, size in listed if size}
+        known = {uri: told[uri] for uri in uris if uri in told}
+        return known | storage.sizes_of([uri for uri in uris if uri not in known])
+
+
+def read_inputs(inputs: list[str], with_stat: bool = False) -> pa.Table:
+    """The table of `read_sized_inputs`."""
+    return read_sized_inputs(inputs, with_stat).table
+
+
+def read_sized_inputs(inputs: list[str], with_stat: bool = False) -> Inputs:
+    """Reads and checks all INPUTs.
+
+    Args:
+        inputs: Manifest files, audio files, folders, globs and FSD50K roots.
+        with_stat: Add `size_bytes` and `modified` for files that no manifest lists.
+
+    Raises:
+        ConfigError: for an INPUT without rows, a manifest that cannot be read, empty or
+            repeated clip_ids, and manifests whose columns do not fit together.
+    """
+    parts = [part for source in inputs for part in _read_input(source, with_stat)]
+    parts = [dataclasses.replace(p, table=_with_clip_ids(p)) for p in parts]
+    try:
+        table = pa.concat_tables([p.table for p in parts], promote_options="default")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ConfigError(
+            f"the manifests do not fit together: {error}; "
+            "give a column the same type in each"
+        ) from error
+    _check_unique(table, parts)
+    others = [name for name in table.column_names if name not in ("clip_id", "uri")]
+    table = table.select(["clip_id", "uri", *others]).combine_chunks()
+    sizes = [
+        pa.nulls(part.table.num_rows, pa.int64()) if part.sizes is None else part.sizes
+        for part in parts
+    ]
+    return Inputs(table, pa.chunked_array(sizes, pa.int64()))
+
+
+def _read_input(source: str, with_stat: bool) -> list[_Part]:
+    try:
+        return _read_place(source, storage.absolute(source), with_stat)
+    except (StorageError, ValueError) as error:
+        raise ConfigError(f"cannot read input {error}") from error
+
+
+def _read_place(source: str, place: str, with_stat: bool) -> list[_Part]:
+    found = storage.look_up(place) if source else None
+    if found == "folder":
+        if fsd50k.is_root(place):
+            return [_Part(source, fsd50k.read_manifest(place))]
+        return [_file_rows(source, _audio_files(place), with_stat)]
+    if isinstance(found, FileInfo):
+        if storage.suffix(place).lower() in MANIFEST_SUFFIXES:
+            return [_Part(source, read_manifest_file(place), is_manifest=True)]
+        return [_file_rows(source, [found], with_stat)]
+    if storage.has_magic(place):
+        return _read_glob(place, with_stat)
+    raise ConfigError(
+        f"no such input {storage.shown(source)!r}: expected a manifest "
+        f"({', '.join(sorted(MANIFEST_SUFFIXES))}), an audio file, a folder, a glob or "
+        "an FSD50K root"
+    )
+
+
+def _read_glob(pattern: str, with_stat: bool) -> list[_Part]:
+    """Manifests and folders among the matches are read as if named one by one."""
+    found, folders = storage.glob_files(pattern)
+    manifests = [
+        info.uri
+        for info in found
+        if storage.suffix(info.uri).lower() in MANIFEST_SUFFIXES
+    ]
+    others = [] if "**" in pattern else folders
+    parts = []
+    for uri in sorted([*manifests, *others]):
+        parts += _read_input(uri, with_stat)
+    files = [info for info in found if info.uri not in {*manifests}]
+    if files:
+        parts.append(_file_rows(pattern, files, with_stat))
+    if not parts:
+        raise ConfigError(f"the pattern {pattern!r} matches no file; check it")
+    return parts
+
+
+def _audio_files(folder: str) -> list[FileInfo]:
+    """The audio files below a folder, but hidden ones. Links are followed."""
+    found, others = [], set()
+    for info in storage.list_files(folder, recursive=True):
+        suffix = storage.suffix(info.uri).lower()
+        if suffix in AUDIO_SUFFIXES:
+            found.append(info)
+        else:
+            others.add(suffix or storage.file_name(info.uri))
+    if not found:
+        names = ", ".join(sorted(others)[:_NUM_SHOWN]) or "nothing"
+        raise ConfigError(
+            f"no audio files in folder {storage.shown(folder)!r}: found {names}, "
+            f"expected {' '.join(sorted(AUDIO_SUFFIXES))}; for others use a glob or "
+            "manifest"
+        )
+    return found
+
+
+def _file_rows(source: str, files: Sequence[FileInfo], with_stat: bool) -> _Part:
+    # A name that is not UTF-8 cannot be a Parquet string. Escaped, it stays in the
+    # manifest and fails in the ledger as not found.
+    names = [
+        info.uri.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        for info in files
+    ]
+    columns: dict[str, pa.Array] = {"uri": pa.array(names, pa.string())}
+    sizes = pa.array([info.size_bytes for info in files], pa.int64())
+    if with_stat:
+        columns["size_bytes"] = sizes
+        modified = [info.modified for info in files]
+        columns["modified"] = pa.array(modified, pa.timestamp("ms", tz="UTC"))
+    return _Part(source, pa.table(columns), sizes=sizes)
+
+
+def _with_clip_ids(part: _Part) -> pa.Table:
+    """Adds the default clip_id: the file's stem and a hash of the whole uri."""
+    table = part.table
+    _check_filled(part, "uri")
+    if "clip_id" in table.column_names:
+        _check_filled(part, "clip_id")
+        return table
+    ids = (_default_clip_id(uri) for uri in table["uri"].to_pylist())
+    return table.append_column("clip_id", pa.array(ids, pa.string()))
+
+
+def _default_clip_id(uri: str) -> str:
+    digest = hashlib.blake2b(storage.unsigned(uri).encode("utf-8"), digest_size=6)
+    name = storage.file_name(uri)
+    return f"{name.rpartition('.')[0] or name}-{digest.hexdigest()}"
+
+
+def _check_filled(part: _Part, column: str) -> None:
+    values = part.table[column]
+    is_empty = pc.or_kleene(pc.is_null(values), pc.equal(values, ""))
+    empty = pc.indices_nonzero(pc.fill_null(is_empty, True))
+    if len(empty):
+        raise ConfigError(
+            f"{part.place(empty[0].as_py())}: the {column} is empty "
+            f"({len(empty)} such rows); fill it in or remove the row"
+        )
+
+
+def _check_unique(table: pa.Table, parts: list[_Part]) -> None:
+    ids = table["clip_id"]
+    if pc.count_distinct(ids).as_py() == len(ids):
+        return
+    counts = pc.value_counts(ids.combine_chunks())
+    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    shown = repeated[:_NUM_SHOWN]
+    rows = pc.indices_nonzero(pc.is_in(ids, value_set=shown)).to_pylist()
+    places: dict[str, list[str]] = {}
+    for row in rows:
+        places.setdefault(ids[row].as_py(), []).append(_place(parts, row))
+    lines = [f"  {key!r}: {' and '.join(where[:3])}" for key, where in places.items()]
+    raise ConfigError(
+        f"{len(repeated)} clip_ids are not unique, the first ones:\n"
+        + "\n".join(lines)
+        + "\nname every clip once, or give the rows different clip_ids"
+    )
+
+
+def _place(parts: list[_Part], row: int) -> str:
+    for part in parts:
+        if row < part.table.num_rows:
+            return part.place(row)
+        row -= part.table.num_rows
+    raise IndexError(row)

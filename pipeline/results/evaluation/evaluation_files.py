@@ -1,0 +1,295 @@
+"""Shows an evaluation: a table for the console, JSON, CSV and a picture."""
+
+import csv
+import io
+import json
+import math
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
+
+from pipeline.errors import ConfigError
+from pipeline.results.evaluation.evaluate import (
+    CONFIDENCE,
+    ClassScore,
+    Estimate,
+    Evaluation,
+)
+from transforms import storage
+
+JSON_NAME, CSV_NAME, PICTURE_NAME = "evaluation.json", "classes.csv", "classes.png"
+# How many of the best and of the worst classes the console shows.
+_NUM_SHOWN = 5
+_NAMES = {"mAP": "mAP", "mean_auc": "mean AUC", "d_prime": "d'", "lwlrap": "lwlrap"}
+
+
+def write_evaluation(evaluation: Evaluation, folder: str) -> None:
+    """Writes the three files; those of an earlier evaluation are replaced.
+
+    Raises:
+        ConfigError: if the folder cannot be written.
+    """
+    figure = draw_classes(evaluation)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=100)
+    plt.close(figure)
+    text = json.dumps(as_json(evaluation), indent=1, ensure_ascii=False) + "\n"
+    contents = {
+        CSV_NAME: _class_csv(evaluation).encode("utf-8"),
+        PICTURE_NAME: picture.getvalue(),
+        JSON_NAME: text.encode("utf-8", "backslashreplace"),
+    }
+    try:
+        for name, content in contents.items():
+            with storage.publish(storage.join(folder, name)) as file:
+                file.write(content)
+    except storage.StorageError as error:
+        raise ConfigError(f"cannot write evaluation: {error}") from error
+
+
+def table_lines(evaluation: Evaluation, all_classes: bool) -> list[str]:
+    """What the console shows: scores, the published one, what is missing, classes."""
+    truth = evaluation.truth
+    part = f", split {truth.split}" if truth.split else ""
+    lines = [
+        f"model {evaluation.snapshot.model}, {evaluation.settings.aggregate} over "
+        f"patches; {evaluation.num_evaluated:,} clips of {truth.source}{part}"
+    ]
+    lines += [f"NOT FINISHED: {evaluation.unfinished}"] if evaluation.unfinished else []
+    lines += _missing_lines(evaluation)
+    lines += [
+        f"{_NAMES[key]:10}{_number(estimate.value)}   {_interval(estimate)}"
+        for key, estimate in evaluation.overall.items()
+    ]
+    lines += _published_lines(evaluation)
+    return [
+        *lines,
+        *_excluded_lines(evaluation),
+        *_class_lines(evaluation, all_classes),
+    ]
+
+
+def as_json(evaluation: Evaluation) -> dict[str, Any]:
+    """All but the single classes; what is undefined or infinite is null."""
+    snapshot, truth, settings = (
+        evaluation.snapshot,
+        evaluation.truth,
+        evaluation.settings,
+    )
+    published = evaluation.published
+    return {
+        "dataset": snapshot.dataset.shown,
+        "run_started": snapshot.run.get("started"),
+        "run_state": snapshot.run.get("state"),
+        "unfinished": evaluation.unfinished,
+        "model": next(
+            {"name": m["name"], "sha256": m["sha256"]}
+            for m in snapshot.run["models"]
+            if m["name"] == snapshot.model
+        ),
+        "aggregate": settings.aggregate,
+        "ground_truth": {
+            "source": truth.source,
+            "split": truth.split,
+            "num_clips": len(truth.labels),
+            "names_are": evaluation.joined_by,
+        },
+        "clips": {
+            "evaluated": evaluation.num_evaluated,
+            "without_result": evaluation.without_result,
+            "without_result_counted_as": settings.missing,
+        },
+        "classes": {
+            "asked_for": len(evaluation.classes),
+            "without_positives": _without_positives(evaluation),
+            "positive_in_every_clip": _always_positive(evaluation),
+        },
+        "bootstrap": {
+            "resamples": settings.num_resamples,
+            "seed": settings.seed,
+            "confidence": CONFIDENCE,
+            "method": "basic, over clips",
+        },
+        "scores": {
+            key: {
+                "value": _finite(estimate.value),
+                "low": _finite(estimate.low),
+                "high": _finite(estimate.high),
+            }
+            for key, estimate in evaluation.overall.items()
+        },
+        "published": published
+        and {
+            "mAP": published.mean_average_precision,
+            "standard_deviation": published.standard_deviation,
+            "difference": _difference(evaluation),
+            "notes": published.notes,
+        },
+    }
+
+
+def draw_classes(evaluation: Evaluation) -> Figure:
+    """Average precision of the classes that have positives, the best on top, with
+    intervals, and beside each the number of its positives."""
+    rows = _by_precision(evaluation)
+    figure, (left, right) = plt.subplots(
+        1,
+        2,
+        sharey=True,
+        figsize=(10, 1.6 + 0.17 * len(rows)),
+        width_ratios=(3, 1),
+        layout="constrained",
+    )
+    places = np.arange(len(rows))
+    values = np.array([row.average_precision.value for row in rows])
+    ends = np.array([[r.average_precision.low, r.average_precision.high] for r in rows])
+    left.barh(places, values, color="#4878a8", height=0.75)
+    left.hlines(places, ends[:, 0], ends[:, 1], color="#222222", linewidth=1)
+    mean = evaluation.overall["mAP"].value
+    left.axvline(mean, color="#c03030", linestyle="--", linewidth=1)
+    left.set_yticks(places, [row.label for row in rows], fontsize=8, parse_math=False)
+    left.set_ylim(len(rows) - 0.4, -0.6)
+    left.set_xlim(0, 1)
+    left.set_xlabel(f"average precision, 95 % interval; dashed: mAP {mean:.3f}")
+    right.barh(
+        places, [row.num_positives for row in rows], color="#999999", height=0.75
+    )
+    right.set_xscale("symlog", linthresh=1)
+    right.set_xlim(0, max(row.num_positives for row in rows) * 15)
+    right.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    for place, row in enumerate(rows):
+        right.annotate(
+            f" {row.num_positives:,}",
+            (row.num_positives, place),
+            va="center",
+            fontsize=7,
+        )
+    right.set_xlabel("clips with the label")
+    right.tick_params(axis="y", left=False, labelleft=False)
+    for axes in (left, right):
+        axes.grid(axis="x", color="#dddddd", linewidth=0.5)
+        axes.set_axisbelow(True)
+        # A tall picture is read at both ends.
+        axes.tick_params(axis="x", top=True, labeltop=True, labelsize=8)
+    truth = evaluation.truth
+    part = f", {truth.split}" if truth.split else ""
+    figure.suptitle(
+        f"{evaluation.snapshot.model}: {evaluation.num_evaluated:,} clips{part}"
+        + (" (run not finished)" if evaluation.unfinished else ""),
+        parse_math=False,
+    )
+    return figure
+
+
+def _missing_lines(evaluation: Evaluation) -> list[str]:
+    reasons = evaluation.without_result
+    if not reasons:
+        return []
+    what = {"zero": "counted as scored 0", "skip": "left out"}
+    other = {"zero": "--missing skip leaves them out", "skip": ""}
+    total, missing = sum(reasons.values()), evaluation.settings.missing
+    text = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+    return [
+        f"{total:,} of {len(evaluation.truth.labels):,} clips of the ground truth have "
+        f"no result ({text}): {what[missing]}"
+        + (f"; {other[missing]}" if other[missing] else "")
+    ]
+
+
+def _published_lines(evaluation: Evaluation) -> list[str]:
+    published = evaluation.published
+    if published is None:
+        return []
+    spread = published.standard_deviation
+    return [
+        f"published {published.mean_average_precision:.3f}"
+        + (f" ± {spread:.3f}" if spread is not None else "")
+        + f" mAP; measured is {_difference(evaluation):+.3f} from it",
+        *(f"  ({note})" for note in published.notes),
+    ]
+
+
+def _difference(evaluation: Evaluation) -> float:
+    assert evaluation.published is not None
+    measured = evaluation.overall["mAP"].value
+    return round(measured - evaluation.published.mean_average_precision, 6)
+
+
+def _excluded_lines(evaluation: Evaluation) -> list[str]:
+    lines = []
+    without, always = _without_positives(evaluation), _always_positive(evaluation)
+    if without:
+        lines.append(
+            f"{len(without):,} of {len(evaluation.classes):,} classes have no clip "
+            f"here and do not count: {_short_list(without)}"
+        )
+    if always:
+        lines.append(
+            f"{len(always):,} classes are in every clip: average precision 1, no AUC: "
+            f"{_short_list(always)}"
+        )
+    return lines
+
+
+def _class_lines(evaluation: Evaluation, all_classes: bool) -> list[str]:
+    rows = _by_precision(evaluation)
+    width = max(len(row.label) for row in rows)
+    lines = [
+        f"{row.label:{width}}  {row.average_precision.value:.3f}  "
+        f"{_interval(row.average_precision)}  {row.num_positives:,}"
+        for row in rows
+    ]
+    if not all_classes and len(rows) > 2 * _NUM_SHOWN + 1:
+        left_out = len(rows) - 2 * _NUM_SHOWN
+        dots = f"... {left_out:,} more: {CSV_NAME}, or --all-classes"
+        lines = [*lines[:_NUM_SHOWN], dots, *lines[-_NUM_SHOWN:]]
+    return [f"{'class':{width}}  AP     95 % interval     clips", *lines]
+
+
+def _class_csv(evaluation: Evaluation) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["label", "num_positives", "ap", "ap_low", "ap_high", "auc"])
+    for row in evaluation.classes:
+        precision = row.average_precision
+        figures = (precision.value, precision.low, precision.high, row.auc)
+        cells = ("" if math.isnan(figure) else repr(figure) for figure in figures)
+        writer.writerow([row.label, row.num_positives, *cells])
+    return text.getvalue()
+
+
+def _by_precision(evaluation: Evaluation) -> list[ClassScore]:
+    rows = [row for row in evaluation.classes if row.num_positives]
+    return sorted(rows, key=lambda row: (-row.average_precision.value, row.label))
+
+
+def _without_positives(evaluation: Evaluation) -> list[str]:
+    return [row.label for row in evaluation.classes if not row.num_positives]
+
+
+def _always_positive(evaluation: Evaluation) -> list[str]:
+    num_clips = evaluation.num_evaluated
+    return [r.label for r in evaluation.classes if r.num_positives == num_clips]
+
+
+def _short_list(labels: list[str]) -> str:
+    return ", ".join(labels[:5]) + (", ..." if len(labels) > 5 else "")
+
+
+def _interval(estimate: Estimate) -> str:
+    return f"[{_number(estimate.low)}, {_number(estimate.high)}]"
+
+
+def _number(value: float) -> str:
+    return "undefined" if math.isnan(value) else f"{value:.3f}"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

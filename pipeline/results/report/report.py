@@ -1,0 +1,95 @@
+"""`fsdsinet report`: one page that shows a dataset, in a browser and without a network.
+
+The charts are Plotly's, whose package ships the library as one file and which draws
+50,000 points by WebGL, with zoom and hover. Vega-Lite has no WebGL, and the package of
+ECharts loads its library from the network.
+"""
+
+import base64
+import hashlib
+import html
+import importlib.resources
+import json
+import os
+import pathlib
+import string
+
+from plotly.offline import get_plotlyjs
+
+from pipeline.dataset.folder import Dataset
+from pipeline.errors import ConfigError
+from pipeline.results.report.data import Limits, collect
+from transforms.storage import StorageError, publish
+
+_PAGE = importlib.resources.files("pipeline.results.report") / "page"
+
+
+def write_report(output: str, path: str, limits: Limits | None = None) -> int:
+    """Writes the page of a dataset.
+
+    Args:
+        output: Folder of a dataset; a run may be writing to it.
+        path: Page to write.
+        limits: What the page may hold.
+
+    Returns:
+        Size of the page in bytes.
+
+    Raises:
+        ConfigError: if there is no such dataset, or the page cannot be written.
+    """
+    dataset = Dataset(output)
+    dataset.existing_run()
+    page = pathlib.Path(os.path.abspath(path))
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"report is {path!r}, expected a name that ends in .html")
+    if not page.parent.is_dir() or page.is_dir():
+        raise ConfigError(f"cannot write report {path}: its folder must exist")
+    content = build_page(collect(dataset, str(page.parent), limits or Limits()))
+    content_bytes = content.encode("utf-8")
+    try:
+        with publish(str(page)) as file:
+            file.write(content_bytes)
+    except StorageError as error:
+        raise ConfigError(f"cannot write report: {error}") from error
+    return len(content_bytes)
+
+
+def build_page(data: dict[str, object]) -> str:
+    """The page with data, styles, scripts and the charts' library in it."""
+    library, script = get_plotlyjs(), _read("page.js")
+    return string.Template(_read("page.html")).substitute(
+        title=html.escape(os.path.basename(str(data["dataset"]))),
+        policy=_policy([library, script]),
+        style=_read("page.css"),
+        data=script_json(data),
+        library=library,
+        script=script,
+    )
+
+
+def script_json(data: object) -> str:
+    """JSON that cannot end the script element that it stands in.
+
+    ASCII only, so that no name is read differently in HTML, and without <, so that
+    there is neither `</script>` nor `<!--` in it.
+    """
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _policy(scripts: list[str]) -> str:
+    """Content security policy: these scripts, no network but audio when it is played.
+
+    Plotly sets styles, and compiles its shaders' callers by eval.
+    """
+    digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()) for s in scripts]
+    hashes = " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {hashes} 'unsafe-eval'; "
+        "style-src 'unsafe-inline'; img-src data: blob:; "
+        "media-src 'self' file: http: https:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _read(name: str) -> str:
+    return (_PAGE / name).read_text(encoding="utf-8")

@@ -1,0 +1,88 @@
+"""Embeds one audio file as the run of a dataset would, in this process.
+
+The same steps as the main job, without Beam: the same model, engine and patches.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from pipeline.dataset.snapshot import Snapshot
+from pipeline.errors import ConfigError
+from transforms import storage
+from transforms.audio import decode_audio
+from transforms.elements import Clip, ClipError
+from transforms.engines.contract import ModelSpec
+from transforms.engines.table import ENGINES
+from transforms.errors import UserError
+from transforms.features import compute_patches
+from transforms.front_end.patches import FRONT_END_VERSION, PatchSpec
+from transforms.models.engine_choice import choose_engines
+from transforms.models.loading import load_model
+from transforms.models.registry import registered_models
+
+
+def audio_embedding(snapshot: Snapshot, path: str, graph: str | None) -> np.ndarray:
+    """The mean embedding of a file by the model of a dataset.
+
+    Args:
+        snapshot: Whose model and settings are used.
+        path: Of the audio.
+        graph: Path of the model's graph, None to look where the run found it.
+
+    Returns:
+        float32 [embedding_size].
+
+    Raises:
+        ConfigError: if the model is not to be found, or the file has no embedding.
+    """
+    identity = snapshot.run["identity"]
+    if identity["front_end_version"] != FRONT_END_VERSION:
+        raise ConfigError(
+            f"{snapshot.dataset.shown} was made by front end "
+            f"{identity['front_end_version']}, this is {FRONT_END_VERSION}: embeddings "
+            "cannot be compared; search with --clip, or extract again"
+        )
+    spec = _find_model(snapshot, graph)
+    try:
+        clip = decode_audio(Clip(storage.shown(path), storage.absolute(path)))
+    except (ClipError, ValueError) as error:
+        raise ConfigError(str(error)) from error
+    clip = compute_patches(
+        clip, PatchSpec(identity["patch_hop"], identity["last_patch"])
+    )
+    if clip.patches is None or not len(clip.patches):
+        raise ConfigError(
+            f"{storage.shown(path)} is shorter than one patch (1.03 s), and the "
+            "dataset was made with --last-patch discard; give a longer file"
+        )
+    (spec,) = choose_engines([spec], identity["engines"][snapshot.model])
+    embeddings = ENGINES[spec.engine](spec).run(clip.patches).embeddings
+    return embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def _find_model(snapshot: Snapshot, graph: str | None) -> ModelSpec:
+    """The model whose graph has the hash that the run noted."""
+    entry: dict[str, Any] = next(
+        m for m in snapshot.run["models"] if m["name"] == snapshot.model
+    )
+    if graph is not None:
+        spec = load_model(graph)
+        if spec.sha256 != entry["sha256"]:
+            raise ConfigError(
+                f"{graph} is not the model of {snapshot.dataset.shown}: its sha256 is "
+                f"{spec.sha256}, expected {entry['sha256']}"
+            )
+        return spec
+    known = [snapshot.model] if snapshot.model in registered_models() else []
+    for place in (*known, entry["path"]):
+        try:
+            spec = load_model(place)
+        except UserError:
+            continue
+        if spec.sha256 == entry["sha256"]:
+            return spec
+    raise ConfigError(
+        f"the model of {snapshot.dataset.shown} is no longer at {entry['path']}; give "
+        f"it with --model PATH.pb (sha256 {entry['sha256']})"
+    )

@@ -1,0 +1,80 @@
+"""`fsdsinet extract --dry-run`: checks everything, and says what would run."""
+
+from pipeline.config import RunConfig
+from pipeline.dataset.folder import Dataset
+from pipeline.extract import ExtractJob
+from pipeline.run.launch import Run, dataset_spec, prepare
+from pipeline.runners.base import runner_of
+from transforms.errors import UserError
+from transforms.models.engine_choice import choose_engines
+from transforms.models.loading import load_models
+from transforms.storage import StorageError
+
+EXIT_OK = 0
+_NOTHING_STARTED = "dry run: no job was started, and nothing written to the output"
+
+
+def dry_run_command(config: RunConfig) -> int:
+    """Prints what would run.
+
+    Raises:
+        ConfigError: as the run itself would.
+    """
+    try:
+        print(plan_text(prepare(config)))
+    except UserError as error:
+        # A job for Dataflow can be checked where there are no credentials.
+        if config.runner != "dataflow" or not isinstance(error.__cause__, StorageError):
+            raise
+        print(f"not looked at: {error}\n{_job_text(config)}\n{_NOTHING_STARTED}")
+    return EXIT_OK
+
+
+def _job_text(config: RunConfig) -> str:
+    """The job alone, without what is in inputs and output."""
+    models = choose_engines(load_models(list(config.models)), config.engine)
+    dataset = Dataset(config.output)
+    spec = dataset_spec(config, models, ())
+    runner = runner_of(config)
+    job = ExtractJob(dataset.plan_path, dataset.root, spec)
+    text = runner.dry_run(job, config, runner.num_workers(config))
+    return f"runner {config.runner}: {text}"
+
+
+def plan_text(run: Run) -> str:
+    """The plan and its size."""
+    plan, spec = run.plan, run.spec
+    carried = ", ".join(f"{f.name} ({f.type})" for f in spec.manifest_fields) or "none"
+    lines = [
+        f"clips: {plan.manifest.num_rows:,}, to do {plan.pending.num_rows:,}",
+        _audio_text(run),
+        f"manifest columns carried to the ledger: {carried}",
+        f"shards: {plan.num_shards:,} of up to {plan.limits.num_clips} clips, "
+        f"{run.num_workers} workers",
+        f"patches: every {spec.patch_spec.patch_hop_frames} frames, "
+        f"last patch: {spec.patch_spec.last_patch}, stored: {', '.join(spec.outputs)}",
+    ]
+    for model in spec.models:
+        lines.append(
+            f"model {model.name}: {len(model.labels)} classes, embedding of "
+            f"{model.embedding_size}, sha256 {model.sha256[:12]}, "
+            f"engine {model.engine}"
+        )
+    lines.append(f"output: {run.dataset.shown}")
+    runner = runner_of(run.config)
+    job = runner.dry_run(run.job, run.config, run.num_workers)
+    lines.append(f"runner {run.config.runner}: {job}")
+    return "\n".join([*lines, _NOTHING_STARTED])
+
+
+def _audio_text(run: Run) -> str:
+    """How much there is to read, as far as it is known without opening every file."""
+    pending = run.plan.pending["uri"].to_pylist()
+    sizes = [run.sizes[uri] for uri in pending if uri in run.sizes]
+    found = [size for size in sizes if size is not None]
+    text = (
+        f"audio to read: {sum(found) / 1e6:,.1f} MB in {len(found):,} files, "
+        f"{len(sizes) - len(found):,} files not found"
+    )
+    unknown = len(pending) - len(sizes)
+    return text + (f", {unknown:,} of unknown size" if unknown else "")

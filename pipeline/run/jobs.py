@@ -1,0 +1,157 @@
+"""Jobs that go on without their launcher: `fsdsinet job`, a check before each run."""
+
+import shlex
+import time
+
+from pipeline.console import ProgressLine
+from pipeline.dataset.folder import Dataset
+from pipeline.dataset.summary import finish_run, summary_text
+from pipeline.errors import ConfigError
+from pipeline.runners.flink.problems import explain
+from pipeline.runners.flink.rest import FlinkCluster, FlinkError, FlinkJob
+from pipeline.runners.flink.runner import stop_job
+from pipeline.runners.job_folder import JobFolder, JobNote
+from pipeline.runners.job_process import JobError
+from pipeline.runners.ledger_watch import LedgerWatch
+from transforms.workers.counters import METRICS_NAMESPACE
+
+EXIT_OK, EXIT_FAILED = 0, 1
+_INTERVAL_S = 1.0
+
+
+def check_no_job(dataset: Dataset) -> None:
+    """Raises ConfigError if a job may still be writing to the dataset."""
+    note = JobFolder(dataset).note()
+    if note is None or note.job is None:
+        return
+    job = _ask(dataset, note)
+    if job and not job.has_ended:
+        raise ConfigError(
+            f"job {note.job} at {note.where} is writing to {dataset.shown}: wait for "
+            f"it with '{_command(dataset)} --wait', or stop it with --stop, then run "
+            "the same command again"
+        )
+
+
+def detached_text(dataset: Dataset) -> str:
+    """What a user reads when a job goes on without its launcher."""
+    note = JobFolder(dataset).note()
+    assert note
+    return (
+        f"job {note.job} runs at {note.where} and goes on\n"
+        f"look at it:      {_command(dataset)}\n"
+        f"wait for it:     {_command(dataset)} --wait\n"
+        f"stop it:         {_command(dataset)} --stop\n"
+        "continue it after a stop: run the same extract command again"
+    )
+
+
+def job_command(output: str, wait: bool, stop: bool, forget: bool) -> int:
+    """Shows the job that writes to a dataset; waits for it, stops or forgets it.
+
+    Raises:
+        ConfigError: if there is no dataset, or the cluster does not answer.
+    """
+    dataset = Dataset(output)
+    run = dataset.existing_run()
+    folder = JobFolder(dataset)
+    note = folder.note()
+    if note is None or note.job is None:
+        print(f"no job is writing to {dataset.shown}; its last run: {run['state']}")
+        return EXIT_OK
+    if forget:
+        folder.revoke()
+        print(f"forgotten: what {note.job} does from now on is not kept")
+        return EXIT_OK
+    job = _ask(dataset, note)
+    if stop:
+        return _stop(dataset, note)
+    if wait:
+        job = _wait(dataset, note, run["manifest"]["num_clips"])
+    return _show(dataset, note, job, run["manifest"]["num_clips"])
+
+
+def _ask(dataset: Dataset, note: JobNote) -> FlinkJob | None:
+    """The job of a note as its cluster knows it; None if it knows none."""
+    if note.runner != "flink":
+        raise ConfigError(
+            f"job {note.job} ({note.runner}, {note.where}) may be writing to "
+            f"{dataset.shown}: look there whether it has ended, then "
+            f"'{_command(dataset)} --forget'"
+        )
+    try:
+        return FlinkCluster(note.where).find_job(str(note.job))
+    except FlinkError as error:
+        raise ConfigError(
+            f"job {note.job} may be writing to {dataset.shown}, but {error}; if that "
+            f"cluster is gone for good: '{_command(dataset)} --forget'"
+        ) from error
+
+
+def _wait(dataset: Dataset, note: JobNote, num_clips: int) -> FlinkJob | None:
+    """Shows progress until the job has ended; Ctrl-C ends the waiting only."""
+    progress = ProgressLine(num_clips)
+    done = dataset.read_ledger(["status"])["status"].to_pylist()
+    progress.set_committed(len(done), done.count("failed"))
+    ledger = LedgerWatch(dataset)
+    try:
+        while (job := _ask(dataset, note)) and not job.has_ended:
+            progress.update({0: ledger.poll()}, f"job {job.state.lower()}")
+            time.sleep(_INTERVAL_S)
+        return job
+    finally:
+        progress.close()
+
+
+def _stop(dataset: Dataset, note: JobNote) -> int:
+    try:
+        stop_job(FlinkCluster(note.where), str(note.job))
+    except JobError as error:
+        JobFolder(dataset).revoke()
+        raise ConfigError(str(error)) from error
+    JobFolder(dataset).revoke()
+    _note_stopped(dataset)
+    print(f"job {note.job} is stopped; to continue, run the same extract command again")
+    return EXIT_OK
+
+
+def _show(dataset: Dataset, note: JobNote, job: FlinkJob | None, num_clips: int) -> int:
+    """Says how the job is; sums up one that has ended."""
+    if job and not job.has_ended:
+        num_done = dataset.read_ledger(["clip_id"]).num_rows
+        print(f"job {note.job} at {note.where}: {job.state}")
+        print(f"{num_done:,} of {num_clips:,} clips are done")
+        return EXIT_OK
+    num_done = dataset.read_ledger(["clip_id"]).num_rows
+    if num_done == num_clips:
+        with dataset.locked():
+            JobFolder(dataset).remove()
+            dataset.remove_temporary()
+            totals = finish_run(dataset, _counters(note, job))
+        print(summary_text(dataset, totals, None))
+        return EXIT_OK
+    JobFolder(dataset).revoke()
+    _note_stopped(dataset)
+    problems = FlinkCluster(note.where).problems(job.job_id) if job else []
+    reason = explain(problems) or (problems or ["the cluster knows it no more"])[0]
+    print(
+        f"job {note.job} has ended ({job.state if job else 'unknown'}) with "
+        f"{num_done:,} of {num_clips:,} clips done and safe: {reason}\n"
+        "to continue, run the same extract command again"
+    )
+    return EXIT_FAILED
+
+
+def _counters(note: JobNote, job: FlinkJob | None) -> dict[str, int]:
+    """As far as the cluster still knows them."""
+    if job is None:
+        return {}
+    return FlinkCluster(note.where).counters(job.job_id, METRICS_NAMESPACE)
+
+
+def _note_stopped(dataset: Dataset) -> None:
+    dataset.write_run(dataset.run() | {"state": "stopped"})
+
+
+def _command(dataset: Dataset) -> str:
+    return f"fsdsinet job {shlex.quote(dataset.shown)}"

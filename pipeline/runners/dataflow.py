@@ -1,0 +1,192 @@
+"""The Dataflow runner: builds and checks a job without an account, and submits it.
+
+Building and checking is tested. That a job runs on Dataflow is not: nobody has tried.
+"""
+
+import importlib
+import math
+import re
+import sys
+import uuid
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import (
+    DebugOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    SetupOptions,
+    WorkerOptions,
+)
+from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
+
+from pipeline.config import RunConfig
+from pipeline.errors import ConfigError
+from pipeline.extract import ExtractJob, extract
+from pipeline.runners.base import JobRequest
+from pipeline.runners.job_folder import JobFolder, JobNote
+from pipeline.runners.job_process import JobError
+from pipeline.runners.ledger_watch import LedgerWatch
+from transforms.workers.counters import our_counters
+from transforms.workers.permit import Permit
+
+# https://cloud.google.com/compute/docs/machine-resource: NAME-KIND-VCPUS.
+_MACHINE = re.compile(r"[a-z0-9]+-[a-z]+-(\d+)(?:-\w+)*")
+# https://cloud.google.com/storage/docs/buckets#naming
+_BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/|$)")
+_WAIT_MS = 2000
+_FAILED = frozenset({"FAILED", "CANCELLED", "UPDATED", "DRAINED"})
+
+
+def num_workers(config: RunConfig) -> int:
+    """Worker processes: as asked for, or one machine's.
+
+    Raises:
+        ConfigError: if something that Dataflow needs is missing.
+    """
+    options = PipelineOptions(list(config.beam_flags))
+    cloud, worker = (options.view_as(o) for o in (GoogleCloudOptions, WorkerOptions))
+    needed = {
+        "--project": cloud.project,
+        "--region": cloud.region,
+        "--temp_location": cloud.temp_location,
+        "--machine_type": worker.machine_type,
+        "--sdk_container_image (or --setup_file)": worker.sdk_container_image
+        or options.view_as(SetupOptions).setup_file,
+    }
+    missing = [flag for flag, value in needed.items() if not value]
+    if missing:
+        raise ConfigError(
+            f"Dataflow needs {', '.join(missing)} (after --, or beam_flags in YAML); "
+            "see configs/dataflow.yaml"
+        )
+    for name, uri in (
+        ("output", config.output),
+        ("--temp_location", cloud.temp_location),
+    ):
+        # Beam would make a bucket where the name of one cannot be right.
+        if not _BUCKET.match(uri):
+            raise ConfigError(
+                f"{name} is {uri}: Dataflow's workers need a bucket, gs://BUCKET/FOLDER"
+            )
+    experiments = options.view_as(DebugOptions).experiments or []
+    if "no_use_multiple_sdk_containers" in experiments:
+        raise ConfigError(
+            "no_use_multiple_sdk_containers: an engine computes on one core, and needs "
+            "a worker process for every vCPU"
+        )
+    return config.workers or _num_vcpus(worker.machine_type)
+
+
+def _num_vcpus(machine_type: str) -> int:
+    found = _MACHINE.fullmatch(machine_type)
+    if not found:
+        raise ConfigError(
+            f"--machine_type={machine_type}: expected one that says how many vCPUs it "
+            "has, such as n2-standard-4"
+        )
+    return int(found[1])
+
+
+def beam_options(config: RunConfig, name: str, num_workers: int) -> tuple[str, ...]:
+    """Beam's options for a job: what was given, and what a model on a CPU needs.
+
+    Dataflow starts a worker process for every vCPU; each gets one thread.
+    """
+    options = PipelineOptions(list(config.beam_flags))
+    machine = options.view_as(WorkerOptions).machine_type
+    num_machines = math.ceil(num_workers / _num_vcpus(machine))
+    return (
+        *config.beam_flags,
+        "--runner=DataflowRunner",
+        f"--job_name={name}",
+        f"--num_workers={num_machines}",
+        f"--max_num_workers={num_machines}",
+        "--number_of_worker_harness_threads=1",
+        "--no_save_main_session",
+    )
+
+
+def build(job: ExtractJob, options: tuple[str, ...]) -> Any:
+    """The whole job as Dataflow would get it; asks nobody.
+
+    Args:
+        job: The main job.
+        options: From `beam_options`.
+
+    Returns:
+        Beam's description of the job: `options`, `proto_pipeline`.
+
+    Raises:
+        ConfigError: if Beam's parts for Dataflow are not installed.
+    """
+    _require_libraries()
+    pipeline = beam.Pipeline(
+        runner=DataflowRunner(), options=PipelineOptions([*options, "--dry_run=True"])
+    )
+    extract(pipeline, job)
+    return pipeline.run().job
+
+
+def _require_libraries() -> None:
+    try:
+        importlib.import_module("apache_beam.runners.dataflow.internal.apiclient")
+    except ImportError as error:
+        raise ConfigError(
+            f"Beam's parts for Dataflow are missing ({error}): install "
+            "'fsd-sinet-beam[dataflow]'"
+        ) from error
+
+
+def dry_run(job: ExtractJob, config: RunConfig, num_workers: int) -> str:
+    """Builds the job; says what would be submitted."""
+    options = beam_options(config, "fsdsinet-dry-run", num_workers)
+    permit = Permit("gs://dry-run", "fsdsinet-dry-run", {})
+    built = build(job.on_cluster(permit, job.dataset.models), options)
+    number = len(built.proto_pipeline.components.transforms)
+    ours = " ".join(options[len(config.beam_flags) :])
+    return f"a Dataflow job of {number} transforms was built and is valid; {ours}"
+
+
+def run(request: JobRequest) -> dict[str, int] | None:
+    """Submits a job and waits for it; see `pipeline.runners.base.Runner`."""
+    _require_libraries()
+    folder = JobFolder(request.dataset)
+    if not request.replan(folder.given_up()):
+        return {}
+    name = f"fsdsinet-{uuid.uuid4().hex[:12]}"
+    options = beam_options(request.config, name, request.num_workers)
+    cloud = PipelineOptions(list(options)).view_as(GoogleCloudOptions)
+    note = JobNote(name, "dataflow", f"{cloud.project}, {cloud.region}")
+    permit = folder.begin(note, dict(request.job.dataset.versions))
+    job = request.job.on_cluster(
+        permit, folder.place_models(request.job.dataset.models)
+    )
+    try:
+        pipeline = beam.Pipeline(
+            runner=DataflowRunner(), options=PipelineOptions(list(options))
+        )
+        extract(pipeline, job)
+        result = pipeline.run()
+        if request.config.detach:
+            return None
+        counters = _wait(request, result)
+    except BaseException:
+        folder.revoke()
+        raise
+    folder.remove()
+    return counters
+
+
+def _wait(request: JobRequest, result: Any) -> dict[str, int]:
+    ledger = LedgerWatch(request.dataset)
+    try:
+        while (state := result.wait_until_finish(duration=_WAIT_MS)) != "DONE":
+            if state in _FAILED:
+                raise JobError(f"the Dataflow job is {state}; see its page for why")
+            request.progress.update({0: ledger.poll()}, f"job {str(state).lower()}")
+    except KeyboardInterrupt:
+        print("fsdsinet: asking Dataflow to cancel the job", file=sys.stderr)
+        result.cancel()
+        raise
+    return our_counters(result)

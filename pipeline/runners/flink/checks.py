@@ -1,0 +1,132 @@
+"""What can be checked of a Flink cluster before a job is sent to it."""
+
+import os
+import re
+import shutil
+import sys
+import zipfile
+
+from apache_beam.options.pipeline_options import (
+    FlinkRunnerOptions,
+    JobServerOptions,
+    PipelineOptions,
+    PortableOptions,
+)
+
+from pipeline.errors import ConfigError
+from pipeline.runners.flink.rest import FlinkCluster, FlinkError
+
+_RUNNER_IN_JAR = re.compile(
+    r"META-INF/maven/org\.apache\.beam/beam-runners-flink-([\d.]+)/pom\.properties"
+)
+_RUNNER_IN_NAME = re.compile(r"beam-runners-flink-(\d+\.\d+)")
+
+
+def check_job_server(options: PipelineOptions) -> None:
+    """Raises ConfigError unless Beam's job server can be started."""
+    java = options.view_as(JobServerOptions).job_server_java_launcher
+    if shutil.which(java) is None:
+        raise ConfigError(
+            f"there is no {java!r} here: Beam's job server for Flink needs Java 11 or "
+            "17 on the PATH (or -- --job_server_java_launcher=JAVA)"
+        )
+    jar = options.view_as(FlinkRunnerOptions).flink_job_server_jar
+    if jar and "://" not in jar and not os.path.isfile(jar):
+        raise ConfigError(
+            f"no job server at {jar} (--flink_job_server_jar); 'make flink' builds "
+            "one, or leave the flag out for Beam to download its own"
+        )
+
+
+def check_cluster(
+    cluster: FlinkCluster, options: PipelineOptions, num_workers: int | None
+) -> int:
+    """Checks that a cluster can run a job of ours.
+
+    Args:
+        cluster: That was named.
+        options: Beam's.
+        num_workers: As asked for.
+
+    Returns:
+        The number of workers: as asked for, or all free slots.
+
+    Raises:
+        ConfigError: if it does not answer, has another version than the job server, or
+            too few free slots.
+    """
+    if "[" in cluster.url:
+        raise ConfigError(
+            "no cluster is named: give -- --flink_master=HOST:PORT, the address of its "
+            "REST interface (without a cluster, --runner local uses all cores)"
+        )
+    try:
+        _check_version(cluster.version(), options)
+        slots = cluster.slots_of_task_managers()
+        free = cluster.free_slots()
+        _warn(cluster, options, slots)
+    except FlinkError as error:
+        raise ConfigError(
+            f"{error}; check --flink_master, and that the cluster is up"
+        ) from error
+    wanted = num_workers or max(free, 1)
+    if free < wanted:
+        raise ConfigError(
+            f"{wanted} workers need {wanted} free slots, {cluster.url} has {free} of "
+            f"{sum(slots)} ({len(slots)} TaskManagers): wait for other jobs, start "
+            "more TaskManagers, or give fewer --workers"
+        )
+    return wanted
+
+
+def _check_version(cluster: str, options: PipelineOptions) -> None:
+    flink = options.view_as(FlinkRunnerOptions)
+    jar = flink.flink_job_server_jar
+    expected = flink_version_of(jar) if jar else flink.flink_version
+    if expected and not cluster.startswith(f"{expected}."):
+        how = (
+            f"give a --flink_job_server_jar that is built for Flink {cluster}"
+            if jar
+            else "give --flink_version, and a cluster of a version that Beam supports"
+        )
+        raise ConfigError(
+            f"the cluster is Flink {cluster}, the job server for {expected}: {how}"
+        )
+
+
+def flink_version_of(jar: str) -> str | None:
+    """The Flink that a job server is for, as MAJOR.MINOR; None if it does not say."""
+    named = _RUNNER_IN_NAME.search(os.path.basename(jar))
+    if named or not os.path.isfile(jar):
+        return named and named[1]
+    try:
+        with zipfile.ZipFile(jar) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise ConfigError(f"{jar} is no jar: {error}") from error
+    found = [match[1] for match in map(_RUNNER_IN_JAR.fullmatch, names) if match]
+    if not found:
+        raise ConfigError(
+            f"{jar} has no Beam runner for Flink in it; 'make flink' builds one"
+        )
+    return found[0]
+
+
+def _warn(cluster: FlinkCluster, options: PipelineOptions, slots: list[int]) -> None:
+    """Says what will work, but not as well as it could."""
+    shared = max(slots, default=1)
+    if shared > 1 and options.view_as(PortableOptions).sdk_worker_parallelism < shared:
+        _say(
+            f"a TaskManager has {shared} slots, and Beam may give them one worker "
+            "process: a process computes on one core, so set "
+            "taskmanager.numberOfTaskSlots to 1 and start more TaskManagers"
+        )
+    if cluster.setting("restart-strategy.type") in (None, "none", "off", "disable"):
+        _say(
+            "the cluster has no restart-strategy: if a worker or a machine is lost the "
+            "job ends, and the same command continues it"
+        )
+
+
+def _say(text: str) -> None:
+    print(f"fsdsinet: note: {text}", file=sys.stderr)

@@ -1,0 +1,162 @@
+"""The Flink runner: checks the cluster, submits a job, watches it and can stop it.
+
+The job is watched and stopped through Flink's own interface: Beam's `cancel` only says
+that it was.
+"""
+
+import json
+import time
+import uuid
+
+from apache_beam.options.pipeline_options import (
+    FlinkRunnerOptions,
+    PipelineOptions,
+    PortableOptions,
+)
+
+from pipeline.config import RunConfig
+from pipeline.extract import ExtractJob
+from pipeline.runners.base import JobRequest
+from pipeline.runners.flink.checks import check_cluster, check_job_server
+from pipeline.runners.flink.job import FlinkSubmission
+from pipeline.runners.flink.problems import explain
+from pipeline.runners.flink.rest import FlinkCluster, FlinkError
+from pipeline.runners.flink.watch import Detached, FlinkWatch
+from pipeline.runners.job_folder import JobFolder, JobNote
+from pipeline.runners.job_process import (
+    COUNTERS_NAME,
+    JobError,
+    JobProcess,
+    job_log,
+    keep_log,
+    take,
+)
+from pipeline.runners.workers.boot import boot_path
+
+_CANCEL_S = 60.0
+# A job that was submitted a moment ago may not be in the cluster's list yet.
+_APPEARS_S = 3.0
+
+
+def num_workers(config: RunConfig) -> int:
+    """One worker process a free slot, or as many as asked for.
+
+    Raises:
+        ConfigError: if the cluster does not answer, has not so many free slots, or
+            cannot be reached the way the flags say.
+    """
+    options = PipelineOptions(list(config.beam_flags))
+    check_job_server(options)
+    return check_cluster(FlinkCluster(_master(options)), options, config.workers)
+
+
+def dry_run(job: ExtractJob, config: RunConfig, num_workers: int) -> str:
+    """The cluster was checked already; building the job is Beam's job server's part."""
+    flags = " ".join(beam_options(config, "NAME", num_workers))
+    return f"runs on Flink at {_cluster(config).url} with {flags}"
+
+
+def run(request: JobRequest) -> dict[str, int] | None:
+    """Runs a job on the cluster; see `pipeline.runners.base.Runner`."""
+    folder = JobFolder(request.dataset)
+    if not request.replan(folder.given_up()):
+        folder.remove()
+        return {}
+    cluster = _cluster(request.config)
+    name = f"fsdsinet-{uuid.uuid4().hex[:12]}"
+    permit = folder.begin(
+        JobNote(name, "flink", cluster.url), dict(request.job.dataset.versions)
+    )
+    watch = FlinkWatch(cluster, name, request)
+    job = request.job.on_cluster(
+        permit, folder.place_models(request.job.dataset.models)
+    )
+    options = beam_options(request.config, name, request.num_workers)
+    with JobProcess("pipeline.runners.flink.job") as process:
+        submission = FlinkSubmission(job, options, process.folder)
+        try:
+            counters = _submit(process, submission, watch)
+        except Detached:
+            return None
+        except BaseException:
+            try:
+                stop_job(cluster, name)
+            finally:
+                folder.revoke()
+            raise
+    folder.remove()
+    return counters
+
+
+def _submit(
+    process: JobProcess, submission: FlinkSubmission, watch: FlinkWatch
+) -> dict[str, int]:
+    code = process.run(submission, watch.poll)
+    if code == 0:
+        counters: dict[str, int] = take(process.folder, COUNTERS_NAME)
+        return counters
+    log = job_log(process.folder)
+    reason = explain([*watch.problems(), log])
+    if reason is None:
+        lines = [line for line in log.splitlines() if line.strip()]
+        reason = lines[-1] if lines else f"no output, exit code {code}"
+    raise JobError(f"the job failed: {reason}\nits log: {keep_log(process.folder)}")
+
+
+def beam_options(config: RunConfig, name: str, num_workers: int) -> tuple[str, ...]:
+    """Beam's options for a job: what was given, and what a model on a CPU needs.
+
+    One process a slot: an engine keeps Python's lock while it computes, so more threads
+    of one process do not help.
+    """
+    options = PipelineOptions(list(config.beam_flags))
+    environment: tuple[str, ...] = ()
+    if not options.view_as(PortableOptions).environment_type:
+        command = json.dumps({"command": boot_path()})
+        environment = (
+            "--environment_type=PROCESS",
+            f"--environment_config={command}",
+        )
+    return (
+        *config.beam_flags,
+        f"--flink_master={_master(options)}",
+        *environment,
+        f"--parallelism={num_workers}",
+        f"--job_name={name}",
+        "--no_save_main_session",
+    )
+
+
+def stop_job(cluster: FlinkCluster, name: str) -> None:
+    """Cancels a job and waits until the cluster says that it has ended.
+
+    Raises:
+        JobError: if that cannot be had.
+    """
+    start = time.monotonic()
+    problem = "it goes on"
+    while time.monotonic() < start + _CANCEL_S:
+        try:
+            job = cluster.find_job(name)
+            if job and job.has_ended:
+                return
+            if job:
+                cluster.cancel(job.job_id)
+            elif time.monotonic() > start + _APPEARS_S:
+                return
+        except FlinkError as error:
+            problem = str(error)
+        time.sleep(0.5)
+    raise JobError(
+        f"job {name} could not be stopped ({problem}); nothing it does from now on is "
+        f"kept, but look at {cluster.url} and cancel it there"
+    )
+
+
+def _cluster(config: RunConfig) -> FlinkCluster:
+    return FlinkCluster(_master(PipelineOptions(list(config.beam_flags))))
+
+
+def _master(options: PipelineOptions) -> str:
+    master: str = options.view_as(FlinkRunnerOptions).flink_master
+    return master

@@ -1,0 +1,51 @@
+"""What Flink says of jobs that do not work becomes one sentence."""
+
+import pytest
+
+from pipeline.runners.flink.problems import explain, is_hopeless
+
+PERMIT = (
+    "java.util.concurrent.ExecutionException: RuntimeError: Error received from SDK "
+    'harness\n  File "permit.py", line 1\ntransforms.permit.PermitError: a worker on '
+    "x has av 1, the launcher 2: install it [while running 'AdmitShards/Admit']\n"
+)
+POOL = (
+    "org.apache.beam.vendor.grpc.v1p69p0.io.grpc.StatusRuntimeException: UNAVAILABLE: "
+    "io exception\n\tat org.apache.beam.runners.fnexecution.environment."
+    "ExternalEnvironmentFactory.createEnvironment(ExternalEnvironmentFactory.java:165)"
+    "\nCaused by: java.net.ConnectException: Connection refused: localhost/127.0.0.1:5"
+)
+
+
+@pytest.mark.parametrize(
+    ("problem", "sentence"),
+    [
+        (PERMIT, "a worker on x has av 1, the launcher 2: install it"),
+        (POOL, "no worker pool answers at localhost/127.0.0.1:5"),
+        ("ModuleNotFoundError: No module named 'transforms'", "has no fsd-sinet-beam"),
+        ('IOException: Cannot run program "/x/boot": error=2', "cannot start /x/boot"),
+        ("NoResourceAvailableException: x", "too few free slots"),
+    ],
+)
+def test_what_no_restart_mends_is_named(problem: str, sentence: str) -> None:
+    assert is_hopeless(problem)
+    assert sentence in str(explain(["nothing of ours", problem]))
+
+
+@pytest.mark.parametrize(
+    ("problem", "sentence"),
+    [
+        ("SDK Harness connection lost", "a worker process was lost"),
+        (
+            "TaskManager with id a is no longer reachable",
+            "a TaskManager was lost, and the cluster did not start the job again",
+        ),
+    ],
+)
+def test_what_a_restart_mends_is_not_hopeless(problem: str, sentence: str) -> None:
+    assert not is_hopeless(problem)
+    assert sentence in str(explain([problem]))
+
+
+def test_what_nobody_has_foreseen_is_left_as_it_is() -> None:
+    assert explain(["java.lang.OutOfMemoryError"]) is None

@@ -1,0 +1,81 @@
+"""The pool of workers that runs beside a TaskManager."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from apache_beam.portability.api import beam_fn_api_pb2
+
+from pipeline.runners.workers import pool as worker_pool
+from tests.conftest import ROOT
+from tests.support.object_stores import free_port
+
+# As in /proc/net/tcp and tcp6: loopback, the two forms of it in IPv6, and listening.
+LOOPBACK = {
+    "0100007F",
+    "0000000000000000FFFF00000100007F",
+    "00000000000000000000000001000000",
+}
+LISTENS = "0A"
+
+
+def listening_addresses(port: int) -> set[str]:
+    found = set()
+    for name in ("tcp", "tcp6"):
+        for line in pathlib.Path("/proc/net", name).read_text().splitlines()[1:]:
+            address, at = line.split()[1].split(":")
+            if int(at, 16) == port and line.split()[3] == LISTENS:
+                found.add(address)
+    return found
+
+
+def test_pool_listens_to_its_own_machine_only_and_ends_when_told() -> None:
+    port = free_port()
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "pipeline.runners.workers.boot",
+            "--pool",
+            f"--port={port}",
+        ],
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        text=True,
+    ) as process:
+        assert process.stderr
+        assert any(f"a pool at localhost:{port}" in line for line in process.stderr)
+        addresses = listening_addresses(port)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert addresses
+    assert addresses <= LOOPBACK
+
+
+def test_workers_of_two_task_managers_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def sleeper(*_: object, **__: object) -> subprocess.Popen[bytes]:
+        started.append(popen(["sleep", "60"]))
+        return started[-1]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", sleeper)
+    pool = worker_pool.WorkerPool()
+    one, other = SimpleNamespace(peer=lambda: "a"), SimpleNamespace(peer=lambda: "b")
+    start = beam_fn_api_pb2.StartWorkerRequest(worker_id="1-1")
+    stop = beam_fn_api_pb2.StopWorkerRequest(worker_id="1-1")
+    pool.StartWorker(start, one)
+    pool.StartWorker(start, other)
+    pool.StopWorker(stop, one)
+    assert started[0].poll() is not None
+    assert started[1].poll() is None
+    pool.StopWorker(stop, one)
+    assert started[1].poll() is None
+    pool.stop_all()
+    assert started[1].poll() is not None

@@ -1,0 +1,91 @@
+"""Clips are opened in turn, and remote ones ahead of their turn."""
+
+import hashlib
+import io
+import pathlib
+import threading
+from typing import BinaryIO
+
+import pytest
+
+from tests.support.file_server import running_server
+from transforms import storage
+from transforms.audio import decode_shard
+from transforms.decoding.reading import open_audio, openers
+from transforms.elements import Clip, ClipError, Failure, Shard
+
+FAILURE = Failure("worker", "worker_died", "it died")
+
+
+def test_the_next_remote_clip_is_fetched_meanwhile() -> None:
+    clips = [Clip(name, f"s3://b/{name}") for name in "abc"]
+    started = {clip.clip_id: threading.Event() for clip in clips}
+
+    def open_clip(clip: Clip) -> BinaryIO:
+        started[clip.clip_id].set()
+        return io.BytesIO(clip.clip_id.encode())
+
+    turns = openers(clips, open_clip)
+    clip, opener = next(turns)
+    assert started["b"].wait(10) and not started["c"].is_set()
+    assert (clip, opener().read()) == (clips[0], b"a")
+    assert [(c.clip_id, o().read()) for c, o in turns] == [("b", b"b"), ("c", b"c")]
+
+
+def test_local_and_failed_clips_are_not_opened_before_their_turn() -> None:
+    clips = [Clip("a", "/a"), Clip("b", "/b"), Clip("c", "s3://b/c", failure=FAILURE)]
+    opened = []
+
+    def open_clip(clip: Clip) -> BinaryIO:
+        opened.append(clip.clip_id)
+        return io.BytesIO()
+
+    turns = openers(clips, open_clip)
+    next(turns)[1]()
+    assert opened == ["a"]
+    assert [clip for clip, _ in turns] == clips[1:]
+    assert opened == ["a"]
+
+
+def test_a_clip_that_cannot_be_fetched_fails_alone(tmp_path: pathlib.Path) -> None:
+    with running_server() as server:
+        server.files["/text.wav"] = b"this is no audio"
+        uris = ["none.wav", "text.wav", "none2.wav"]
+        clips = tuple(Clip(uri, f"{server.url}/{uri}") for uri in uris)
+        shard = decode_shard(
+            Shard("s", b"", (*clips, Clip("d", "/a", failure=FAILURE)))
+        )
+    failures = [clip.failure for clip in shard.clips]
+    types = [failure.error_type for failure in failures if failure]
+    assert types == ["not_found", "not_audio", "not_found", "worker_died"]
+    assert failures[0] is not None and "HTTP 404" in failures[0].message
+    assert "for clip none.wav" in failures[0].message
+
+
+def test_only_schemes_that_are_known_are_opened() -> None:
+    with pytest.raises(ClipError, match="expected a path or one of") as caught:
+        open_audio(Clip("a", "hdfs://host/a.wav"))
+    assert caught.value.error_type == "unsupported_uri"
+
+
+def test_a_copy_of_a_model_is_made_once_and_is_what_was_checked(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(storage.COPIES_VARIABLE, str(tmp_path / "copies"))
+    digest = hashlib.sha256(b"graph").hexdigest()
+    with running_server() as server:
+        server.files["/m.pb"] = b"graph"
+        uri = f"{server.url}/m.pb"
+        copy = storage.local_copy(uri, digest)
+        assert (copy.name, copy.read_bytes()) == ("m.pb", b"graph")
+        # A damaged one is made again, a good one is taken as it is.
+        copy.write_bytes(b"damaged")
+        assert storage.local_copy(uri, digest).read_bytes() == b"graph"
+        assert storage.local_copy(uri, digest) == copy
+        assert len(server.asked_for("/m.pb")) == 2
+        server.files["/m.pb"] = b"another"
+        copy.unlink()
+        with pytest.raises(storage.StorageError, match="is not the file it was"):
+            storage.local_copy(uri, digest)
+        assert not copy.exists()
+    assert storage.local_copy(str(copy), digest) == copy

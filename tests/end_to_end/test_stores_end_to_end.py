@@ -1,0 +1,306 @@
+"""The whole command on buckets: audio, manifest, model, output; killed and resumed."""
+
+import json
+import os
+import pathlib
+import signal
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.dataset.folder import Dataset
+from tests.conftest import Command
+from tests.end_to_end.test_crash import alive, processes_writing_to, running, wait_for
+from tests.end_to_end.test_end_to_end import MODEL, ROW_ORDER
+from tests.storage.test_storage import ODD_NAMES
+from tests.support.audio_files import make_wav
+from tests.support.object_stores import (
+    CuttingProxy,
+    environment,
+    make_google_bucket,
+    make_s3_bucket,
+    running_google,
+    running_minio,
+    s3_environment,
+)
+from transforms import storage
+from transforms.decoding.reading import open_audio
+from transforms.elements import Clip, ClipError
+
+TABLES = ("ledger", f"patches/model={MODEL}", f"clips/model={MODEL}")
+NUM_CLIPS = 24
+# name in the manifest -> error_type in the ledger
+ODD_ROWS = {
+    "file:///etc/passwd": "not_audio",
+    "../../../none.wav": "not_found",
+    "none.wav": "not_found",
+    "ftp://host.invalid/a.wav": "unsupported_uri",
+}
+
+
+@pytest.fixture(scope="module")
+def corpus_folder(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: pathlib.Path
+) -> pathlib.Path:
+    """Clips, a manifest of them and of odd rows, and a model."""
+    folder = tmp_path_factory.mktemp("stores") / "in"
+    folder.mkdir()
+    names = [*ODD_NAMES, *(f"{i}.wav" for i in range(NUM_CLIPS - len(ODD_NAMES)))]
+    for index, name in enumerate(names):
+        make_wav(folder / name, 22050 * 4 + 999 * index, seed=index)
+    uris = [*names, *ODD_ROWS]
+    ids = [f"clip {index}" for index in range(len(uris))]
+    pq.write_table(pa.table({"uri": uris, "clip_id": ids}), folder / "m.parquet")
+    for path in (tiny_model, tiny_model.with_suffix(".json")):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory,
+    corpus_folder: pathlib.Path,
+    fsdsinet: Command,
+) -> str:
+    output = str(tmp_path_factory.mktemp("undisturbed") / "out")
+    fsdsinet(*extract(str(corpus_folder), output))
+    return output
+
+
+@pytest.fixture(scope="module")
+def minio(
+    tmp_path_factory: pytest.TempPathFactory, corpus_folder: pathlib.Path
+) -> Iterator[str]:
+    with running_minio(tmp_path_factory.mktemp("minio")) as url:
+        with environment(**s3_environment(url)):
+            make_s3_bucket("bucket")
+            copy_folder(corpus_folder, "s3://bucket/in")
+            yield url
+
+
+def copy_folder(folder: pathlib.Path, to: str) -> None:
+    for path in folder.iterdir():
+        with storage.publish(storage.join(to, path.name)) as file:
+            file.write(path.read_bytes())
+
+
+def extract(corpus: str, output: str) -> list[str | pathlib.Path]:
+    return [
+        "extract", f"{corpus}/m.parquet", "--model", f"{corpus}/{MODEL}.pb",
+        "--output", output, "--workers", "2", "--shard-clips", "2",
+    ]  # fmt: skip
+
+
+def read(output: str, table: str) -> pa.Table:
+    """In one order, without where the audio is and what the store said of it."""
+    data = Dataset(output).open_table(table)
+    assert data is not None
+    order = [key for key in ROW_ORDER if key[0] in data.schema.names]
+    rows = data.to_table().sort_by(order).replace_schema_metadata(None)
+    kept = [name for name in rows.column_names if name not in ("uri", "error")]
+    return rows.select(kept).combine_chunks()
+
+
+def assert_same(one: str, other: str) -> None:
+    for table in TABLES:
+        assert read(one, table).equals(read(other, table)), table
+
+
+def assert_tidy(output: str) -> None:
+    """No lock, no plan, and every part belongs to a committed shard."""
+    committed = {storage.file_name(uri) for uri in Dataset(output).parts("ledger")}
+    files = storage.list_files(output, recursive=True, hidden=True)
+    names = [storage.file_name(info.uri) for info in files]
+    assert {*names} - committed == {"run.json"}
+    assert len(names) == 3 * len(committed) + 1
+
+
+def assert_read_alike(
+    remote: str,
+    local: str,
+    corpus_folder: pathlib.Path,
+    folder: pathlib.Path,
+    fsdsinet: Command,
+) -> None:
+    """What is computed on a bucket is what is computed on a disk."""
+    truth = folder / "truth.csv"
+    truth.write_text("clip_id,labels\nclip 0,Bark\nclip 1,\nclip 2,Bark\nclip 30,\n")
+    search = ("--clip", "clip 3", "--where", "duration_s < 4.5", "--output")
+    evaluate = ("--ground-truth", truth, "--all-classes", "--output")
+    said = []
+    for output, place, to in (
+        (remote, "s3://bucket/in", "s3://bucket/to"),
+        (local, str(corpus_folder), str(folder / "to")),
+    ):
+        found = fsdsinet("search", output, *search, f"{to}/found.csv").stdout
+        scores = fsdsinet("evaluate", output, *evaluate, f"{to}/scores").stdout
+        assert storage.read_file(f"{to}/scores/classes.png")[:4] == b"\x89PNG"
+        table = pa.csv.read_csv(storage.open_arrow(f"{to}/found.csv"))
+        assert table.num_rows > 5 and "mAP" in scores
+        fsdsinet("report", output, "--output", folder / "report.html")
+        lines = (found + scores).replace(place, "IN").replace(to, "TO").splitlines()
+        said.append([line.split() for line in lines])
+    assert said[0] == said[1]
+
+
+def num_committed(output: str) -> int:
+    return len(Dataset(output).parts("ledger"))
+
+
+def workers_in(tmp: pathlib.Path) -> list[int]:
+    pids = [int(path.stem) for path in tmp.glob("fsdsinet-*/*.json")]
+    return [pid for pid in pids if alive(pid)]
+
+
+@pytest.mark.minio
+def test_a_bucket_gives_the_same_dataset_though_killed(
+    minio: str,
+    undisturbed: str,
+    corpus_folder: pathlib.Path,
+    tmp_path: pathlib.Path,
+    fsdsinet: Command,
+) -> None:
+    output = "s3://bucket/killed"
+    arguments = extract("s3://bucket/in", output)
+    with running(arguments, tmp_path / "tmp") as process:
+        wait_for(lambda: num_committed(output) >= 2 and workers_in(tmp_path / "tmp"))
+        os.kill(workers_in(tmp_path / "tmp")[0], signal.SIGKILL)
+        wait_for(lambda: num_committed(output) >= 5 or process.poll() is not None)
+        assert process.poll() is None, "the run ended before it was killed"
+        process.kill()
+    wait_for(lambda: not processes_writing_to(tmp_path / "out"))
+    assert 5 <= num_committed(output) < num_committed(undisturbed)
+    done = fsdsinet(*arguments)
+    assert f"{NUM_CLIPS} clips ok, {len(ODD_ROWS)} failed" in done.stdout
+    assert_same(output, undisturbed)
+    assert_tidy(output)
+    ledger = Dataset(output).read_ledger(["clip_id", "uri", "error_type"]).to_pylist()
+    found = {row["uri"]: row["error_type"] for row in ledger if row["error_type"]}
+    assert found == {
+        "file:///etc/passwd": "not_audio",
+        "s3://bucket/none.wav": "not_found",
+        "s3://bucket/in/none.wav": "not_found",
+        "ftp://host.invalid/a.wav": "unsupported_uri",
+    }
+    # What reads datasets reads this one, and writes to buckets.
+    assert "clip 3 " in fsdsinet("top", output).stdout
+    picture = "s3://bucket/pictures/a b.png"
+    fsdsinet("plot", output, "--clip", "clip 3", "--output", picture)
+    assert storage.read_file(picture)[:4] == b"\x89PNG"
+    assert_read_alike(output, undisturbed, corpus_folder, tmp_path, fsdsinet)
+    # And a finished run says so, retries and is replaced.
+    assert "nothing to do" in fsdsinet(*arguments).stdout
+    fsdsinet(*arguments, "--retry-failed")
+    assert_same(output, undisturbed)
+    assert_tidy(output)
+    fsdsinet(*arguments, "--overwrite", "--outputs", "embeddings")
+    assert "activations" not in read(output, TABLES[1]).column_names
+    assert_tidy(output)
+
+
+@pytest.mark.minio
+def test_a_run_whose_store_goes_away_resumes(
+    corpus_folder: pathlib.Path, minio: str, undisturbed: str, fsdsinet: Command
+) -> None:
+    """From some byte on nothing gets through to the store any more."""
+    output = "s3://bucket/cut"
+    arguments = extract(str(corpus_folder), output)
+    proxy = CuttingProxy(minio)
+    proxy.cut_after = 100_000
+    try:
+        with environment(AWS_ENDPOINT_URL=proxy.url, FSDSINET_ATTEMPTS="2"):
+            failed = fsdsinet(*arguments, code=1)
+    finally:
+        proxy.close()
+    assert "to continue, run the same command again" in failed.stderr
+    assert "cannot be written" in failed.stderr
+    # What is there is whole.
+    whole = {*read(undisturbed, "ledger")["clip_id"].to_pylist()}
+    if num_committed(output):
+        done = read(output, "ledger")["clip_id"].to_pylist()
+        assert {*done} < whole and len(done) == len({*done})
+    fsdsinet(*arguments)
+    assert_same(output, undisturbed)
+    assert_tidy(output)
+
+
+@pytest.mark.minio
+def test_folders_patterns_and_manifests_in_a_bucket(
+    minio: str, tmp_path: pathlib.Path, fsdsinet: Command
+) -> None:
+    manifest = "s3://bucket/manifests/m.csv"
+    done = fsdsinet("manifest", "s3://bucket/in", "--output", manifest)
+    assert f"{NUM_CLIPS} clips" in done.stdout
+    lines = storage.read_file(manifest).decode().splitlines()
+    assert lines[0] == '"clip_id","uri","size_bytes","modified"'
+    for inputs in (["s3://bucket/in/"], [manifest], ["s3://bucket/in/*.wav"]):
+        model = "s3://bucket/in/" + MODEL + ".pb"
+        planned = fsdsinet(
+            "extract", *inputs, "--model", model, "--output", tmp_path, "--dry-run"
+        )
+        assert f"in {NUM_CLIPS} files, 0 files not found" in planned.stdout
+
+
+@pytest.mark.minio
+def test_without_credentials_a_run_ends_at_once_and_says_what_to_set(
+    minio: str, corpus_folder: pathlib.Path, tmp_path: pathlib.Path, fsdsinet: Command
+) -> None:
+    with environment(
+        AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None, HOME=str(tmp_path)
+    ):
+        local = str(corpus_folder)
+        for arguments in (
+            extract("s3://bucket/in", str(tmp_path / "out")),
+            extract(local, "s3://bucket/out"),
+        ):
+            refused = fsdsinet(*arguments, code=2)
+            assert "set AWS_ACCESS_KEY_ID" in refused.stderr
+        # A local manifest of remote audio.
+        manifest = tmp_path / "m.csv"
+        manifest.write_text("uri,clip_id\ns3://bucket/in/0.wav,a\n/none.wav,b\n")
+        model = corpus_folder / f"{MODEL}.pb"
+        refused = fsdsinet(
+            "extract", manifest, "--model", model, "--output", tmp_path / "out", code=2
+        )
+        assert "clips of s3://bucket cannot be read" in refused.stderr
+        assert "set AWS_ACCESS_KEY_ID" in refused.stderr
+        assert not (tmp_path / "out").exists()
+        # A worker that is refused says so of the clip.
+        with pytest.raises(ClipError, match="set AWS_ACCESS_KEY_ID") as caught:
+            open_audio(Clip("a", "s3://bucket/in/0.wav"))
+        assert caught.value.error_type == "unreadable"
+
+
+@pytest.mark.minio
+def test_two_runs_into_one_bucket_folder_are_refused(
+    minio: str, fsdsinet: Command
+) -> None:
+    output = "s3://bucket/shared"
+    with Dataset(output).locked():
+        refused = fsdsinet(*extract("s3://bucket/in", output), code=2)
+    assert "another run is writing to s3://bucket/shared" in refused.stderr
+
+
+@pytest.mark.slow
+def test_googles_buckets_give_the_same_dataset(
+    corpus_folder: pathlib.Path, undisturbed: str, fsdsinet: Command
+) -> None:
+    with running_google() as url, environment(STORAGE_EMULATOR_HOST=url):
+        make_google_bucket(url, "bucket")
+        copy_folder(corpus_folder, "gs://bucket/in")
+        output = "gs://bucket/out"
+        arguments = extract("gs://bucket/in", output)
+        fsdsinet(*arguments)
+        assert_same(output, undisturbed)
+        assert_tidy(output)
+        # As if killed before its last shard.
+        storage.delete_file(Dataset(output).parts("ledger")[0])
+        run = json.loads(storage.read_file(f"{output}/run.json"))
+        with storage.publish(f"{output}/run.json") as file:
+            file.write(json.dumps(run | {"state": "running"}).encode())
+        fsdsinet(*arguments)
+        assert_same(output, undisturbed)
+        assert_tidy(output)

@@ -1,0 +1,215 @@
+"""The engine asked for runs a model if it agrees with the reference; else Essentia."""
+
+import concurrent.futures
+import dataclasses
+import pathlib
+import shutil
+import stat
+
+import numpy as np
+import pytest
+
+import transforms
+from tests.conftest import Command
+from tests.models.test_models_command import write_model
+from transforms.elements import Prediction
+from transforms.engines.agreement import disagreement, reference, require_agreement
+from transforms.engines.contract import ModelSpec
+from transforms.engines.table import ENGINES
+from transforms.models import engine_choice
+from transforms.models.cache import cache_folder
+from transforms.models.check_engine import check_engine
+from transforms.models.engine_choice import choose_engines
+from transforms.models.loading import load_model
+
+MODEL = "tests/data/random-tiny-aps.pb"
+
+
+@pytest.fixture
+def spec() -> ModelSpec:
+    return load_model(MODEL)
+
+
+@pytest.fixture
+def cache(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("FSDSINET_CACHE", str(folder))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    return folder
+
+
+def test_a_checked_model_is_not_checked_again(
+    cache: pathlib.Path, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = choose_engines([spec], "winograd")
+    assert first.engine == "winograd" and first.expected is not None
+    np.testing.assert_array_equal(
+        first.expected.activations, reference(spec).activations
+    )
+    monkeypatch.setattr(engine_choice, "_run_check", lambda spec: pytest.fail("again"))
+    (again,) = choose_engines([spec], "winograd")
+    assert again.expected is not None
+    np.testing.assert_array_equal(first.expected.embeddings, again.expected.embeddings)
+
+
+def test_another_installation_is_checked_by_itself(
+    spec: ModelSpec, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # numba would find none of the code that is compiled for the first.
+    here = pathlib.Path(transforms.__file__).parent
+    shutil.copytree(here, tmp_path / "transforms")
+    first = engine_choice._key(spec)
+    monkeypatch.setattr(transforms, "__file__", str(tmp_path / "transforms/x.py"))
+    assert engine_choice._key(spec) != first
+
+
+def test_a_changed_module_of_the_engine_is_checked_again(
+    spec: ModelSpec, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "transforms"
+    shutil.copytree(pathlib.Path(transforms.__file__).parent, copy)
+    monkeypatch.setattr(transforms, "__file__", str(copy / "x.py"))
+    keys = {engine_choice._key(spec)}
+    for name in ("engines/winograd/simd", "front_end/mel", "decoding/resampling"):
+        with (copy / f"{name}.py").open("a") as file:
+            file.write("# changed")
+        keys.add(engine_choice._key(spec))
+    assert len(keys) == 4
+
+
+def test_the_reference_needs_no_check(cache: pathlib.Path, spec: ModelSpec) -> None:
+    (chosen,) = choose_engines([spec], "essentia")
+    assert chosen.engine == "essentia" and chosen.expected is None
+    # Only workers put something there: what the front end compiles.
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_an_unknown_graph_is_left_to_essentia(
+    cache: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "strange.pb"
+    write_model(path, 1.0, "Sigmoid")
+    (chosen,) = choose_engines([load_model(str(path))], "winograd")
+    assert chosen.engine == "essentia" and chosen.expected is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("fsdsinet: essentia runs strange instead of winograd: ")
+    assert "node dense is MatMul, expected BiasAdd" in line
+
+
+def test_without_numba_essentia_runs(
+    cache: pathlib.Path,
+    spec: ModelSpec,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    (chosen,) = choose_engines([spec], "winograd")
+    assert chosen.engine == "essentia"
+    assert capsys.readouterr().err.endswith("winograd: numba is not installed\n")
+
+
+@dataclasses.dataclass
+class WrongEngine:
+    """The reference's results, and a little more."""
+
+    spec: ModelSpec
+    offset: float
+
+    def run(self, patches: np.ndarray) -> Prediction:
+        right = reference(self.spec)
+        return Prediction(right.activations, right.embeddings + np.float32(self.offset))
+
+
+@pytest.mark.parametrize("offset", [0.1, np.nan])
+def test_an_engine_that_disagrees_is_not_used(
+    cache: pathlib.Path,
+    spec: ModelSpec,
+    offset: float,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(ENGINES, "winograd", lambda spec: WrongEngine(spec, offset))
+    # In this process, where the wrong engine is.
+    monkeypatch.setattr(engine_choice, "_run_check", check_engine)
+    (chosen,) = choose_engines([spec], "winograd")
+    assert chosen.engine == "essentia"
+    assert "differ from the reference by 0 and embeddings by" in capsys.readouterr().err
+    assert not list((cache / "compiled").glob("*.npz"))
+
+
+def test_a_check_that_dies_leaves_the_model_to_essentia(
+    cache: pathlib.Path,
+    spec: ModelSpec,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.executable", "false")
+    (chosen,) = choose_engines([spec], "winograd")
+    assert chosen.engine == "essentia"
+    assert "the process that checks it has died (no message)" in capsys.readouterr().err
+
+
+def test_workers_check_again(spec: ModelSpec) -> None:
+    right = reference(spec)
+    checked = dataclasses.replace(spec, engine="winograd", expected=right)
+    engine = ENGINES["winograd"](checked)
+    require_agreement(checked, engine)
+    wrong = Prediction(right.activations + np.float32(0.01), right.embeddings)
+    assert "activations differ" in disagreement(engine, wrong)
+    with pytest.raises(RuntimeError, match="run with --engine essentia"):
+        require_agreement(dataclasses.replace(checked, expected=wrong), engine)
+
+
+@pytest.mark.parametrize("content", [b"", b"not what it was", None])
+def test_damaged_caches_are_made_again(
+    cache: pathlib.Path, spec: ModelSpec, content: bytes | None
+) -> None:
+    choose_engines([spec], "winograd")
+    files = [path for path in cache.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".npz", ".nbi", ".nbc"}
+    for path in files:
+        path.write_bytes(path.read_bytes()[:-9] if content is None else content)
+    (chosen,) = choose_engines([spec], "winograd")
+    assert chosen.engine == "winograd"
+
+
+def test_two_launchers_may_compile_at_once(
+    cache: pathlib.Path, tiny_model: pathlib.Path, fsdsinet: Command
+) -> None:
+    clip = "demo/clips/hammer.mp3"
+
+    def run(name: str) -> str:
+        output = cache.parent / name
+        done = fsdsinet("extract", clip, "--model", tiny_model, "--output", output)
+        return done.stdout
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for text in pool.map(run, ("one", "two")):
+            assert "1 clips ok" in text
+
+
+@pytest.fixture
+def temporary(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """The folder of temporary files, where the cache cannot be written."""
+    blocked = tmp_path / "file"
+    blocked.touch()
+    monkeypatch.setenv("FSDSINET_CACHE", str(blocked / "cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_home_that_cannot_be_written_is_no_obstacle(temporary: pathlib.Path) -> None:
+    folder = cache_folder("numba")
+    assert folder.is_relative_to(temporary) and folder.is_dir()
+    assert stat.S_IMODE(folder.parent.stat().st_mode) & 0o077 == 0
+    assert cache_folder("numba") == folder
+
+
+def test_the_cache_of_another_user_is_not_run(
+    temporary: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = cache_folder("numba")
+    user = mine.stat().st_uid + 1
+    monkeypatch.setattr("os.getuid", lambda: user)
+    theirs = mine.parent.rename(temporary / f"fsd-sinet-beam-{user}")
+    assert not cache_folder("numba").is_relative_to(theirs)

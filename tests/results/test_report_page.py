@@ -1,0 +1,232 @@
+"""The report page in a real browser: Debian's chromium, driven by Selenium."""
+
+import json
+import pathlib
+import re
+import shutil
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import soundfile
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from pipeline.results.report.data import Limits
+from pipeline.results.report.report import write_report
+from tests.support.synthetic_dataset import write_synthetic_dataset
+
+HOSTILE = (
+    "</script><script>window.hacked=1</script>",
+    "<img src=x onerror=window.hacked=1>",
+    "\"quotes\" 'and' `more` ${window.hacked=1}",
+    "<!--<script> 🎺 <b>bold</b> &lt; \\u003c $x^2$",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[webdriver.Chrome]:
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip("needs Debian's packages chromium and chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage"):
+        options.add_argument(f"--{flag}")
+    # WebGL without a graphics card.
+    options.add_argument("--use-angle=swiftshader")
+    options.add_argument("--enable-unsafe-swiftshader")
+    options.add_argument("--window-size=1300,900")
+    logs = {"browser": "ALL", "performance": "ALL"}
+    options.set_capability("goog:loggingPrefs", logs)
+    chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield chrome
+    chrome.quit()
+
+
+def read_log(browser: webdriver.Chrome, kind: str) -> list[dict]:
+    """What has been logged since the last call."""
+    return list(browser.get_log(kind))  # type: ignore[no-untyped-call]
+
+
+def show(browser: webdriver.Chrome, page: pathlib.Path) -> None:
+    read_log(browser, "performance")
+    browser.get(page.as_uri())
+    ready = "return document.documentElement.dataset.ready === 'yes'"
+    WebDriverWait(browser, 60).until(lambda chrome: chrome.execute_script(ready))
+
+
+def check_quiet(browser: webdriver.Chrome) -> None:
+    """No console message, no request but for local files, no foreign script."""
+    assert read_log(browser, "browser") == []
+    for entry in read_log(browser, "performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] == "Network.requestWillBeSent":
+            url = message["params"]["request"]["url"]
+            assert url.startswith(("file:", "data:", "blob:")), url
+    assert browser.execute_script("return window.hacked === undefined")
+
+
+def by_id(browser: webdriver.Chrome, name: str) -> WebElement:
+    return browser.find_element(By.ID, name)
+
+
+def text(browser: webdriver.Chrome, name: str) -> str:
+    return str(by_id(browser, name).get_property("textContent"))
+
+
+def wait_for(browser: webdriver.Chrome, name: str, part: str) -> None:
+    WebDriverWait(browser, 30).until(lambda chrome: part in text(chrome, name))
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("page")
+    write_synthetic_dataset(folder / "out", 400, names=HOSTILE, labels=HOSTILE)
+    write_report(str(folder / "out"), str(folder / "report.html"))
+    return folder / "report.html"
+
+
+def test_labels_clips_and_search_work(
+    browser: webdriver.Chrome, page: pathlib.Path
+) -> None:
+    show(browser, page)
+    assert text(browser, "state").startswith("Finished: ")
+    label = Select(by_id(browser, "label"))
+    assert len(label.options) == 200
+    label.select_by_index(5)
+    assert text(browser, "label-title") in label.options[5].text
+    first = browser.find_element(By.CSS_SELECTOR, "#best button")
+    name = str(first.get_property("textContent"))
+    first.send_keys(Keys.ENTER)
+    assert text(browser, "clip-title") == name
+    assert browser.switch_to.active_element == by_id(browser, "clip-title")
+    assert len(by_id(browser, "nearest").find_elements(By.TAG_NAME, "tr")) == 8
+    assert browser.find_elements(By.CSS_SELECTOR, "#heat .heatmaplayer image")
+    assert browser.find_elements(By.CSS_SELECTOR, "#map canvas")
+    assert "its folder was not there" in text(browser, "player")
+
+    by_id(browser, "search").send_keys("clip-00012")
+    wait_for(browser, "found-note", "clips found")
+    found = browser.find_elements(By.CSS_SELECTOR, "#found button")
+    names = [one.text for one in found]
+    assert names and all(name.startswith("clip-00012") for name in names)
+    by_id(browser, "search").send_keys(Keys.ENTER)
+    assert text(browser, "clip-title") == names[0]
+    check_quiet(browser)
+
+
+def test_failed_and_flagged_clips_are_filtered(
+    browser: webdriver.Chrome, page: pathlib.Path
+) -> None:
+    show(browser, page)
+    note = text(browser, "troubled-note")
+    Select(by_id(browser, "reason")).select_by_value("g:multichannel")
+    WebDriverWait(browser, 30).until(lambda _: text(browser, "troubled-note") != note)
+    rows = browser.find_elements(By.CSS_SELECTOR, "#troubled-rows tr")
+    assert len(rows) > 10
+    assert all("multichannel" in str(row.get_property("textContent")) for row in rows)
+    by_id(browser, "reason-text").send_keys("nobody has this")
+    wait_for(browser, "troubled-note", "0 clips shown.")
+    assert not browser.find_elements(By.CSS_SELECTOR, "#troubled-rows tr")
+
+    before = browser.execute_script("return document.documentElement.dataset.theme")
+    by_id(browser, "theme").click()
+    after = browser.execute_script("return document.documentElement.dataset.theme")
+    assert {before, after} == {"light", "dark"}
+    check_quiet(browser)
+
+
+def test_a_click_on_the_map_opens_a_clip(
+    browser: webdriver.Chrome, page: pathlib.Path
+) -> None:
+    show(browser, page)
+    opened = browser.execute_script(
+        "const map = document.getElementById('map');"
+        "const point = map.data[1].customdata[0];"
+        "map.emit('plotly_click', {points: [{customdata: point}]});"
+        "return JSON.parse(document.getElementById('data').textContent).clips.id[point]"
+    )
+    assert text(browser, "clip-title") == opened
+    check_quiet(browser)
+
+
+def test_hostile_names_only_show(browser: webdriver.Chrome, page: pathlib.Path) -> None:
+    show(browser, page)
+    for index, name in enumerate(HOSTILE):
+        # Set by a script: chromedriver cannot type emoji.
+        browser.execute_script(
+            "const [name, index] = arguments;"
+            "document.getElementById('search').value = name;"
+            "document.getElementById('find').requestSubmit();"
+            "const label = document.getElementById('label');"
+            "label.value = index;"
+            "label.dispatchEvent(new Event('change'))",
+            name,
+            index,
+        )
+        assert text(browser, "clip-title") == text(browser, "label-title") == name
+        # As ticks of charts, too, names are text: nothing of them becomes an element.
+        assert not browser.find_elements(By.CSS_SELECTOR, "main img, main b, svg a")
+        start = re.sub("([<&$])", "\\1\u2060", name)[:15]
+        ticks = browser.find_elements(By.CSS_SELECTOR, "#heat text")
+        shown = [str(tick.get_property("textContent")) for tick in ticks]
+        assert any(tick.startswith(start) for tick in shown), shown
+    check_quiet(browser)
+
+
+def test_audio_beside_the_page_plays(
+    browser: webdriver.Chrome, tmp_path: pathlib.Path
+) -> None:
+    name = "a #1 100% 🎺?.wav"
+    output, sounds = tmp_path / "out", tmp_path / "so unds"
+    sounds.mkdir()
+    write_synthetic_dataset(output, 3, names=[name[:-4]], folder=str(sounds))
+    soundfile.write(sounds / name, np.zeros(8000), 8000)
+    write_report(str(output), str(tmp_path / "report.html"))
+    show(browser, tmp_path / "report.html")
+    browser.execute_script(
+        "document.getElementById('search').value = 'a #1';"
+        "document.getElementById('find').requestSubmit()"
+    )
+    length = "return document.querySelector('audio')?.duration === 1"
+    WebDriverWait(browser, 30).until(lambda chrome: chrome.execute_script(length))
+    check_quiet(browser)
+
+
+@pytest.mark.parametrize(
+    ("options", "missing", "message"),
+    [
+        ({"outputs": ["activations"]}, "map-missing", "has no embeddings"),
+        ({"outputs": ["embeddings"]}, "labels-missing", "has no activations"),
+        ({"failing": 1.0}, "map-missing", "No clip has embeddings yet"),
+        ({"failing": 1.0}, "state", "All failed: none of 70 clips"),
+        ({"state": "stopped", "num_planned": 99}, "state", "Interrupted: 70 of 99"),
+        ({"models": ["one", "two"]}, "model", "onetwo"),
+    ],
+)
+def test_what_is_missing_is_said(
+    browser: webdriver.Chrome,
+    tmp_path: pathlib.Path,
+    options: dict,
+    missing: str,
+    message: str,
+) -> None:
+    write_synthetic_dataset(tmp_path / "out", 70, **options)
+    write_report(str(tmp_path / "out"), str(tmp_path / "a.html"), Limits(clips=40))
+    show(browser, tmp_path / "a.html")
+    assert message in text(browser, missing)
+    assert by_id(browser, missing).is_displayed()
+    buttons = browser.find_elements(By.CSS_SELECTOR, "#best button, #map canvas")
+    assert bool(buttons) == ("failing" not in options)
+    browser.execute_script(
+        "document.getElementById('search').value = 'clip-00';"
+        "document.getElementById('find').requestSubmit()"
+    )
+    for value in range(len(options.get("models", []))):
+        Select(by_id(browser, "model")).select_by_index(value)
+    by_id(browser, "theme").click()
+    check_quiet(browser)

@@ -1,0 +1,136 @@
+"""`fsdsinet top`: what was heard in every clip, from Parquet."""
+
+import csv
+import pathlib
+
+import pandas as pd
+import pytest
+
+from pipeline.cli.main import main
+from tests.conftest import DATA, Command
+from tests.support.audio_files import make_wav
+
+MODEL = "random-tiny-tlpf"
+WHAT = {
+    "long": "a sweep that lasts",
+    "other": "another one, with a description that is too long for a line",
+    "short": "",
+    "broken": "no sound at all",
+}
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory, fsdsinet: Command) -> pathlib.Path:
+    """A dataset of two models and four clips, one too short and one no audio."""
+    folder = tmp_path_factory.mktemp("top")
+    for seed, (name, seconds) in enumerate((("long", 3), ("other", 2), ("short", 0.5))):
+        make_wav(folder / f"{name}.wav", round(seconds * 22050), seed=seed)
+    (folder / "broken.wav").write_text("this is no audio")
+    with (folder / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["clip_id", "uri", "what"])
+        rows.writerows([name, f"{name}.wav", what] for name, what in WHAT.items())
+    models = [f"--model={DATA / f'{name}.pb'}" for name in (MODEL, "random-tiny-aps")]
+    options = ("--last-patch", "discard", "--output", folder / "out")
+    fsdsinet("extract", folder / "manifest.csv", *models, *options)
+    return folder / "out"
+
+
+def top(
+    capsys: pytest.CaptureFixture[str], output: pathlib.Path, *options: str
+) -> list[str]:
+    assert main(["top", str(output), *options]) == 0
+    captured = capsys.readouterr()
+    assert not captured.err
+    return captured.out.splitlines()
+
+
+def stored(output: pathlib.Path, clip_id: str, num: int, model: str = MODEL) -> str:
+    clips = pd.read_parquet(output / "clips" / f"model={model}")
+    entries = clips["top_labels"][clips["clip_id"] == clip_id].iloc[0][:num]
+    return ", ".join(f"{entry['label']} {entry['score']:.2f}" for entry in entries)
+
+
+def test_every_clip_has_a_line(
+    output: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert top(capsys, output, "--model", MODEL) == [
+        "broken  failed: not_audio",
+        f"long    {stored(output, 'long', 3)}",
+        f"other   {stored(output, 'other', 3)}",
+        "short   shorter than one patch",
+    ]
+    assert len(stored(output, "long", 3).split(", ")) >= 3
+
+
+def test_model_is_chosen(
+    output: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = top(capsys, output, "--model", "random-tiny-aps", "--labels", "2")
+    expected = stored(output, "long", 2, "random-tiny-aps")
+    assert lines[1] == f"long    {expected}"
+    assert expected != stored(output, "long", 2)
+
+
+@pytest.mark.parametrize("num", [1, 10])
+def test_number_of_labels_is_chosen(
+    output: pathlib.Path, capsys: pytest.CaptureFixture[str], num: int
+) -> None:
+    lines = top(capsys, output, "--model", MODEL, "--labels", str(num))
+    assert lines[1] == f"long    {stored(output, 'long', num)}"
+
+
+def test_column_of_the_manifest_tells_what_a_clip_is(
+    output: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--model", MODEL, "--labels", "1", "--column", "what")
+    assert top(capsys, output, *options) == [
+        f"broken  {'no sound at all':36}  failed: not_audio",
+        f"long    {'a sweep that lasts':36}  {stored(output, 'long', 1)}",
+        f"other   another one, with a description that  {stored(output, 'other', 1)}",
+        f"short   {'':36}  shorter than one patch",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), f"expected one of: {MODEL}, random-tiny-aps"),
+        (("--model", "vgg99"), f"expected one of: {MODEL}, random-tiny-aps"),
+        (("--model", MODEL, "--column", "colour"), "has no column 'colour', it has "),
+        (("--model", MODEL, "--labels", "0"), "labels is 0, expected 1 to 10"),
+        (("--model", MODEL, "--labels", "11"), "labels is 11, expected 1 to 10"),
+        (("--model", MODEL, "--labels", "few"), "invalid int value: 'few'"),
+        (("--model", MODEL, "--", "--beam"), "only extract takes flags for Beam"),
+    ],
+)
+def test_wrong_options_are_refused(
+    output: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    message: str,
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        raise SystemExit(main(["top", str(output), *options]))
+    assert caught.value.code == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert not captured.out
+
+
+def test_folder_that_is_no_dataset_is_refused(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in (tmp_path, tmp_path / "nothing"):
+        assert main(["top", str(folder)]) == 2
+        assert "is no dataset: it has no run.json" in capsys.readouterr().err
+
+
+def test_dataset_without_activations_says_so(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, fsdsinet: Command
+) -> None:
+    clip = make_wav(tmp_path / "a.wav", 40000)
+    options = ("--outputs", "embeddings", "--output", tmp_path / "out")
+    fsdsinet("extract", clip, "--model", tiny_model, *options)
+    completed = fsdsinet("top", tmp_path / "out", code=2)
+    assert f"has no activations of model {MODEL}" in completed.stderr

@@ -1,0 +1,97 @@
+"""What a run shows while it goes."""
+
+import io
+import os
+import pathlib
+
+import pytest
+
+from pipeline.console import DownloadLine, ProgressLine, format_duration
+from transforms.workers import status
+from transforms.workers.counters import report_done
+from transforms.workers.status import WorkerStatus, read_statuses, report_clip
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr("pipeline.console.time.monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize(
+    ("stream", "interval_s"), [(io.StringIO(), 10), (Terminal(), 0.5)]
+)
+def test_progress_shows_totals_speed_and_time_left(
+    clock: list[float], stream: io.StringIO, interval_s: float
+) -> None:
+    line = ProgressLine(1000, stream)
+    line.set_committed(200, 3)
+    clock[0] += interval_s / 2
+    line.update({})
+    assert stream.getvalue() == ""
+    clock[0] += interval_s
+    line.update({})
+    assert "200 of 1,000 clips, 3 failed, starting workers" in stream.getvalue()
+    clock[0] = 200.0
+    workers = {
+        1: WorkerStatus("a", 150, 1, 3000, 7200.0),
+        2: WorkerStatus(None, 50, 0, 1000, 0.0),
+    }
+    line.update(workers)
+    expected = "400 of 1,000 clips, 4 failed, 40 patches/s, 72 h of audio per h, 5 min"
+    shown = stream.getvalue()
+    assert expected in shown
+    assert shown.count("\n") == (0 if stream.isatty() else 2)
+    line.close()
+    assert stream.getvalue().endswith("\r" if stream.isatty() else "\n")
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_a_download_shows_on_a_terminal_only(
+    clock: list[float], stream: io.StringIO
+) -> None:
+    line = DownloadLine("a.pb", stream)
+    line.update(100, None)
+    assert stream.getvalue() == ""
+    for total in (None, 20_000_000):
+        clock[0] += 0.5
+        line.update(1_234_567, total)
+    line.close()
+    shown = [text.strip() for text in stream.getvalue().split("\r")]
+    expected = ["", "a.pb: 1.2 MB", "a.pb: 1.2 of 20.0 MB", "", ""]
+    assert shown == (expected if stream.isatty() else [""])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")],
+)
+def test_durations_are_for_people(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+def test_the_status_of_a_worker_can_be_read_by_others(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(status.STATUS_FOLDER_VARIABLE, str(tmp_path))
+    status._status_file.cache_clear()
+    try:
+        report_clip("a very long name, " * 10)
+        report_done(None, num_patches=7, audio_s=3.5)
+        report_clip("é")
+    finally:
+        status._status_file.cache_clear()
+    expected = WorkerStatus("é", 1, 0, 7, 3.5)
+    assert read_statuses(str(tmp_path)) == {os.getpid(): expected}
+
+
+def test_a_half_written_status_is_passed_over(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "1.json").write_text('{"clip_id": "a", "clips_d')
+    (tmp_path / "2.json").touch()
+    assert read_statuses(str(tmp_path)) == {}

@@ -1,0 +1,140 @@
+"""The dataset as readers meet it: schemas, metadata, and the four common readers."""
+
+import json
+import os
+import pathlib
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.dataset.folder import Dataset
+from tests.conftest import Command
+from transforms.models.registry import published_labels
+
+MODEL = "random-tiny-tlpf"
+
+
+@pytest.fixture(scope="module")
+def output(
+    tmp_path_factory: pytest.TempPathFactory,
+    corpus: pathlib.Path,
+    tiny_model: pathlib.Path,
+    fsdsinet: Command,
+) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("dataset") / "out"
+    fsdsinet("extract", corpus, "--model", tiny_model, "--output", folder)
+    return folder
+
+
+def test_vectors_open_as_arrays_everywhere(output: pathlib.Path) -> None:
+    folder = output / "patches" / f"model={MODEL}"
+    arrow = (
+        ds.dataset(folder)
+        .to_table()
+        .sort_by([("clip_id", "ascending"), ("patch", "ascending")])
+    )
+    expected = np.stack(
+        arrow["activations"].combine_chunks().to_numpy(zero_copy_only=False)
+    )
+    assert expected.shape == (arrow.num_rows, 200) and expected.dtype == np.float32
+
+    frame = pd.read_parquet(folder).sort_values(["clip_id", "patch"])
+    np.testing.assert_array_equal(np.stack(frame["activations"].tolist()), expected)
+
+    polars = pl.read_parquet(folder / "*.parquet").sort("clip_id", "patch")
+    assert polars.schema["activations"] == pl.Array(pl.Float32, 200)
+    np.testing.assert_array_equal(polars["activations"].to_numpy(), expected)
+
+    query = f"select activations from '{folder}/*.parquet' order by clip_id, patch"
+    result = duckdb.sql(query)
+    assert result is not None
+    assert str(result.types[0]) == "FLOAT[]"
+    np.testing.assert_array_equal(
+        np.stack(result.fetchnumpy()["activations"]), expected
+    )
+
+
+def test_one_file_explains_itself(output: pathlib.Path) -> None:
+    for table in ("patches", "clips"):
+        path = Dataset(str(output)).parts(f"{table}/model={MODEL}")[0]
+        metadata = {
+            k.decode(): v.decode() for k, v in pq.read_schema(path).metadata.items()
+        }
+        assert metadata["table"] == table
+        assert json.loads(metadata["labels"]) == list(published_labels())
+        assert len(metadata["model_sha256"]) == 64
+        assert metadata["schema_version"] == "1"
+        assert metadata["last_patch"] == "repeat"
+        versions = json.loads(metadata["versions"])
+        assert versions["essentia-tensorflow"] == "2.1b6.dev1389"
+        assert float(metadata["patch_hop_s"]) == 11000 / 22050
+
+
+def test_patch_times(output: pathlib.Path) -> None:
+    patches = ds.dataset(output / "patches" / f"model={MODEL}").to_table().to_pydict()
+    assert max(patches["patch"]) > 5
+    for patch, start, end in zip(
+        patches["patch"], patches["start_s"], patches["end_s"], strict=True
+    ):
+        assert start == patch * 50 * 220 / 22050
+        assert end == pytest.approx(start + 22660 / 22050)
+
+
+def test_floats_are_split_by_byte_and_compressed(output: pathlib.Path) -> None:
+    parts = Dataset(str(output)).parts(f"patches/model={MODEL}")
+    path = max(parts, key=os.path.getsize)
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    columns = {
+        group.column(i).path_in_schema: group.column(i)
+        for i in range(group.num_columns)
+    }
+    for name in ("activations.list.element", "embedding.list.element", "start_s"):
+        assert "BYTE_STREAM_SPLIT" in columns[name].encodings, name
+        assert columns[name].compression == "ZSTD"
+
+
+def test_clips_are_the_mean_and_maximum_of_their_patches(output: pathlib.Path) -> None:
+    patches = pd.read_parquet(output / "patches" / f"model={MODEL}")
+    clips = pd.read_parquet(output / "clips" / f"model={MODEL}")
+    assert len(clips) == 10
+    labels = published_labels()
+    for clip in clips.to_dict("records"):
+        rows = patches[patches["clip_id"] == clip["clip_id"]]
+        activations = np.stack(rows["activations"].tolist()).astype(float)
+        assert clip["num_patches"] == len(rows)
+        np.testing.assert_allclose(
+            clip["activations_mean"], activations.mean(0), atol=1e-7
+        )
+        np.testing.assert_allclose(
+            clip["activations_max"], activations.max(0), atol=1e-7
+        )
+        embeddings = np.stack(rows["embedding"].tolist()).astype(float)
+        np.testing.assert_allclose(
+            clip["embedding_mean"], embeddings.mean(0), rtol=1e-5
+        )
+        best = np.argsort(-clip["activations_mean"], kind="stable")[:10]
+        assert [top["label"] for top in clip["top_labels"]] == [labels[i] for i in best]
+        scores = [top["score"] for top in clip["top_labels"]]
+        np.testing.assert_array_equal(scores, clip["activations_mean"][best])
+
+
+def test_run_json_is_enough_to_repeat_the_run(output: pathlib.Path) -> None:
+    run = json.loads((output / "run.json").read_text())
+    assert run["state"] == "finished"
+    assert run["totals"]["clips"] == run["manifest"]["num_clips"] == 12
+    assert run["totals"]["failed_by_error_type"] == {"not_audio": 2}
+    assert run["config"]["patch_hop"] == 50
+    assert run["models"][0]["name"] == MODEL
+    assert run["versions"]["apache-beam"] == "2.77.0"
+    assert set(run["counters"]) >= {
+        "decode_us",
+        "resample_us",
+        "log_mel_us",
+        "inference_us",
+        "commit_us",
+    }

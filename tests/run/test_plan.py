@@ -1,0 +1,175 @@
+"""Plans: what is left to do, and in which shards."""
+
+import pathlib
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import ConfigError
+from pipeline.run.forecast import predict_audio_s
+from pipeline.run.plan import (
+    Plan,
+    ShardLimits,
+    choose_limits,
+    cut,
+    ledger_columns,
+    pending_rows,
+    shards,
+    write_plan,
+)
+from transforms import storage
+from transforms.manifest import manifest_rows, read_planned_shards
+
+
+def manifest_of(ids: list[str], **columns: list[object]) -> pa.Table:
+    return pa.table({"clip_id": ids, "uri": [f"/a/{i}.wav" for i in ids], **columns})
+
+
+def ledger_of(manifest: pa.Table, *failed: str) -> pa.Table:
+    statuses = [
+        "failed" if i in failed else "ok" for i in manifest["clip_id"].to_pylist()
+    ]
+    return manifest.append_column("status", pa.array(statuses, pa.string()))
+
+
+def plan_of(rows: pa.Table, num_clips: int, *audio_s: float) -> Plan:
+    lengths = np.array(audio_s or [1.0] * rows.num_rows)
+    return Plan(rows, rows, lengths, ShardLimits(num_clips))
+
+
+NOTHING = ledger_of(manifest_of([]).cast(manifest_of(["a"]).schema))
+
+
+@given(
+    audio_s=st.lists(st.floats(0.1, 1000), max_size=50),
+    num_clips=st.integers(1, 60),
+    shard_s=st.floats(0.1, 2000),
+    done=st.sets(st.integers(0, 49)),
+)
+def test_every_row_is_in_the_ledger_or_in_one_shard_within_limits(
+    audio_s: list[float], num_clips: int, shard_s: float, done: set[int]
+) -> None:
+    manifest = manifest_of([str(i) for i in range(len(audio_s))])
+    is_done = pa.array([i in done for i in range(len(audio_s))], pa.bool_())
+    pending = pending_rows(manifest, ledger_of(manifest.filter(is_done)), False)
+    limits = ShardLimits(num_clips, shard_s)
+    lengths = np.array(audio_s)[[i not in done for i in range(len(audio_s))]]
+    plan = Plan(manifest, pending, lengths, limits)
+    ids = [rows["clip_id"].to_pylist() for _, rows in shards(plan)]
+    assert len({shard_id for shard_id, _ in shards(plan)}) == len(ids)
+    assert len(ids) == plan.num_shards
+    in_order = sorted(ids, key=lambda clips: int(clips[0]))
+    assert [i for clips in in_order for i in clips] == pending["clip_id"].to_pylist()
+    work_s = [sum(audio_s[int(i)] for i in clips) for clips in ids]
+    np.testing.assert_allclose(work_s, sorted(work_s)[::-1])
+    for clips, seconds in zip(ids, work_s, strict=True):
+        assert len(clips) <= num_clips
+        assert seconds <= shard_s * (1 + 1e-9) or len(clips) == 1
+
+
+def test_shard_names_depend_on_their_clips_alone() -> None:
+    one, other = manifest_of(["a", "b", "c"]), manifest_of(["x", "a", "b"])
+    left = pending_rows(other, ledger_of(manifest_of(["x"])), False)
+    names = dict(shards(plan_of(one, 2))).keys() & dict(shards(plan_of(left, 2))).keys()
+    assert names == {next(shards(plan_of(one, 2)))[0]}
+    tricky = manifest_of(["a\nb", "c", "a", "b\nc"])
+    assert len(dict(shards(plan_of(tricky, 2)))) == 2
+
+
+def test_failed_rows_are_pending_when_asked_for() -> None:
+    manifest = manifest_of(["a", "b", "c"])
+    ledger = ledger_of(manifest, "b")
+    assert not pending_rows(manifest, ledger, False).num_rows
+    retried = pending_rows(manifest, ledger, True)
+    assert retried["clip_id"].to_pylist() == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("now", "message"),
+    [
+        (manifest_of(["a"], take=[1]), "1 clips of the dataset are not in it\n  'b'"),
+        (manifest_of(["a", "b"], take=["1", "2"]), "take: was int64, is string"),
+        (manifest_of(["a", "b"]), "take: was int64, is None"),
+        (manifest_of(["a", "b"], take=[1, 3]), "take of clip 'b': was 2, is 3"),
+    ],
+)
+def test_a_manifest_that_changed_is_refused(now: pa.Table, message: str) -> None:
+    ledger = ledger_of(manifest_of(["a", "b"], take=[1, 2]))
+    with pytest.raises(ConfigError) as caught:
+        pending_rows(now, ledger, False)
+    assert message in str(caught.value)
+    assert "--overwrite" in str(caught.value)
+
+
+def test_changed_nested_values_are_refused_and_nan_is_no_change() -> None:
+    columns: dict[str, list[object]] = {
+        "tags": [["x"], ["y"]],
+        "level": [float("nan"), 1.0],
+    }
+    ledger = ledger_of(manifest_of(["a", "b"], **columns))
+    assert not pending_rows(manifest_of(["a", "b"], **columns), ledger, False).num_rows
+    columns["tags"] = [["x"], ["z"]]
+    other = manifest_of(["a", "b"], **columns)
+    with pytest.raises(ConfigError, match="tags of clip 'b'"):
+        pending_rows(other, ledger, False)
+
+
+def test_columns_of_the_ledger_are_renamed() -> None:
+    table = ledger_columns(manifest_of(["a"], status=["x"], error=["y"], mine=[1]))
+    assert table.column_names[2:] == ["manifest_status", "manifest_error", "mine"]
+    with pytest.raises(ConfigError, match="twice"):
+        ledger_columns(manifest_of(["a"], status=["x"], manifest_status=["y"]))
+
+
+def test_a_plan_file_holds_rows_and_types(tmp_path: pathlib.Path) -> None:
+    manifest = manifest_of(["a", "b", "c"], tags=[["x"], [], None])
+    path = str(tmp_path / "plan.arrow")
+    write_plan(plan_of(manifest, 2), path, {})
+    planned = read_planned_shards(path)
+    rows = pa.Table.from_batches([manifest_rows(shard.manifest) for shard in planned])
+    assert rows.select(manifest.column_names).equals(manifest)
+
+
+@pytest.mark.parametrize(
+    ("num_clips", "clip_s", "num_workers", "expected"),
+    [(1, 5, 8, 1), (24, 3.0, 2, 8), (1000, 7.6, 2, 33), (50_000, 7.6, 4, 782)],
+)
+def test_every_worker_gets_several_shards(
+    num_clips: int, clip_s: float, num_workers: int, expected: int
+) -> None:
+    audio_s = np.full(num_clips, clip_s)
+    limits = choose_limits(audio_s, num_workers, None)
+    assert len(cut(audio_s, limits)) == expected
+    assert choose_limits(audio_s, num_workers, 5) == ShardLimits(5)
+
+
+def test_long_recordings_come_first_and_alone() -> None:
+    audio_s = np.array([1.0, 3600, 2, 3, 1000])
+    limits = choose_limits(audio_s, 2, None)
+    rows = manifest_of(["a", "hour", "b", "c", "long"])
+    ids = [
+        r["clip_id"].to_pylist() for _, r in shards(Plan(rows, rows, audio_s, limits))
+    ]
+    assert ids == [["hour"], ["long"], ["b", "c"], ["a"]]
+
+
+def test_work_is_predicted_from_size_and_format(tmp_path: pathlib.Path) -> None:
+    for name in ("ten.WAV", "ten.mp3"):
+        size = 882_000 if name == "ten.WAV" else 160_000
+        (tmp_path / name).write_bytes(bytes(size))
+    (tmp_path / "empty.flac").touch()
+    names = ["ten.WAV", "ten.mp3", "empty.flac", "missing.wav", "nul\0.wav"]
+    uris = [*(str(tmp_path / name) for name in names), "https://example.org/a.wav"]
+    predicted = predict_audio_s(uris, storage.sizes_of(uris))
+    assert predicted.tolist() == [10, 10, 0.1, 0.1, 0.1, 10]
+
+
+def test_given_up_clips_get_shards_of_their_own(tmp_path: pathlib.Path) -> None:
+    manifest = manifest_of(["a", "b", "c", "d"])
+    path = str(tmp_path / "plan.arrow")
+    write_plan(plan_of(manifest, 3), path, {"c": "it killed workers"})
+    planned = [manifest_rows(p.manifest)["clip_id"] for p in read_planned_shards(path)]
+    assert [ids.to_pylist() for ids in planned] == [["c"], ["a", "b", "d"]]

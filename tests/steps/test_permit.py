@@ -1,0 +1,166 @@
+"""Workers work only while their job may write, and a dataset knows its job."""
+
+import importlib.metadata
+import pathlib
+import time
+
+import pyarrow as pa
+import pytest
+
+from pipeline.dataset.folder import Dataset
+from pipeline.errors import ConfigError
+from pipeline.run.jobs import check_no_job, job_command
+from pipeline.runners.job_folder import JobFolder, JobNote
+from tests.steps.test_transforms import FAILED, manifest_bytes, run
+from transforms.elements import Clip, Shard
+from transforms.front_end.patches import PatchSpec
+from transforms.models.loading import load_model
+from transforms.parquet import commit_shard
+from transforms.schemas import DatasetSpec, part_name
+from transforms.workers.permit import (
+    AdmitShards,
+    Permit,
+    PermitError,
+    admit_shard,
+    check_versions,
+    given_up,
+    note_death,
+)
+
+PACKAGES = ("fsd-sinet-beam", "apache-beam", "essentia-tensorflow", "av")
+VERSIONS = {name: importlib.metadata.version(name) for name in PACKAGES}
+NOTE = JobNote("job-1", "flink", "http://localhost:9")
+
+
+@pytest.fixture
+def dataset(tmp_path: pathlib.Path) -> Dataset:
+    dataset = Dataset(str(tmp_path / "out"))
+    dataset.write_run({"state": "running", "manifest": {"num_clips": 2}, "models": []})
+    return dataset
+
+
+@pytest.fixture
+def permit(dataset: Dataset) -> Permit:
+    return JobFolder(dataset).begin(NOTE, VERSIONS)
+
+
+@pytest.fixture
+def shard(tmp_path: pathlib.Path) -> Shard:
+    planned = manifest_bytes(["a", "bad"], tmp_path)
+    clips = (Clip("a", "a.wav", failure=FAILED.failure), FAILED)
+    return Shard(planned.shard_id, planned.manifest, clips)
+
+
+def admitted(dataset: Dataset, permit: Permit, shard: Shard) -> list[Shard]:
+    return list(admit_shard(shard, dataset.root, permit))
+
+
+def test_a_shard_goes_on_while_the_job_may_write(
+    dataset: Dataset, permit: Permit, shard: Shard
+) -> None:
+    assert admitted(dataset, permit, shard) == [shard]
+
+
+def test_a_committed_shard_is_left_alone(
+    dataset: Dataset, permit: Permit, shard: Shard
+) -> None:
+    ledger = pathlib.Path(dataset.root, "ledger", part_name(shard.shard_id))
+    ledger.parent.mkdir()
+    ledger.touch()
+
+    def check(found: list[Shard]) -> None:
+        assert found == []
+
+    counters = run(AdmitShards(dataset.root, permit), shard, check)
+    assert counters == {"shards_skipped": 1}
+    assert admitted(dataset, permit, shard) == []
+
+
+def test_nothing_is_committed_without_the_permit(
+    dataset: Dataset, permit: Permit, shard: Shard, tiny_model: pathlib.Path
+) -> None:
+    fields = (pa.field("take", pa.int64()),)
+    models = (load_model(str(tiny_model)),)
+    spec = DatasetSpec(models, ("activations",), PatchSpec(), {}, fields)
+    JobFolder(dataset).revoke()
+    with pytest.raises(PermitError, match="job-1 was stopped"):
+        commit_shard(shard, dataset.root, spec, permit)
+    assert dataset.parts("ledger") == []
+    JobFolder(dataset).begin(NOTE, VERSIONS)
+    commit_shard(shard, dataset.root, spec, permit)
+    assert len(dataset.parts("ledger")) == 1
+
+
+def test_a_worker_that_does_not_see_the_output_says_so(tmp_path: pathlib.Path) -> None:
+    elsewhere = Permit(str(tmp_path / "job"), "job-1", VERSIONS)
+    with pytest.raises(PermitError, match="a disk that they share with the launcher"):
+        elsewhere.check()
+
+
+def test_a_worker_with_another_version_says_so() -> None:
+    check_versions(VERSIONS)
+    with pytest.raises(PermitError, match=r"has av .*, the launcher 0\.1: install"):
+        check_versions({**VERSIONS, "av": "0.1"})
+
+
+def test_a_clip_is_given_up_at_its_second_death(
+    dataset: Dataset, permit: Permit
+) -> None:
+    note_death(permit.folder, "a", "killed")
+    note_death(permit.folder, "b", "killed")
+    assert given_up(permit.folder) == {}
+    note_death(permit.folder, "a", "ended by SIGSEGV")
+    assert list(given_up(permit.folder)) == ["a"]
+    shard = Shard("s", b"", (Clip("a", "a.wav"), Clip("c", "c.wav")))
+    (found,) = admitted(dataset, permit, shard)
+    assert found.clips[1] == shard.clips[1]
+    failure = found.clips[0].failure
+    assert failure and failure.error_type == "worker_died"
+    assert "died 2 times while working on clip a" in failure.message
+
+
+def test_a_job_that_ended_badly_is_waited_for_once(
+    dataset: Dataset, permit: Permit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    note_death(permit.folder, "a", "killed")
+    folder = JobFolder(dataset)
+    folder.settle()
+    assert len(waits) == 1 and 4 < waits[0] <= 5
+    assert folder.note() is None
+    folder.settle()
+    assert len(waits) == 1
+    # What is known of the clip stays, until a run ends well.
+    assert len(list(pathlib.Path(permit.folder, "deaths").iterdir())) == 1
+    folder.remove()
+    assert not pathlib.Path(permit.folder).exists()
+
+
+def test_graphs_go_where_workers_find_them(
+    dataset: Dataset, tiny_model: pathlib.Path
+) -> None:
+    model = load_model(str(tiny_model))
+    (placed,) = JobFolder(dataset).place_models((model,))
+    assert placed.graph_path.startswith(dataset.root)
+    assert placed.graph_file().read_bytes() == tiny_model.read_bytes()
+
+
+def test_a_job_whose_cluster_is_gone_is_forgotten_on_demand(
+    dataset: Dataset, permit: Permit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigError, match="no Flink answers(.|\n)*--forget"):
+        check_no_job(dataset)
+    assert job_command(dataset.root, wait=False, stop=False, forget=True) == 0
+    check_no_job(dataset)
+    assert "forgotten" in capsys.readouterr().out
+    with pytest.raises(PermitError):
+        permit.check()
+    assert job_command(dataset.root, wait=False, stop=False, forget=False) == 0
+    assert "no job is writing" in capsys.readouterr().out
+
+
+def test_a_job_on_dataflow_is_asked_about(dataset: Dataset) -> None:
+    JobFolder(dataset).begin(JobNote("job-2", "dataflow", "project, region"), VERSIONS)
+    with pytest.raises(ConfigError, match="look there whether it has ended"):
+        check_no_job(dataset)

@@ -1,0 +1,210 @@
+"""Each transform in a pipeline of its own."""
+
+import concurrent.futures
+import io
+import pathlib
+import pickle
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pytest
+from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing.util import assert_that
+
+from pipeline.run.plan import write_plan
+from tests.run.test_plan import plan_of
+from tests.support.audio_files import make_wav, signal
+from transforms.audio import DecodeAudio
+from transforms.elements import (
+    AudioInfo,
+    Clip,
+    Failure,
+    PlannedShard,
+    Prediction,
+    Shard,
+    ShardSummary,
+)
+from transforms.features import ComputePatches, compute_shard_patches
+from transforms.front_end.patches import PatchSpec
+from transforms.inference import RunModels
+from transforms.manifest import Lanes, ReadManifest, open_shard, read_planned_shards
+from transforms.models.loading import load_model
+from transforms.parquet import CommitShard
+from transforms.schemas import DatasetSpec
+from transforms.workers.counters import METRICS_NAMESPACE
+
+FAILED = Clip("bad", "bad.wav", failure=Failure("decode", "empty", "nothing in it"))
+
+
+def only(shards: list[Shard]) -> Shard:
+    assert len(shards) == 1, shards
+    return shards[0]
+
+
+def run(transform: beam.PTransform, shard: Shard, check: object) -> dict[str, int]:
+    """Runs a transform on one shard and returns the counters."""
+    with TestPipeline(runner="FnApiRunner") as pipeline:
+        result = pipeline | beam.Create([shard]) | transform
+        assert_that(result, check, label="Check")
+    counters = pipeline.result.metrics().query()["counters"]
+    return {
+        counter.key.metric.name: counter.committed
+        for counter in counters
+        if counter.key.metric.namespace == METRICS_NAMESPACE
+    }
+
+
+def manifest_bytes(clip_ids: list[str], tmp_path: pathlib.Path) -> PlannedShard:
+    table = pa.table(
+        {
+            "clip_id": clip_ids,
+            "uri": [f"{clip_id}.wav" for clip_id in clip_ids],
+            "take": range(len(clip_ids)),
+        }
+    )
+    plan = tmp_path / "plan.arrow"
+    write_plan(plan_of(table, len(clip_ids)), str(plan), {})
+    return read_planned_shards(str(plan))[0]
+
+
+@pytest.mark.parametrize("num_lanes", [0, 1, 3])
+def test_read_manifest_gives_every_row_once(
+    tmp_path: pathlib.Path, num_lanes: int
+) -> None:
+    ids = [f"clip {i}" for i in range(10)]
+    table = pa.table({"clip_id": ids, "uri": [f"/a/{i}" for i in ids]})
+    path = str(tmp_path / "plan.arrow")
+    write_plan(plan_of(table, 3), path, {"clip 4": "it killed a worker"})
+
+    def check(shards: list[Shard]) -> None:
+        assert sorted(len(shard.clips) for shard in shards) == [1, 3, 3, 3]
+        assert len({shard.shard_id for shard in shards}) == 4
+        clips = {clip.clip_id: clip for shard in shards for clip in shard.clips}
+        assert sorted(clips) == sorted(ids)
+        failures = {key: c.failure for key, c in clips.items() if c.failure}
+        expected = Failure("worker", "worker_died", "it killed a worker")
+        assert failures == {"clip 4": expected}
+
+    lanes = Lanes(num_lanes, str(tmp_path / "taken")) if num_lanes else None
+    with TestPipeline(runner="FnApiRunner") as pipeline:
+        assert_that(pipeline | beam.Create([path]) | ReadManifest(lanes), check)
+
+
+def test_lanes_take_every_shard_once(tmp_path: pathlib.Path) -> None:
+    lanes = Lanes(4, str(tmp_path / "taken"))
+    with concurrent.futures.ThreadPoolExecutor(lanes.num_lanes) as pool:
+        taken = list(pool.map(lambda _: lanes.take(), range(500)))
+    assert sorted(taken) == list(range(500))
+
+
+def test_only_manifest_rows_cross_the_shuffle(tmp_path: pathlib.Path) -> None:
+    planned = manifest_bytes([f"clip {i}" for i in range(64)], tmp_path)
+    assert len(pickle.dumps(planned)) < 8000
+    assert open_shard(planned).clips[3] == Clip("clip 3", "clip 3.wav")
+
+
+def test_decode_audio_fills_waveforms_and_keeps_failures(
+    tmp_path: pathlib.Path,
+) -> None:
+    good = make_wav(tmp_path / "good.wav", 44100, 44100)
+    clips = (Clip("good", str(good)), Clip("none", "/no/such.wav"), FAILED)
+
+    def check(shards: list[Shard]) -> None:
+        decoded, missing, failed = only(shards).clips
+        assert decoded.info == AudioInfo(1.0, 44100, 1, "pcm_s16le")
+        assert decoded.waveform is not None and len(decoded.waveform) > 22000
+        assert missing.failure is not None
+        assert missing.failure.error_type == "not_found"
+        assert failed == FAILED
+
+    counters = run(DecodeAudio(), Shard("s", b"", clips), check)
+    assert counters["decode_us"] > 0 and counters["resample_us"] > 0
+
+
+def test_compute_patches_replaces_waveforms() -> None:
+    info = AudioInfo(2.0, 22050, 1, "x")
+    clip = Clip("a", "a.wav", info, (), signal(44100, 22050)[0])
+
+    def check(shards: list[Shard]) -> None:
+        computed, failed = only(shards).clips
+        assert computed.waveform is None
+        assert computed.patches is not None and computed.patches.shape == (4, 101, 96)
+        assert failed == FAILED
+
+    transform = ComputePatches(PatchSpec())
+    counters = run(transform, Shard("s", b"", (clip, FAILED)), check)
+    assert counters["log_mel_us"] > 0
+
+
+def test_run_models_runs_every_model(tiny_model: pathlib.Path) -> None:
+    models = (load_model(str(tiny_model)), load_model("tests/data/random-tiny-aps.pb"))
+    info = AudioInfo(2.0, 22050, 1, "x")
+    clip = Clip("a", "a.wav", info, (), signal(44100, 22050)[0])
+    shard = compute_shard_patches(Shard("s", b"", (clip, FAILED)), PatchSpec())
+
+    def check(shards: list[Shard]) -> None:
+        predicted, failed = only(shards).clips
+        assert predicted.patches is None and predicted.predictions is not None
+        assert list(predicted.predictions) == [model.name for model in models]
+        for prediction in predicted.predictions.values():
+            assert prediction.activations.shape == (4, 200)
+            assert prediction.embeddings.shape == (4, 32)
+        assert failed == FAILED
+
+    counters = run(RunModels(models), shard, check)
+    assert counters["clips"] == 2 and counters["patches"] == 4
+    assert counters["num_inferences"] == 1
+
+
+def test_a_model_with_another_output_size_stops_the_run(
+    tiny_model: pathlib.Path,
+) -> None:
+    import dataclasses
+
+    spec = dataclasses.replace(load_model(str(tiny_model)), embedding_size=99)
+    info = AudioInfo(2.0, 22050, 1, "x")
+    clip = Clip("a", "a.wav", info, (), signal(44100, 22050)[0])
+    shard = compute_shard_patches(Shard("s", b"", (clip,)), PatchSpec())
+    with pytest.raises(Exception, match="expected 99 values a patch"):
+        run(RunModels((spec,)), shard, lambda shards: None)
+
+
+def test_commit_shard_writes_the_ledger_last(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+) -> None:
+    model = load_model(str(tiny_model))
+    planned = manifest_bytes(["a", "bad"], tmp_path)
+    rng = np.random.default_rng(0)
+    prediction = Prediction(
+        rng.random((3, 200), np.float32), rng.random((3, 32), np.float32)
+    )
+    info = AudioInfo(2.0, 22050, 1, "x")
+    clip = Clip("a", "a.wav", info, ("short",), predictions={model.name: prediction})
+    shard = Shard(planned.shard_id, planned.manifest, (clip, FAILED))
+    output = tmp_path / "out"
+    fields = (pa.field("take", pa.int64()),)
+    spec = DatasetSpec((model,), ("activations",), PatchSpec(), {}, fields)
+
+    def check(summaries: list[ShardSummary]) -> None:
+        assert summaries == [ShardSummary(planned.shard_id, 1, 1, 3)]
+
+    counters = run(CommitShard(str(output), spec), shard, check)
+    assert counters["commit_us"] > 0
+    files = sorted(output.rglob("*.parquet"), key=lambda path: path.stat().st_mtime_ns)
+    assert [path.relative_to(output).parts[0] for path in files] == [
+        "patches",
+        "clips",
+        "ledger",
+    ]
+    assert {path.name for path in files} == {f"part-{planned.shard_id}.parquet"}
+    assert not [path for path in output.rglob("*") if path.name.startswith(".")]
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: pathlib.Path) -> None:
+    from transforms.storage import publish
+
+    with pytest.raises(io.UnsupportedOperation), publish(str(tmp_path / "a")) as file:
+        file.write(b"half")
+        raise io.UnsupportedOperation
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,106 @@
+"""Writes a dataset of given results, with the code that commits those of a run."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.dataset.folder import Dataset
+from pipeline.run.plan import write_plan
+from tests.run.test_plan import plan_of
+from transforms.elements import AudioInfo, ClipError, Prediction, Shard
+from transforms.engines.contract import ModelSpec
+from transforms.front_end.patches import FRONT_END_VERSION, PatchSpec
+from transforms.manifest import open_shard, read_planned_shards
+from transforms.parquet import commit_shard
+from transforms.schemas import DatasetSpec
+
+SHA256 = "0" * 64
+
+
+def scored(activations: object, embedding: object = (1.0, 0.0)) -> Prediction:
+    """A clip of one patch, or of several if lists of lists are given."""
+    return Prediction(
+        np.atleast_2d(np.array(activations, np.float32)),
+        np.atleast_2d(np.array(embedding, np.float32)),
+    )
+
+
+def make_dataset(
+    folder: pathlib.Path,
+    results: Mapping[str, Prediction | None],
+    labels: Sequence[str],
+    columns: Mapping[str, Sequence[object]] | None = None,
+    model: str = "made",
+    outputs: tuple[str, ...] = ("activations", "embeddings"),
+    shard_clips: int = 3,
+    state: str = "finished",
+) -> pathlib.Path:
+    """A dataset of one model.
+
+    Args:
+        folder: To be made.
+        results: By clip_id; None for a clip that has failed.
+        labels: Of the model.
+        columns: Of the manifest, beside clip_id and uri.
+        model: Its name.
+        outputs: What is stored.
+        shard_clips: Clips in a shard.
+        state: Of run.json.
+    """
+    some = next(result for result in results.values() if result is not None)
+    size = some.embeddings.shape[1]
+    spec = ModelSpec(model, "gone.pb", SHA256, "x", "a", "e", tuple(labels), size)
+    manifest = pa.table(
+        {
+            "clip_id": [*results],
+            "uri": [f"/audio/{clip_id}.wav" for clip_id in results],
+            **(columns or {}),
+        }
+    )
+    dataset = DatasetSpec((spec,), outputs, PatchSpec(), {}, tuple(manifest.schema)[2:])
+    folder.mkdir(parents=True)
+    plan_path = str(folder / "plan.arrow")
+    write_plan(plan_of(manifest, shard_clips), plan_path, {})
+    for planned in read_planned_shards(plan_path):
+        commit_shard(_filled(open_shard(planned), results, model), str(folder), dataset)
+    (folder / "plan.arrow").unlink()
+    Dataset(str(folder)).write_run(_run(spec, outputs, len(results), state))
+    return folder
+
+
+def _filled(
+    shard: Shard, results: Mapping[str, Prediction | None], model: str
+) -> Shard:
+    clips = []
+    for clip in shard.clips:
+        result = results[clip.clip_id]
+        if result is None:
+            error = ClipError("decode", "not_audio", "no audio, on purpose")
+            clips.append(clip.failed(error))
+        else:
+            info = AudioInfo(1.0, 44100, 1, "pcm_s16le")
+            clips.append(
+                dataclasses.replace(clip, info=info, predictions={model: result})
+            )
+    return dataclasses.replace(shard, clips=tuple(clips))
+
+
+def _run(
+    spec: ModelSpec, outputs: tuple[str, ...], num_clips: int, state: str
+) -> dict[str, object]:
+    return {
+        "state": state,
+        "started": "2024-01-01T00:00:00+00:00",
+        "identity": {
+            "engines": {spec.name: "essentia"},
+            "patch_hop": 50,
+            "last_patch": "repeat",
+            "front_end_version": FRONT_END_VERSION,
+        },
+        "config": {"models": [spec.graph_path], "outputs": [*outputs]},
+        "manifest": {"num_clips": num_clips},
+        "models": [{"name": spec.name, "path": spec.graph_path, "sha256": spec.sha256}],
+    }

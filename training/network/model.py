@@ -1,0 +1,111 @@
+"""The FSD-SINet family as trainable Keras models.
+
+`training.graphs.export` writes what was trained as a graph; the architecture is told in
+`training.graphs.sinet_graph`, the layers in `training.network.layers`.
+"""
+
+import keras
+import tensorflow as tf
+
+from training.graphs.sinet_graph import (
+    BATCH_NORM_EPSILON,
+    NUM_CLASSES,
+    NUM_MELS,
+    PATCH_FRAMES,
+    Pooling,
+    channels,
+)
+from training.network.layers import (
+    AdaptivePolyphase,
+    Convolution,
+    FusedBatchNorm,
+    MaxPool,
+    Padding,
+    TapsStart,
+    TrainableLowPass,
+)
+
+
+def build_network(
+    width: float,
+    pooling: Pooling,
+    num_classes: int = NUM_CLASSES,
+    padding: Padding = "same",
+    seed: int = 0,
+    *,
+    patch_frames: int | None = PATCH_FRAMES,
+    taps_start: TapsStart = "paper",
+    momentum: float = 0.97,
+    final_bias: float = -3.0,
+) -> keras.Model:
+    """An untrained network.
+
+    Args:
+        width: 1 is VGG41, 2 is VGG42.
+        pooling: What subsamples: see `training.network.layers`.
+        num_classes: Of the dense layer: any number of labels (see
+            `training.graphs.export`).
+        padding: "circular" only to measure shift invariance: Essentia's graphs are
+            "same".
+        seed: Of all random starts.
+        patch_frames: Length of an input, None for any; exported graphs take
+            PATCH_FRAMES.
+        taps_start: Of the low-pass filters.
+        momentum: Of the moving statistics of batch normalisation.
+        final_bias: Start of the dense layer's bias: sounds have few labels.
+
+    Returns:
+        Model of float32 [batch, patch_frames, 96, 1] with outputs (logits
+        [batch, num_classes], embedding [batch, channels(width)[-1]]). Layers are named
+        conv0, block1_conv1, ..., predictions; `<name>_norm` follows a convolution.
+    """
+    random = keras.random.SeedGenerator(seed)
+
+    def convolution(x: tf.Tensor, size: int, name: str) -> tf.Tensor:
+        x = Convolution(size, padding, random, name=name)(x)
+        x = FusedBatchNorm(momentum, BATCH_NORM_EPSILON, name=f"{name}_norm")(x)
+        return keras.layers.ReLU()(x)
+
+    first, *blocks = channels(width)
+    x = keras.Input((patch_frames, NUM_MELS, 1), name="x")
+    y = convolution(x, first, "conv0")
+    for block, size in enumerate(blocks, 1):
+        y = convolution(y, size, f"block{block}_conv1")
+        if block < len(blocks):
+            y = MaxPool(3, 1, padding)(y)
+        y = convolution(y, size, f"block{block}_conv2")
+        if block < len(blocks):
+            name = f"block{block}_low_pass"
+            y = _subsample(y, pooling, padding, taps_start, random, name)
+    embedding = keras.ops.max(keras.ops.mean(y, axis=2), axis=1)
+    logits = keras.layers.Dense(
+        num_classes,
+        kernel_initializer=keras.initializers.GlorotUniform(random),
+        bias_initializer=keras.initializers.Constant(final_bias),
+        name="predictions",
+    )(embedding)
+    model = keras.Model(x, (logits, embedding))
+    # The first layer answers to differences between log-mel values, not to their level.
+    kernel = model.get_layer("conv0").kernel
+    kernel.assign(kernel - keras.ops.mean(kernel, axis=(0, 1), keepdims=True))
+    return model
+
+
+def _subsample(
+    x: tf.Tensor,
+    pooling: Pooling,
+    padding: Padding,
+    taps_start: TapsStart,
+    random: keras.random.SeedGenerator,
+    name: str,
+) -> tf.Tensor:
+    """Halves time and frequency."""
+    if pooling == "max":
+        return MaxPool(2, 2, padding)(x)
+    x = MaxPool(2, 1, padding)(x)
+    if pooling in ("tlpf", "tlpf_aps"):
+        stride = 2 if pooling == "tlpf" else 1
+        x = TrainableLowPass(stride, taps_start, padding, random, name=name)(x)
+    if pooling in ("aps", "tlpf_aps"):
+        x = AdaptivePolyphase(padding)(x)
+    return x

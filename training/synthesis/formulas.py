@@ -1,0 +1,22 @@
+"""Renders sounds that are made by formula: signals, effects, oddities."""
+
+import numpy as np
+
+from training.synthesis.effects import EFFECTS
+from training.synthesis.oddities import ODDITIES
+from training.synthesis.signals import SIGNALS, Random, Signal
+from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+
+FORMULAS: dict[str, Signal] = {
+    formula.__name__: formula for formula in (*SIGNALS, *EFFECTS, *ODDITIES)
+}
+
+
+def render_formula(name: str, length_s: float, rng: Random) -> np.ndarray:
+    """float32 [length_s * 22050], peak at 0.5 unless silent."""
+    t = np.arange(round(length_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    samples = FORMULAS[name](t, rng)
+    peak = np.abs(samples).max()
+    if name != "silence" and peak > 0:
+        samples = samples * (0.5 / peak)
+    return samples.astype(np.float32)

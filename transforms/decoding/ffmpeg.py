@@ -1,0 +1,278 @@
+"""Decodes one audio file with FFmpeg (PyAV) to the samples Essentia would see.
+
+MonoLoader's own FFmpeg 2.8.12 is not used: it takes the process down on healthy Opus
+files and on damaged ones. The rules below give the same samples with a current FFmpeg:
+MP3 with the fixed-point decoder, and the encoder delay of AAC, Vorbis and WMA kept as
+that old version kept it (measured against it, see tests/end_to_end/test_reference.py).
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import av
+import av.codec.context
+import numpy as np
+
+from transforms.decoding.truncation import is_truncated
+from transforms.elements import ClipError, FloatArray
+
+SAMPLE_RATE_HZ = 22050
+# libsamplerate converts ratios of 1/256 to 256 (src_is_valid_ratio).
+MIN_RATE_HZ, MAX_RATE_HZ = SAMPLE_RATE_HZ / 256, SAMPLE_RATE_HZ * 256
+
+_KEEP_ENCODER_DELAY = {"aac", "vorbis", "wmav1", "wmav2"}
+# Runs of samples at full scale that count as clipping; one or two are a peak.
+_CLIPPING_RUN = 3
+_FULL_SCALE = 0.9999
+# Integer formats: value of silence, and the factor to the range -1..1.
+_INTEGER_SCALE = {
+    "u8": (128, 2.0**-7),
+    "s16": (0, 2.0**-15),
+    "s32": (0, 2.0**-31),
+    "s64": (0, 2.0**-63),
+}
+
+# First bytes of a PCM WAV file. In the whole of it FFmpeg would look for DTS, which
+# discs hide there, for 10 ms a file; 32 kB hold several of its frames.
+_PCM_WAV = re.compile(rb"RIFF....WAVEfmt ....\x01\x00", re.DOTALL)
+_PCM_WAV_OPTIONS = {"probesize": "32768"}
+
+av.logging.set_level(None)
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedAudio:
+    """The samples of a file at its own rate.
+
+    Attributes:
+        samples: float32 [num_samples], downmixed to mono.
+        sample_rate_hz: Of `samples` and of the file.
+        num_channels: Of the file.
+        codec: FFmpeg's name of the codec.
+        flags: Any of clipped, damaged, multichannel, truncated.
+    """
+
+    samples: FloatArray
+    sample_rate_hz: int
+    num_channels: int
+    codec: str
+    flags: tuple[str, ...]
+
+
+def decode_file(clip_id: str, file: BinaryIO) -> DecodedAudio:
+    """Decodes the first audio stream of a file and mixes it to mono.
+
+    Args:
+        clip_id: For messages.
+        file: Seekable, at its start.
+
+    Raises:
+        ClipError: not_audio, unsupported_codec, empty, unsupported_rate or
+            format_change.
+    """
+    try:
+        with av.open(
+            file,
+            mode="r",
+            metadata_errors="replace",
+            io_open=_refuse_reference,
+            options=_open_options(file),
+        ) as container:
+            if not container.streams.audio:
+                raise _error(clip_id, "not_audio", "found no audio stream in the file")
+            return _decode_stream(clip_id, container, file)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise _error(
+            clip_id,
+            "not_audio",
+            f"FFmpeg cannot read the file ({_first_line(error)}); "
+            "check that it is audio and complete",
+        ) from error
+
+
+def _open_options(file: BinaryIO) -> dict[str, str]:
+    start = file.read(22)
+    file.seek(0)
+    return _PCM_WAV_OPTIONS if _PCM_WAV.match(start) else {}
+
+
+def _decode_stream(clip_id: str, container: Any, file: BinaryIO) -> DecodedAudio:
+    stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        problem = "FFmpeg has no decoder for its audio; convert it to WAV or FLAC"
+        raise _error(clip_id, "unsupported_codec", problem)
+    codec = stream.codec_context.name.removesuffix("float")
+    _check_rate(clip_id, stream.codec_context.sample_rate)
+    mixer = _Mixer(clip_id)
+    reader = _FrameReader(container, stream)
+    for frame in reader.frames():
+        mixer.add(frame)
+    samples = mixer.samples()[reader.num_skipped :]
+    if not len(samples):
+        raise _error(
+            clip_id, "empty", f"the {codec} stream holds no samples; check the file"
+        )
+    flags = mixer.flags()
+    if reader.num_errors:
+        flags.add("damaged")
+    if is_truncated(file, container, stream, len(samples) / mixer.sample_rate_hz):
+        flags.add("truncated")
+    return DecodedAudio(
+        samples, mixer.sample_rate_hz, mixer.num_channels, codec, tuple(sorted(flags))
+    )
+
+
+class _FrameReader:
+    """Reads the frames of a stream under MonoLoader's rules.
+
+    Attributes:
+        num_errors: Packets that could not be decoded and were left out.
+        num_skipped: Samples to drop from the start, known after the last frame.
+    """
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        self.num_errors = 0
+        self.num_skipped = 0
+        self._container = container
+        self._stream = stream
+        self._context = stream.codec_context
+        if self._context.name == "mp3float":
+            self._context = av.CodecContext.create("mp3", "r")
+        elif self._context.name in _KEEP_ENCODER_DELAY:
+            self._context.flags2 |= av.codec.context.Flags2.skip_manual
+
+    def frames(self) -> Iterator[av.AudioFrame]:
+        first = True
+        for packet in self._packets():
+            for frame in self._decode(packet):
+                if first and self._context.name == "vorbis":
+                    self.num_skipped = _skip_samples(frame)
+                first = False
+                yield frame
+
+    def _packets(self) -> Iterator[av.Packet | None]:
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size:
+                    yield packet
+        except av.error.FFmpegError:
+            self.num_errors += 1
+        # None flushes the decoder; FFmpeg 2.8 did not flush WMA.
+        if not self._context.name.startswith("wmav"):
+            yield None
+
+    def _decode(self, packet: av.Packet | None) -> list[av.AudioFrame]:
+        try:
+            return list(self._context.decode(packet))
+        except av.error.EOFError:
+            return []
+        except av.error.FFmpegError:
+            self.num_errors += 1
+            return []
+
+
+class _Mixer:
+    """Collects frames as mono float32 and watches that their format stays the same."""
+
+    def __init__(self, clip_id: str) -> None:
+        self.sample_rate_hz = 0
+        self.num_channels = 0
+        self._clip_id = clip_id
+        self._chunks: list[FloatArray] = []
+        self._clipped = False
+
+    def add(self, frame: av.AudioFrame) -> None:
+        found = (frame.sample_rate, frame.layout.nb_channels)
+        if not self._chunks:
+            _check_rate(self._clip_id, frame.sample_rate)
+            self.sample_rate_hz, self.num_channels = found
+        elif found != (self.sample_rate_hz, self.num_channels):
+            raise _error(
+                self._clip_id,
+                "format_change",
+                f"the format changes within the file, from {self.sample_rate_hz} Hz "
+                f"and {self.num_channels} channels to {found[0]} Hz and {found[1]}; "
+                "split the file there",
+            )
+        channels = _to_float(frame)
+        self._clipped = self._clipped or _has_clipping(channels)
+        self._chunks.append(_downmix(channels))
+
+    def samples(self) -> FloatArray:
+        return np.concatenate(self._chunks) if self._chunks else np.empty(0, np.float32)
+
+    def flags(self) -> set[str]:
+        found = {"clipped": self._clipped, "multichannel": self.num_channels > 2}
+        return {name for name, is_set in found.items() if is_set}
+
+
+def _to_float(frame: av.AudioFrame) -> FloatArray:
+    """float32 [num_channels, num_samples], full scale at 1, as FFmpeg converts."""
+    values = frame.to_ndarray()
+    if not frame.format.is_planar:
+        values = values.reshape(-1, frame.layout.nb_channels).T
+    kind = frame.format.name.removesuffix("p")
+    if kind not in _INTEGER_SCALE:
+        return values.astype(np.float32, copy=False)
+    zero, scale = _INTEGER_SCALE[kind]
+    # 32-bit integers do not fit into float32 before they are scaled.
+    wide: np.ndarray = values.astype(
+        np.float32 if kind in ("u8", "s16") else np.float64
+    )
+    return ((wide - zero) * scale).astype(np.float32)
+
+
+def _downmix(channels: FloatArray) -> FloatArray:
+    """Mono: MonoLoader's (L+R)*0.5, continued to more channels as their average."""
+    if len(channels) == 1:
+        return channels[0]
+    total = channels[0] + channels[1]
+    for channel in channels[2:]:
+        total = total + channel
+    return total * np.float32(1 / len(channels))
+
+
+def _has_clipping(channels: FloatArray) -> bool:
+    full = np.abs(channels) >= _FULL_SCALE
+    if not full.any():
+        return False
+    runs = np.lib.stride_tricks.sliding_window_view(
+        full, min(_CLIPPING_RUN, full.shape[1]), axis=1
+    )
+    return full.shape[1] >= _CLIPPING_RUN and bool(runs.all(axis=-1).any())
+
+
+def _skip_samples(frame: Any) -> int:
+    """The start count of FFmpeg's SKIP_SAMPLES side data: u32, little endian."""
+    for data in frame.side_data.keys():
+        if "SKIP_SAMPLES" in repr(data):
+            return int.from_bytes(bytes(data)[:4], "little")
+    return 0
+
+
+def _check_rate(clip_id: str, sample_rate_hz: int) -> None:
+    if not sample_rate_hz:
+        problem = "found no audio in the file; it is damaged or of another kind"
+        raise _error(clip_id, "not_audio", problem)
+    if not MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ:
+        raise _error(
+            clip_id,
+            "unsupported_rate",
+            f"got a sample rate of {sample_rate_hz} Hz, expected {MIN_RATE_HZ:.0f} to "
+            f"{MAX_RATE_HZ:.0f} Hz; the header is probably damaged",
+        )
+
+
+def _refuse_reference(url: str, *_: Any) -> BinaryIO:
+    """Playlists and the like may not make the decoder open other files or hosts."""
+    raise ValueError(f"the file refers to another one, {url!r}, which is not followed")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _error(clip_id: str, error_type: str, problem: str) -> ClipError:
+    return ClipError("decode", error_type, f"cannot decode clip {clip_id}: {problem}")

@@ -1,0 +1,216 @@
+"""Resamples to 22,050 Hz exactly as MonoLoader does: libsamplerate's sinc-medium.
+
+For a fixed ratio the interpolated sinc is a fixed filter. Where the ratio is a power of
+two (44.1 kHz, 88.2 kHz, 11.025 kHz) Essentia's float32 ratio is exact, the filter never
+drifts, and two matrix products a block give the same samples in a fraction of the time.
+Other rates take the algorithm itself (`resampling_kernel`), which numba compiles; where
+there is no numba they are left to Essentia.
+"""
+
+import dataclasses
+import fractions
+import functools
+import importlib.util
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.elements import FloatArray
+from transforms.essentia_import import algorithm
+
+# libsamplerate's sinc-medium, MonoLoader's default. Its table has 491 coefficients for
+# an input sample and 22,438 for each side of the filter (mid_qual_coeffs.h).
+_QUALITY = 1
+_TABLE_STEP, _TABLE_SIZE = 491, 22438
+# MonoLoader hands its resampler blocks of this many samples; if the last one is full
+# it never flushes the filter, and the end of the clip is lost.
+_MONOLOADER_BLOCK = 4096
+# Samples of the slower side in a block: two blocks of input span the filter, which
+# reaches 45.7 of them to each side, of every output of a block.
+_BLOCK = 96
+# Beyond these the matrices would be large, and no audio has such a rate.
+_FACTORS = (2, 4, 8)
+# Blocks filtered at once: half a megabyte of float64, which stays in the cache.
+_BLOCKS_AT_ONCE = 256
+
+
+def resample(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
+    """Resamples to 22,050 Hz exactly as MonoLoader does.
+
+    Args:
+        samples: float32 [num_samples], not empty.
+        sample_rate_hz: Of `samples`.
+
+    Returns:
+        float32 [about num_samples * 22050 / sample_rate_hz].
+    """
+    if sample_rate_hz == SAMPLE_RATE_HZ:
+        return samples
+    fixed = fixed_filter(sample_rate_hz)
+    if fixed is not None:
+        result = fixed.run(samples)
+    elif _has_numba():
+        result = resample_by_kernel(samples, sample_rate_hz)
+    else:
+        result = resample_by_essentia(samples, sample_rate_hz)
+    if len(samples) % _MONOLOADER_BLOCK == 0:
+        result = result[: _unflushed_length(len(samples), sample_rate_hz)]
+    return result
+
+
+def resample_by_kernel(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
+    """Any rate, by the same algorithm in numba; the end is flushed."""
+    # numba takes half a second to import, and does not exist for every platform.
+    from transforms.decoding.resampling_kernel import interpolate
+
+    ratio = _float32_ratio(sample_rate_hz)
+    return interpolate(samples, ratio, _TABLE_STEP, _taps(sample_rate_hz))
+
+
+@functools.lru_cache(maxsize=8)
+def _taps(sample_rate_hz: int) -> Any:
+    from transforms.decoding.resampling_kernel import arrange, increment_of
+
+    increment = increment_of(_float32_ratio(sample_rate_hz), _TABLE_STEP)
+    return arrange(sinc_table().astype(np.float32), _TABLE_SIZE, increment)
+
+
+def compile_kernel() -> None:
+    """Makes numba compile what other rates need, or find it in its cache."""
+    if _has_numba():
+        resample_by_kernel(np.zeros(1, np.float32), 48000)
+
+
+@functools.cache
+def _has_numba() -> bool:
+    return importlib.util.find_spec("numba") is not None
+
+
+def _float32_ratio(sample_rate_hz: int) -> float:
+    """Output samples for an input sample, rounded as Essentia rounds it."""
+    return float(np.float32(SAMPLE_RATE_HZ) / np.float32(sample_rate_hz))
+
+
+def resample_by_essentia(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
+    """Any rate, by libsamplerate in Essentia; the end is flushed."""
+    resampler = _essentia_resampler(sample_rate_hz, SAMPLE_RATE_HZ)
+    result: FloatArray = resampler(np.ascontiguousarray(samples))
+    return result
+
+
+def _essentia_resampler(from_hz: float, to_hz: float) -> Callable[..., Any]:
+    return algorithm(
+        "Resample",
+        inputSampleRate=float(from_hz),
+        outputSampleRate=float(to_hz),
+        quality=_QUALITY,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedFilter:
+    """A filter that turns blocks of input into blocks of output.
+
+    Attributes:
+        top: float64 [block of input, block of output]: what the first of two blocks of
+            input gives.
+        bottom: As `top`, of the second one.
+        reach: Input samples that the filter sees before the first one of a block.
+        ratio: Output samples for an input sample.
+    """
+
+    top: np.ndarray
+    bottom: np.ndarray
+    reach: int
+    ratio: fractions.Fraction
+
+    def run(self, samples: FloatArray) -> FloatArray:
+        """Filters a clip: float32 [ceil(num_samples * ratio) - 1].
+
+        Sums are float64, as libsamplerate's are; only their order differs, by less than
+        a float32 can tell.
+        """
+        size_in, size_out = self.top.shape
+        # The last output for which the next one, too, lies within the clip.
+        result = np.empty(math.ceil(len(samples) * self.ratio) - 1, np.float32)
+        step = _BLOCKS_AT_ONCE * size_out
+        for start in range(0, len(result), step):
+            num_blocks = -(-min(step, len(result) - start) // size_out)
+            first = start // size_out * size_in - self.reach
+            blocks = _zero_padded(samples, first, (num_blocks + 1) * size_in)
+            blocks = blocks.reshape(-1, size_in)
+            outputs = blocks[:-1] @ self.top
+            outputs += blocks[1:] @ self.bottom
+            result[start : start + step] = outputs.reshape(-1)[: len(result) - start]
+        return result
+
+
+@functools.cache
+def fixed_filter(sample_rate_hz: int) -> FixedFilter | None:
+    """The filter from a rate to 22,050 Hz; None if it is not a fixed one."""
+    ratio = fractions.Fraction(SAMPLE_RATE_HZ, sample_rate_hz)
+    factors = ratio.numerator, ratio.denominator
+    if 1 not in factors or max(factors) not in _FACTORS:
+        return None
+    # Below a ratio of 1 the filter is stretched, to keep out what would alias.
+    scale = min(1.0, float(ratio))
+    step = _TABLE_STEP * scale
+    reach = math.floor(_TABLE_SIZE / step) + 1
+    inputs = np.arange(2 * _BLOCK * ratio.denominator) - reach
+    outputs = np.arange(_BLOCK * ratio.numerator) / float(ratio)
+    positions = np.abs(inputs[:, np.newaxis] - outputs) * step
+    matrix = scale * _interpolated(positions)
+    top, bottom = np.split(matrix, 2)
+    return FixedFilter(top, bottom, reach, ratio)
+
+
+def _interpolated(positions: np.ndarray) -> np.ndarray:
+    """The table of coefficients, linear between its entries, 0 beyond its end."""
+    table = sinc_table()
+    index = np.minimum(positions.astype(np.int64), _TABLE_SIZE)
+    between = positions - index
+    values = table[index] + between * (table[index + 1] - table[index])
+    return np.where(positions <= _TABLE_SIZE, values, 0.0)
+
+
+@functools.cache
+def sinc_table() -> np.ndarray:
+    """libsamplerate's coefficients: float64 [22440], the filter's peak first.
+
+    They are read off impulses: from 2 Hz to 491 Hz every output lies on an entry of the
+    table, even entries for an impulse at an even sample and odd ones at an odd sample.
+    """
+    resampler = _essentia_resampler(2, _TABLE_STEP)
+    table = np.zeros(_TABLE_SIZE + 2)
+    for place in (100, 101):
+        impulse = np.zeros(200, np.float32)
+        impulse[place] = 1
+        answer = resampler(impulse)
+        entries = np.abs(2 * np.arange(len(answer)) - _TABLE_STEP * place)
+        is_inside = entries < len(table)
+        table[entries[is_inside]] = answer[is_inside]
+    return table
+
+
+def _zero_padded(samples: FloatArray, start: int, size: int) -> np.ndarray:
+    """float64 [size] from sample `start` on, with zeros outside of the clip."""
+    result = np.zeros(size)
+    begin, end = max(start, 0), min(start + size, len(samples))
+    if begin < end:
+        result[begin - start : end - start] = samples[begin:end]
+    return result
+
+
+def _unflushed_length(num_samples: int, sample_rate_hz: int) -> int:
+    """Output samples of the resampler as long as it waits for more input.
+
+    libsamplerate's sinc_process stops when no more than half its filter lies ahead of
+    the read position (src_sinc.c). Equal to MonoLoader's lengths for 12 rates, see the
+    tests.
+    """
+    ratio = _float32_ratio(sample_rate_hz)
+    half_filter = round((_TABLE_SIZE + 2) / _TABLE_STEP / min(ratio, 1.0)) + 1
+    return max(0, math.ceil((num_samples - half_filter) * ratio))

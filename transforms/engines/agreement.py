@@ -1,0 +1,92 @@
+"""Compares engines with the reference on a few fixed sounds."""
+
+import functools
+
+import numpy as np
+
+from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.elements import FloatArray, Prediction
+from transforms.engines.contract import Engine, ModelSpec
+from transforms.engines.essentia import EssentiaEngine
+from transforms.front_end.patches import PatchSpec, cut_patches, log_mel, normalise
+
+# Largest difference of an activation, and of an embedding relative to the largest.
+TOLERANCE = 1e-4
+_SOUND_S = 2
+
+
+def check_sounds() -> dict[str, FloatArray]:
+    """Waveforms of two seconds at 22,050 Hz, loud and quiet, with and without pitch."""
+    size = _SOUND_S * SAMPLE_RATE_HZ
+    noise = np.random.default_rng(0).standard_normal(size)
+    seconds = np.arange(size) / SAMPLE_RATE_HZ
+    tones = sum(np.sin(2 * np.pi * hz * seconds) / hz for hz in (110, 440, 1760))
+    waveforms = {
+        "silence": np.zeros(size),
+        "noise": noise,
+        "tones": np.asarray(tones) * (seconds % 0.5 < 0.3),
+        "sweep": np.sin(2 * np.pi * 100 * 30**seconds),
+        "clicks": noise * (seconds % 0.25 < 0.002) + 1e-5 * noise[::-1],
+    }
+    return {name: samples.astype(np.float32) for name, samples in waveforms.items()}
+
+
+def patches_of(waveform: FloatArray) -> FloatArray:
+    """float32 [num_patches, 101, 96]."""
+    return cut_patches(log_mel(normalise(waveform))[0], PatchSpec())
+
+
+@functools.cache
+def check_patches() -> FloatArray:
+    """All patches of all sounds: float32 [20, 101, 96]."""
+    return np.concatenate([*map(patches_of, check_sounds().values())])
+
+
+def reference(spec: ModelSpec) -> Prediction:
+    """What Essentia makes of the patches."""
+    return EssentiaEngine(spec).run(check_patches())
+
+
+def differences(actual: Prediction, expected: Prediction) -> tuple[float, float]:
+    """Of activations, and of embeddings relative to the largest; nan if one is."""
+    activations = np.abs(actual.activations - expected.activations).max()
+    embeddings = np.abs(actual.embeddings - expected.embeddings).max()
+    largest = np.abs(expected.embeddings).max()
+    return float(activations), float(embeddings / max(largest, 1e-6))
+
+
+def disagreement(engine: Engine, expected: Prediction, step: int = 1) -> str:
+    """What is wrong with an engine, in words; empty if nothing is.
+
+    Args:
+        engine: To be compared.
+        expected: What `reference` gives.
+        step: Only every so manieth patch is compared.
+    """
+    part = Prediction(expected.activations[::step], expected.embeddings[::step])
+    actual = engine.run(check_patches()[::step])
+    activations, embeddings = differences(actual, part)
+    # Written so that nan disagrees.
+    if activations <= TOLERANCE and embeddings <= TOLERANCE:
+        return ""
+    return (
+        f"activations differ from the reference by {activations:.2g} and embeddings by "
+        f"{embeddings:.2g} of the largest, expected at most {TOLERANCE:g}"
+    )
+
+
+def require_agreement(spec: ModelSpec, engine: Engine) -> None:
+    """Makes sure that an engine gives here what it gave where the job was started.
+
+    One patch of every sound is compared: all of them were where the job was started.
+
+    Raises:
+        RuntimeError: if it does not.
+    """
+    step = len(check_patches()) // len(check_sounds())
+    problem = disagreement(engine, spec.expected, step) if spec.expected else ""
+    if problem:
+        raise RuntimeError(
+            f"engine {spec.engine} is wrong about model {spec.name} on this machine: "
+            f"{problem}; run with --engine essentia"
+        )

@@ -1,0 +1,66 @@
+"""The contract between a model and what runs it: ModelSpec and Engine.
+
+A worker process builds an Engine from a ModelSpec once and calls it for every clip.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from typing import Protocol
+
+from transforms.elements import FloatArray, Prediction
+from transforms.storage import local_copy
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSpec:
+    """A model as the workers need it. Read at launch by `transforms.models.loading`.
+
+    Attributes:
+        name: Names the model in the output (`model=<name>`).
+        graph_path: The frozen graph (.pb), path or uri, readable by every worker.
+        sha256: Of the graph file.
+        input_node: Takes float32 [batch, 101, 96, 1].
+        activations_node: Gives float32 [batch, num_classes].
+        embeddings_node: Gives float32 [batch, embedding_size].
+        labels: Names of the classes, in the order of the activations.
+        embedding_size: Length of an embedding.
+        engine: Name in ENGINES of what runs the graph.
+        expected: What the reference gives for `agreement.check_patches`; None if the
+            engine needs no check.
+    """
+
+    name: str
+    graph_path: str
+    sha256: str
+    input_node: str
+    activations_node: str
+    embeddings_node: str
+    labels: tuple[str, ...]
+    embedding_size: int
+    engine: str = "essentia"
+    expected: Prediction | None = dataclasses.field(
+        default=None, repr=False, compare=False
+    )
+
+    def graph_file(self) -> pathlib.Path:
+        """The graph as a local file, fetched if need be."""
+        return local_copy(self.graph_path, self.sha256)
+
+    def metadata_digest(self) -> str:
+        """Short hash of what decides the results beside the graph."""
+        nodes = (self.input_node, self.activations_node, self.embeddings_node)
+        content = json.dumps([nodes, self.labels]).encode("utf-8")
+        return hashlib.sha256(content).hexdigest()[:12]
+
+
+class Engine(Protocol):
+    """Runs one model."""
+
+    def run(self, patches: FloatArray) -> Prediction:
+        """Predicts every patch of one clip.
+
+        Args:
+            patches: float32 [num_patches, 101, 96], any strides.
+        """

@@ -1,0 +1,108 @@
+"""Winograd's minimal filtering F(6x6, 3x3): its matrices, and code that applies them.
+
+A tile of 6x6 outputs takes 8x8 inputs. Transformed, both they and the filter become 64
+numbers, whose products transform back to the outputs: 64 products instead of 324 (A.
+Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, arXiv
+1509.09308). F(4x4, 3x3) takes a quarter more, with a third of the rounding error in a
+convolution and about half in a whole network.
+
+The matrices are those of Cook and Toom: the numbers are polynomials at some points and
+at infinity. The points are in pairs, +p and -p, which share their work.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from transforms.engines.winograd.simd import (
+    emit_difference,
+    emit_number,
+    emit_product,
+    emit_sum,
+)
+
+Array = np.ndarray
+# Vectors in the LLVM code of a kernel.
+Values = list[Any]
+
+TILE, TAPS = 6, 3
+SIZE = TILE + TAPS - 1
+# Of a tile, in two dimensions: its products.
+NUM_POINTS = SIZE**2
+# Beside infinity; exact in binary, and what follows from them, too. Others have errors
+# that are smaller by a few percent (`benchmarks.winograd_choices`).
+POINTS = (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0)
+
+
+def matrices(points: Sequence[float]) -> tuple[Array, Array, Array]:
+    """The transforms in one dimension.
+
+    Args:
+        points: n - 1 different numbers; infinity comes last by itself.
+
+    Returns:
+        Of inputs [n, n], of filters [n, 3] and of outputs [n - 2, n], float64.
+    """
+    size = len(points) + 1
+    inputs, filters = np.zeros((size, size)), np.zeros((size, TAPS))
+    for index, point in enumerate(points):
+        others = np.delete(points, index)
+        inputs[index, : size - 1] = np.poly(others)[::-1]
+        filters[index] = point ** np.arange(TAPS) / np.prod(point - others)
+    inputs[-1] = np.poly(points)[::-1]
+    filters[-1, -1] = 1
+    outputs = np.zeros((size - TAPS + 1, size))
+    outputs[:, :-1] = np.vander(points, size - TAPS + 1, increasing=True).T
+    outputs[-1, -1] = 1
+    return inputs, filters, outputs
+
+
+def transform_filters(kernel: Array) -> Array:
+    """Filters as factors of the products.
+
+    Args:
+        kernel: float64 [3, 3, in, out].
+
+    Returns:
+        float64 [64, in, out].
+    """
+    _, matrix, _ = matrices(POINTS)
+    factors = np.einsum("ia,abco,jb->ijco", matrix, kernel, matrix, optimize=True)
+    return factors.reshape(NUM_POINTS, *kernel.shape[2:])
+
+
+def emit_inputs(builder: ir.IRBuilder, matrix: Array, values: Values) -> Values:
+    """LLVM code: the transform of inputs along one dimension."""
+    result = [_emit_combination(builder, matrix[0], values)]
+    for plus, minus in zip(matrix[1:-1:2], matrix[2:-1:2], strict=True):
+        even = _emit_combination(builder, (plus + minus) / 2, values)
+        odd = _emit_combination(builder, (plus - minus) / 2, values)
+        result += [emit_sum(builder, even, odd), emit_difference(builder, even, odd)]
+    return [*result, _emit_combination(builder, matrix[-1], values)]
+
+
+def emit_outputs(builder: ir.IRBuilder, matrix: Array, values: Values) -> Values:
+    """LLVM code: the transform back to outputs along one dimension."""
+    columns, terms = [matrix[:, 0]], [values[0]]
+    for index in range(1, len(values) - 1, 2):
+        plus, minus = matrix[:, index], matrix[:, index + 1]
+        columns += [(plus + minus) / 2, (plus - minus) / 2]
+        a, b = values[index : index + 2]
+        terms += [emit_sum(builder, a, b), emit_difference(builder, a, b)]
+    rows = np.stack([*columns, matrix[:, -1]], axis=1)
+    return [_emit_combination(builder, row, [*terms, values[-1]]) for row in rows]
+
+
+def _emit_combination(builder: ir.IRBuilder, factors: Array, values: Values) -> Any:
+    """LLVM code: the sum of factors times values; what is not there costs nothing."""
+    total = None
+    for factor, value in zip(factors, values, strict=True):
+        if factor == 0:
+            continue
+        term = value
+        if factor != 1:
+            term = emit_product(builder, emit_number(factor), value)
+        total = term if total is None else emit_sum(builder, total, term)
+    return total

@@ -1,0 +1,153 @@
+"""The front end: from a waveform to the log-mel patches that the models read.
+
+Follows Essentia's TensorflowPredictFSDSINet step by step, with one difference: the
+noise that the reference draws for silent frames from the clock is seeded here, so that
+results can be repeated.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+
+from transforms.elements import FloatArray
+from transforms.essentia_import import algorithm, essentia
+from transforms.front_end.mel import FRAME_SAMPLES, NUM_MELS, log_mel_bands
+
+# Part of every output's identity: raise it when any number computed here changes.
+FRONT_END_VERSION = 1
+
+HOP_SAMPLES = 220
+PATCH_FRAMES = 101
+DEFAULT_PATCH_HOP_FRAMES = 50
+_SILENCE_LEVEL_DB = -100
+# Essentia calls a frame silent below a mean square of 1e-10; frames under twice that
+# in our sum are asked of Essentia itself, whose float32 sum decides.
+_PERHAPS_SILENT = 2e-10
+
+LastPatch = Literal["repeat", "discard"]
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchSpec:
+    """How log-mel frames become patches.
+
+    Attributes:
+        patch_hop_frames: From the start of a patch to the next, in frames of 10 ms.
+        last_patch: `repeat` fills a last patch by repeating the remaining frames,
+            `discard` drops them, as Essentia does by default.
+    """
+
+    patch_hop_frames: int = DEFAULT_PATCH_HOP_FRAMES
+    last_patch: LastPatch = "repeat"
+
+
+def normalise(waveform: FloatArray) -> FloatArray:
+    """Removes the mean and scales the peak to just under 1, over the whole clip.
+
+    Source: Essentia's TensorflowPredictFSDSINet: subtract the mean (a float32 running
+    sum), divide by max|x| + 0.005 unless the maximum is 0.
+
+    Args:
+        waveform: float32 [num_samples], not empty.
+    """
+    centred = waveform - np.float32(algorithm("Mean")(waveform))
+    peak = max(centred.max(), -centred.min())
+    if peak != 0:
+        centred /= np.float32(peak + np.float32(0.005))
+    return centred
+
+
+def cut_frames(waveform: FloatArray) -> FloatArray:
+    """Frames of 660 samples every 220, frame i centred at sample 220 i.
+
+    Returns:
+        float32 [ceil(num_samples / 220) + 1, 660], a read-only view on a copy that is
+        padded with zeros on both sides.
+    """
+    num_frames = -(-len(waveform) // HOP_SAMPLES) + 1
+    before = FRAME_SAMPLES // 2
+    last_end = (num_frames - 1) * HOP_SAMPLES + FRAME_SAMPLES
+    padded = np.zeros(max(before + len(waveform), last_end), np.float32)
+    padded[before : before + len(waveform)] = waveform
+    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME_SAMPLES)
+    return frames[: last_end - FRAME_SAMPLES + 1 : HOP_SAMPLES]
+
+
+def log_mel(waveform: FloatArray) -> tuple[FloatArray, int]:
+    """Log-mel bands of a normalised waveform.
+
+    Args:
+        waveform: float32 [num_samples], normalised.
+
+    Returns:
+        float32 [num_frames, 96], and how many of the frames are silent.
+    """
+    frames = cut_frames(waveform)
+    result = log_mel_bands(frames)
+    silent = _silent_frames(frames)
+    if len(silent):
+        noise = _seeded_noise()
+        noisy = (
+            noise(_as_cut_when_silent(frames[index], int(index), len(waveform)))
+            for index in silent
+        )
+        result[silent] = log_mel_bands(np.stack([*noisy]))
+    return result, len(silent)
+
+
+def cut_patches(mel: FloatArray, spec: PatchSpec) -> FloatArray:
+    """Cuts log-mel frames into overlapping patches.
+
+    Source: Essentia's VectorRealToTensor with patchHopSize and lastPatchMode.
+
+    Args:
+        mel: float32 [num_frames, 96].
+        spec: Hop and treatment of the last frames.
+
+    Returns:
+        float32 [num_patches, 101, 96], a view with overlapping rows. `discard` gives
+        (num_frames - 101) // hop + 1 patches, none below 101 frames; `repeat` one more
+        if frames remain after the last full hop.
+    """
+    hop = spec.patch_hop_frames
+    num_full = max(0, (len(mel) - PATCH_FRAMES) // hop + 1)
+    start = num_full * hop
+    num_patches = num_full
+    if spec.last_patch == "repeat" and start < len(mel):
+        remaining = mel[start:]
+        cycle = np.arange(len(remaining), PATCH_FRAMES) % len(remaining)
+        mel = np.concatenate([mel, remaining[cycle]])
+        num_patches += 1
+    if not num_patches:
+        return np.empty((0, PATCH_FRAMES, NUM_MELS), np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(mel, PATCH_FRAMES, axis=0)
+    return windows[::hop][:num_patches].transpose(0, 2, 1)
+
+
+def _silent_frames(frames: FloatArray) -> np.ndarray:
+    """Indices of the frames that Essentia's isSilent calls silent."""
+    power = np.einsum("ij,ij->i", frames, frames) / FRAME_SAMPLES
+    perhaps = np.flatnonzero(power < _PERHAPS_SILENT)
+    is_silent = essentia().isSilent
+    return np.array([i for i in perhaps if is_silent(frames[i])], np.intp)
+
+
+def _seeded_noise() -> Any:
+    """Essentia's noise for silent frames, from the same seed for every clip."""
+    return algorithm("NoiseAdder", fixSeed=True, level=_SILENCE_LEVEL_DB)
+
+
+def _as_cut_when_silent(frame: FloatArray, index: int, num_samples: int) -> FloatArray:
+    """The frame that the reference adds noise to.
+
+    Essentia's FrameCutter moves a frame that starts before the clip to the right by
+    the missing samples, and does so a second time if the frame is silent.
+    """
+    missing = max(0, FRAME_SAMPLES // 2 - HOP_SAMPLES * index)
+    if not missing:
+        return frame
+    moved = np.zeros(FRAME_SAMPLES, np.float32)
+    count = min(FRAME_SAMPLES - missing, num_samples)
+    moved[missing : missing + count] = frame[:count]
+    return moved

@@ -1,0 +1,40 @@
+"""python -m transforms.models.check_engine: compiles an engine and compares it.
+
+The resampler and the log-mel filters are compiled along with it, so that workers find
+all of it.
+
+Reads a pickled ModelSpec from standard input and writes a pickled Prediction (what the
+reference gave), or text (why the engine cannot be used), to standard output.
+"""
+
+import pickle
+import sys
+
+from transforms.decoding.resampling import compile_kernel
+from transforms.elements import Prediction
+from transforms.engines.agreement import disagreement, reference
+from transforms.engines.contract import ModelSpec
+from transforms.engines.table import ENGINES
+from transforms.workers.child_process import die_with_parent
+
+
+def check_engine(spec: ModelSpec) -> Prediction | str:
+    """Compiles the engine of a model and compares it with the reference."""
+    try:
+        engine = ENGINES[spec.engine](spec)
+        compile_kernel()
+        expected = reference(spec)
+        return disagreement(engine, expected) or expected
+    except Exception as error:
+        # Whatever compiling meets on a strange machine, the reference still runs.
+        return f"{type(error).__name__}: {error}"
+
+
+def main() -> None:
+    die_with_parent()
+    found = check_engine(pickle.load(sys.stdin.buffer))
+    pickle.dump(found, sys.stdout.buffer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""Chooses what runs each model: the engine asked for, or the reference if need be.
+
+An engine of our own is compiled and compared with the reference once for a model, an
+installation and a processor, in a process of its own; what the reference gave is kept,
+so that every worker can compare again when it loads the model.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import pathlib
+import pickle
+import platform
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+
+import transforms
+from transforms.elements import Prediction
+from transforms.engines.contract import ModelSpec
+from transforms.engines.network import UnknownLayerError, read_network_of
+from transforms.front_end.patches import FRONT_END_VERSION
+from transforms.models.cache import COMPILED, cache_folder, keep_compiled_code
+from transforms.workers.child_process import child_environment
+
+REFERENCE = "essentia"
+# Modules whose code decides what an engine computes or what numba compiles.
+_SOURCES = (
+    "decoding/resampling*.py",
+    "engines/agreement.py",
+    "engines/network.py",
+    "engines/winograd/*.py",
+    "front_end/mel*.py",
+)
+
+
+def choose_engines(models: Sequence[ModelSpec], engine: str) -> tuple[ModelSpec, ...]:
+    """The models with the engine that runs each; says on stderr where it is another.
+
+    Args:
+        models: Checked models.
+        engine: Asked for.
+    """
+    # Of the resampler, too, which workers need with every engine.
+    keep_compiled_code()
+    if engine == REFERENCE:
+        return tuple(dataclasses.replace(m, engine=REFERENCE) for m in models)
+    chosen = []
+    for model in models:
+        found = _checked(dataclasses.replace(model, engine=engine))
+        if isinstance(found, Prediction):
+            spec = dataclasses.replace(model, engine=engine, expected=found)
+        else:
+            spec = dataclasses.replace(model, engine=REFERENCE)
+            text = f"{REFERENCE} runs {model.name} instead of {engine}: {found}"
+            print(f"fsdsinet: {text}", file=sys.stderr)
+        chosen.append(spec)
+    return tuple(chosen)
+
+
+def _checked(spec: ModelSpec) -> Prediction | str:
+    """What the reference gives, or why the engine cannot be used."""
+    if importlib.util.find_spec("numba") is None:
+        return "numba is not installed"
+    path = cache_folder(COMPILED) / f"{_key(spec)}.npz"
+    known = _read(path)
+    if known is not None:
+        return known
+    try:
+        read_network_of(spec)
+    except UnknownLayerError as error:
+        return str(error)
+    found = _in_own_process(spec)
+    if not isinstance(found, str):
+        _write(path, found)
+    return found
+
+
+def _in_own_process(spec: ModelSpec) -> Prediction | str:
+    """Checks where nothing of it stays in memory; a compiler may crash, too."""
+    found = _run_check(spec)
+    folder = cache_folder(COMPILED)
+    if isinstance(found, str) and any(folder.iterdir()):
+        # Damaged code must not cost the speed for ever.
+        shutil.rmtree(folder, ignore_errors=True)
+        found = _run_check(spec)
+    return found
+
+
+def _run_check(spec: ModelSpec) -> Prediction | str:
+    done = subprocess.run(
+        [sys.executable, "-m", "transforms.models.check_engine"],
+        input=pickle.dumps(spec),
+        capture_output=True,
+        env=child_environment(),
+    )
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").splitlines()
+        return f"the process that checks it has died ({(lines or ['no message'])[-1]})"
+    found: Prediction | str = pickle.loads(done.stdout)
+    return found
+
+
+def _key(spec: ModelSpec) -> str:
+    """Changes with everything that the results or the compiled code may depend on."""
+    folder = pathlib.Path(transforms.__file__).parent
+    parts = [
+        spec.sha256,
+        spec.engine,
+        spec.activations_node,
+        spec.embeddings_node,
+        str(FRONT_END_VERSION),
+        *(
+            importlib.metadata.version(name)
+            for name in ("numba", "essentia-tensorflow")
+        ),
+        _processor(),
+        # By which numba keeps the code that the check compiles.
+        str(folder),
+        *(path.read_text("utf-8") for path in _source_files(folder)),
+    ]
+    return hashlib.sha256("\n".join(parts).encode("utf-8")).hexdigest()[:24]
+
+
+def _source_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    files = []
+    for pattern in _SOURCES:
+        found = sorted(folder.glob(pattern))
+        assert found, f"no module matches {pattern}: was it moved?"
+        files += found
+    return files
+
+
+def _processor() -> str:
+    """Name and features of the processor."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return "".join(
+        sorted({x for x in lines if x.startswith(("model name", "flags", "Features"))})
+    )
+
+
+def _read(path: pathlib.Path) -> Prediction | None:
+    try:
+        with np.load(path) as arrays:
+            return Prediction(arrays["activations"], arrays["embeddings"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _write(path: pathlib.Path, expected: Prediction) -> None:
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        np.savez(file, activations=expected.activations, embeddings=expected.embeddings)
+    partial.replace(path)

@@ -1,0 +1,125 @@
+"""The models that have a name: facts from `registry.json`, and where their files lie.
+
+A published model lies in the models folder once it is fetched, a bundled one beside
+`registry.json`. A new one is an entry there whose keys are those of RegisteredModel.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+
+from transforms.errors import ModelError
+from transforms.models.cache import default_root
+
+REGISTRY = pathlib.Path(__file__).with_name("registry.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class RegisteredModel:
+    """What is known of a model before its files are here.
+
+    Attributes:
+        name: Stem of its files, `<name>.pb` and `<name>.json`.
+        description: One line.
+        architecture: Size and pooling, as in the paper.
+        embedding_size: Length of an embedding.
+        licence: Of the weights.
+        citation: The paper, or who made it.
+        hash: Of the .pb, `git_blob_sha1:<hex>` or `sha256:<hex>`.
+        published_map: Published mean average precision; None if there is none.
+        published_map_std: Its published standard deviation.
+        weights_url: Of the .pb of a published model.
+        metadata_url: Of the .json of a published model.
+        bundled_file: The .pb of a bundled model, relative to `registry.json`.
+    """
+
+    name: str
+    description: str
+    architecture: str
+    embedding_size: int
+    licence: str
+    citation: str
+    hash: str
+    published_map: float | None = None
+    published_map_std: float | None = None
+    weights_url: str | None = None
+    metadata_url: str | None = None
+    bundled_file: str | None = None
+
+
+def registered_models() -> dict[str, RegisteredModel]:
+    """All models that have a name, by name, in the order of `registry.json`."""
+    entries = _read_registry()["models"]
+    return {name: RegisteredModel(name, **facts) for name, facts in entries.items()}
+
+
+def registered_model(name: str) -> RegisteredModel:
+    """Facts about one model.
+
+    Raises:
+        ModelError: if no model has that name.
+    """
+    models = registered_models()
+    if name not in models:
+        raise ModelError(f"no model {name!r}: expected one of {', '.join(models)}")
+    return models[name]
+
+
+def registry_notes() -> list[str]:
+    """What a reader of the facts should know."""
+    notes: list[str] = _read_registry()["notes"]
+    return notes
+
+
+def published_labels() -> tuple[str, ...]:
+    """The 200 labels of the published models, in the order of their activations."""
+    return tuple(_read_registry()["classes"])
+
+
+def models_folder() -> pathlib.Path:
+    """Where models are fetched to, and looked for by name."""
+    named = os.environ.get("FSDSINET_MODELS")
+    return pathlib.Path(named or default_root() / "models")
+
+
+def graph_path(model: RegisteredModel) -> pathlib.Path:
+    """Where the .pb of a model is, or would be once fetched."""
+    if model.bundled_file is not None:
+        return REGISTRY.parent / model.bundled_file
+    return models_folder().absolute() / f"{model.name}.pb"
+
+
+def hash_problem(model: RegisteredModel, path: pathlib.Path) -> str | None:
+    """How the hash of a file differs from the registered one; None if it does not.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    algorithm, _, expected = model.hash.partition(":")
+    found = file_hash(path, algorithm)
+    if found == expected:
+        return None
+    return f"its {algorithm.replace('_', ' ')} is {found}, expected {expected}"
+
+
+def file_hash(path: pathlib.Path, algorithm: str) -> str:
+    """Hash of a file, as hexadecimal digits.
+
+    Args:
+        path: The file.
+        algorithm: `git_blob_sha1`, by which Git names a file, or one of hashlib's.
+    """
+    is_blob = algorithm == "git_blob_sha1"
+    digest = hashlib.new("sha1" if is_blob else algorithm)
+    with path.open("rb") as file:
+        if is_blob:
+            digest.update(b"blob %d\0" % os.fstat(file.fileno()).st_size)
+        return hashlib.file_digest(file, lambda: digest).hexdigest()
+
+
+def _read_registry() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(REGISTRY.read_text(encoding="utf-8"))
+    return content

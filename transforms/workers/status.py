@@ -1,0 +1,89 @@
+"""What a worker is doing, in a file of its own that others can read.
+
+Beam reports metrics only at the end of a run, and says nothing of a worker that was
+killed. So on local runs each worker keeps one small file up to date with its totals
+and the clip in hand; the launcher reads it to show progress and to learn which clip
+took a worker down. Without the environment variable nothing is written.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+
+STATUS_FOLDER_VARIABLE = "FSDSINET_STATUS_FOLDER"
+
+
+@dataclasses.dataclass
+class WorkerStatus:
+    """Totals of one worker process, and the clip it works on (None between clips).
+
+    Attributes:
+        job: Folder of the cluster job it works for, see `transforms.workers.permit`.
+    """
+
+    clip_id: str | None = None
+    clips_done: int = 0
+    clips_failed: int = 0
+    num_patches: int = 0
+    audio_s: float = 0.0
+    job: str | None = None
+
+
+class _StatusFile:
+    """One JSON line, overwritten in place by a single write."""
+
+    def __init__(self, folder: str) -> None:
+        self.status = WorkerStatus()
+        path = pathlib.Path(folder) / f"{os.getpid()}.json"
+        self._descriptor = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+
+    def write(self) -> None:
+        line = json.dumps(dataclasses.asdict(self.status)) + "\n"
+        os.pwrite(self._descriptor, line.encode("ascii"), 0)
+
+
+@functools.cache
+def _status_file() -> _StatusFile | None:
+    folder = os.environ.get(STATUS_FOLDER_VARIABLE)
+    return _StatusFile(folder) if folder else None
+
+
+def report_clip(clip_id: str | None) -> None:
+    """Notes the clip in hand; None when there is none."""
+    file = _status_file()
+    if file:
+        file.status.clip_id = clip_id
+        file.write()
+
+
+def report_job(folder: str) -> None:
+    """Notes the job whose shards come next."""
+    file = _status_file()
+    if file:
+        file.status.job = folder
+
+
+def add_done(failed: bool, num_patches: int, audio_s: float) -> None:
+    """Adds a finished clip to the totals."""
+    file = _status_file()
+    if file:
+        status = file.status
+        status.clips_done += 1
+        status.clips_failed += failed
+        status.num_patches += num_patches
+        status.audio_s += audio_s
+        file.write()
+
+
+def read_statuses(folder: str) -> dict[int, WorkerStatus]:
+    """The last status of every worker process that wrote one, by process id."""
+    statuses = {}
+    for path in pathlib.Path(folder).glob("*.json"):
+        # A line that is being written may be read in part: it is read again soon.
+        with contextlib.suppress(ValueError):
+            line = path.read_bytes().partition(b"\n")[0]
+            statuses[int(path.stem)] = WorkerStatus(**json.loads(line))
+    return statuses
