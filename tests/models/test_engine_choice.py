@@ -12,7 +12,7 @@ import pytest
 import transforms
 from pipeline.console import say
 from tests.conftest import Command
-from tests.models.test_models_command import write_model
+from tests.support.predictions import write_model
 from transforms.elements import Prediction
 from transforms.engines.agreement import disagreement, reference, require_agreement
 from transforms.engines.contract import ModelSpec

@@ -20,6 +20,7 @@ from pipeline.run.plan import (
     shards,
     write_plan,
 )
+from tests.support.shards import plan_of
 from transforms import storage
 from transforms.manifest import manifest_rows, read_planned_shards, shard_name
 
@@ -33,11 +34,6 @@ def ledger_of(manifest: pa.Table, *failed: str) -> pa.Table:
         "failed" if i in failed else "ok" for i in manifest["clip_id"].to_pylist()
     ]
     return manifest.append_column("status", pa.array(statuses, pa.string()))
-
-
-def plan_of(rows: pa.Table, num_clips: int, *audio_s: float) -> Plan:
-    lengths = np.array(audio_s or [1.0] * rows.num_rows)
-    return Plan(rows, rows, lengths, ShardLimits(num_clips))
 
 
 NOTHING = ledger_of(manifest_of([]).cast(manifest_of(["a"]).schema))

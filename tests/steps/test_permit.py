@@ -11,7 +11,7 @@ from pipeline.dataset.folder import Dataset
 from pipeline.errors import ConfigError
 from pipeline.run.jobs import check_no_job, job_command
 from pipeline.runners.job_folder import JobFolder, JobNote
-from tests.steps.test_transforms import FAILED, manifest_bytes, run
+from tests.support.shards import FAILED, planned_shard, run_transform
 from transforms.elements import Clip, Shard
 from transforms.front_end.patches import PatchSpec
 from transforms.manifest import manifest_rows
@@ -47,7 +47,7 @@ def permit(dataset: Dataset) -> Permit:
 
 @pytest.fixture
 def shard(tmp_path: pathlib.Path) -> Shard:
-    planned = manifest_bytes(["a", "bad"], tmp_path)
+    planned = planned_shard(["a", "bad"], tmp_path)
     clips = (Clip("a", "a.wav", failure=FAILED.failure), FAILED)
     return Shard(planned.shard_id, clips, manifest_rows(planned.manifest))
 
@@ -72,7 +72,7 @@ def test_a_committed_shard_is_left_alone(
     def check(found: list[Shard]) -> None:
         assert found == []
 
-    counters = run(AdmitShards(dataset.root, permit), shard, check)
+    counters = run_transform(AdmitShards(dataset.root, permit), shard, check)
     assert counters == {"shards_skipped": 1}
     assert admitted(dataset, permit, shard) == []
 
