@@ -20,7 +20,7 @@ from typing import Any, Self
 import urllib3
 import yaml
 
-from transforms.workers.child_process import SMALL_JVM
+from pipeline.runners.flink.jvm import SMALL_JVM
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLINK = ROOT / "build" / "flink" / "flink-1.19.3"

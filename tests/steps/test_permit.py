@@ -18,14 +18,13 @@ from transforms.manifest import manifest_rows
 from transforms.models.loading import load_model
 from transforms.parquet import commit_shard
 from transforms.schemas import DatasetSpec, part_name
+from transforms.workers.deaths import given_up, note_death
 from transforms.workers.permit import (
     AdmitShards,
     Permit,
     PermitError,
     admit_shard,
     check_versions,
-    given_up,
-    note_death,
 )
 
 PACKAGES = ("fsd-sinet-beam", "apache-beam", "essentia-tensorflow", "av")
