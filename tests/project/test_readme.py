@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 import yaml
 
+import transforms
 from pipeline.cli.main import _parser
 from pipeline.config import RunConfig
 from pipeline.runners.workers import boot
@@ -163,6 +164,11 @@ def test_the_page_on_writers_names_modules_that_exist() -> None:
     assert len(names) > 5
     for name in names:
         assert (ROOT / name).exists(), name
+
+
+def test_every_public_name_is_documented() -> None:
+    for name in transforms.__all__:
+        assert f"`{name}`" in page("python.md"), name
 
 
 def test_every_variable_is_documented() -> None:
