@@ -129,12 +129,13 @@ def _show(dataset: Dataset, note: JobNote, job: JobState | None, num_clips: int)
         return EXIT_OK
     JobFolder(dataset).revoke()
     _note_stopped(dataset)
-    reason = (
-        _runner(note).job_problem(note) if job else "the cluster no longer lists it"
-    )
+    state, reason = "unknown", "the cluster no longer lists it"
+    if job:
+        state = job.state
+        reason = _runner(note).job_problem(note) or "the cluster gives no reason"
     print(
-        f"job {note.job} has ended ({job.state if job else 'unknown'}) with "
-        f"{num_done:,} of {num_clips:,} clips done and safe: {reason or 'no reason given'}\n"
+        f"job {note.job} has ended ({state}) with {num_done:,} of {num_clips:,} clips "
+        f"done and safe: {reason}\n"
         "to continue, run the same extract command again"
     )
     return EXIT_FAILED

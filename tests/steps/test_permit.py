@@ -162,5 +162,7 @@ def test_a_job_whose_cluster_is_gone_is_forgotten_on_demand(
 
 def test_a_job_on_dataflow_is_asked_about(dataset: Dataset) -> None:
     JobFolder(dataset).begin(JobNote("job-2", "dataflow", "project, region"), VERSIONS)
-    with pytest.raises(ConfigError, match="look there whether it has ended"):
+    with pytest.raises(
+        ConfigError, match="in the Cloud console whether the job has ended"
+    ):
         check_no_job(dataset)
