@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from training import degrade
-from training.degrade import (
+from training.synthesis import degrade
+from training.synthesis.degrade import (
     add_noise,
     add_room,
     equalise,

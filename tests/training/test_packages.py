@@ -1,4 +1,4 @@
-"""What rendering and evaluation need is looked for first, and named if missing."""
+"""Rendering and evaluation check their packages first, and name the missing ones."""
 
 import pathlib
 
@@ -32,7 +32,7 @@ def test_every_voice_of_festival_has_a_package(split: str) -> None:
     voices = {"trained": TRAINED, "held_out": HELD_OUT}[split]
     spoken = {v.name for kind in voices.values() for v in kind}
     spoken -= {v.name for k in voices.values() for v in k if v.program != "festival"}
-    folders = {pathlib.PurePath(package.brings).name for package in VOICES[split]}
+    folders = {pathlib.PurePath(package.provides).name for package in VOICES[split]}
     assert folders - {"text2wave"} == spoken
 
 

@@ -5,13 +5,13 @@ import pathlib
 import numpy as np
 import pytest
 
-from training.network.synthetic_mels import synthetic_log_mels
-from training.shift_invariance import (
+from training.network.shift_invariance import (
     Axis,
+    changes_in_clips,
     embedding_changes,
     embedding_changes_in_clip,
 )
-from training.shift_table import changes_in_clips
+from training.network.synthetic_mels import synthetic_log_mels
 
 
 def first_frame(patches: np.ndarray) -> np.ndarray:

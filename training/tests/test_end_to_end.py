@@ -113,7 +113,7 @@ def test_model_answers_in_essentia(
     ]
     np.save(tmp_path / "patches.npy", np.stack(patches).astype(np.float32))
     files = (model, tmp_path / "patches.npy", tmp_path / "out.npz")
-    run(MAIN_PYTHON, "training.graphs.essentia_forward", *files)
+    run(MAIN_PYTHON, "training.tests.essentia_forward", *files)
     with np.load(tmp_path / "out.npz") as arrays:
         activations, embeddings = arrays["activations"], arrays["embeddings"]
     assert activations.shape == (len(patches), 200)

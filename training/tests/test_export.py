@@ -57,7 +57,7 @@ def in_essentia(
     np.save(inputs, patches)
     python = str(ROOT / ".venv" / "bin" / "python")
     files = map(str, (path, inputs, output))
-    command = [python, "-m", "training.graphs.essentia_forward", *files]
+    command = [python, "-m", "training.tests.essentia_forward", *files]
     completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr
     with np.load(output) as arrays:

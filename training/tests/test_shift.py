@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from training.graphs.sinet_graph import Pooling
-from training.shift_invariance import Axis
-from training.shift_table import circular_changes
+from training.network.shift_invariance import Axis, circular_changes
 
 ROUNDING = 1e-5
 

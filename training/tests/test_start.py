@@ -6,7 +6,6 @@ import pathlib
 import numpy as np
 import pytest
 
-from training.facts import demo_facts
 from training.graphs.export import label_indices, to_sinet_weights, write_model
 from training.graphs.sinet_graph import PATCH_FRAMES, Pooling
 from training.network.batches import Sounds
@@ -14,7 +13,7 @@ from training.network.model import build_network
 from training.network.start import set_to_graph
 from training.network.synthetic_mels import synthetic_log_mels
 from training.tests.small_training import NAME, PLAN, small_sounds
-from training.train import Training, graph_of, train
+from training.train import Training, demo_facts, graph_of, train
 
 FROZEN = ("conv0", "block1")
 FURTHER = dataclasses.replace(
@@ -65,7 +64,7 @@ def test_a_network_set_to_a_graph_answers_like_the_one_that_was_written(
 
 def test_a_graph_of_another_width_is_refused(models: pathlib.Path) -> None:
     network = build_network(0.25, "tlpf_aps", 3)
-    with pytest.raises(ValueError, match="model/conv0/kernel is .*, expected "):
+    with pytest.raises(ValueError, match="got model/conv0/kernel of .*, expected "):
         set_to_graph(network, graph_of(NAME, models), [0, 1, 2])
 
 
