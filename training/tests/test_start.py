@@ -1,4 +1,4 @@
-"""A training may start from a graph: it knows what the graph knows, and goes on."""
+"""A training can start from the weights of a graph."""
 
 import dataclasses
 import pathlib
@@ -30,14 +30,14 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sounds, Sounds]:
 def models(
     sounds: tuple[Sounds, Sounds], tmp_path_factory: pytest.TempPathFactory
 ) -> pathlib.Path:
-    """A folder of models with a first one."""
+    """A folder of models with the model of a first phase."""
     folder = tmp_path_factory.mktemp("models")
     train(NAME, PLAN, *sounds, folder / NAME)
     return folder
 
 
 @pytest.mark.parametrize("pooling", ["max", "tlpf", "aps", "tlpf_aps"])
-def test_a_network_set_to_a_graph_answers_like_the_one_that_was_written(
+def test_a_network_set_to_a_graph_gives_the_outputs_of_the_exported_network(
     pooling: Pooling, tmp_path: pathlib.Path
 ) -> None:
     labels = ("Piano", "Bark", "Wind")
@@ -47,7 +47,7 @@ def test_a_network_set_to_a_graph_answers_like_the_one_that_was_written(
     rng = np.random.default_rng(0)
     for layer in first.layers:
         for weight in layer.weights:
-            # Of all: normalisation that has seen nothing would change nothing.
+            # Also change the statistics of normalisation, which initially do nothing.
             scale = rng.uniform(0.7, 1.3, weight.shape)
             weight.assign(weight.numpy() * scale + 0.01 * (rng.random() - 0.5))
     path = tmp_path / "model.pb"
@@ -68,7 +68,7 @@ def test_a_graph_of_another_width_is_refused(models: pathlib.Path) -> None:
         set_to_graph(network, graph_of(NAME, models), [0, 1, 2])
 
 
-def test_only_what_is_not_frozen_is_trained(
+def test_frozen_layers_are_not_trained(
     sounds: tuple[Sounds, Sounds], models: pathlib.Path
 ) -> None:
     training = Training(FURTHER, sounds[0], models / "further")
@@ -80,7 +80,7 @@ def test_only_what_is_not_frozen_is_trained(
         assert is_same == variable.path.startswith(FROZEN), variable.path
 
 
-def test_a_stopped_training_goes_on_from_its_checkpoint_not_from_the_graph(
+def test_a_stopped_training_continues_from_its_checkpoint_and_not_from_the_graph(
     sounds: tuple[Sounds, Sounds], models: pathlib.Path
 ) -> None:
     whole = Training(FURTHER, sounds[0], models / "whole")
