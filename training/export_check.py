@@ -65,8 +65,8 @@ def compare_with_keras(name: str) -> float:
     plan = MODELS[name]
     training = Training(plan, Sounds((), (), TRAINED_LABELS), folder)
     kept = read_sounds([FOLDER / split for split in plan.calibration])
-    calibrate(training.network.model, TRAINED_LABELS, kept, plan)
-    logits, _ = training.network.model(patches[..., np.newaxis], training=False)
+    calibrate(training.network, TRAINED_LABELS, kept, plan)
+    logits, _ = training.network(patches[..., np.newaxis], training=False)
     ours = 1 / (1 + np.exp(-logits.numpy().astype(np.float64)))
     theirs = theirs[:, label_indices(TRAINED_LABELS)]
     return float(np.abs(ours - theirs).max())

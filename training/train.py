@@ -292,8 +292,8 @@ def train(
                 f"{rate * plan.batch_size:.0f} patches/s, {left_min:.0f} min left",
                 flush=True,
             )
-    calibrate(training.network.model, sounds.labels, calibration, plan)
-    weights = to_sinet_weights(training.network.model, label_indices(sounds.labels))
+    calibrate(training.network, sounds.labels, calibration, plan)
+    weights = to_sinet_weights(training.network, label_indices(sounds.labels))
     facts = demo_facts(sounds.labels, plan.splits, sounds.hours)
     write_model(folder / f"{name}.pb", weights, plan.pooling, facts)
     print(folder / f"{name}.pb")

@@ -72,10 +72,10 @@ def test_frozen_layers_are_not_trained(
     sounds: tuple[Sounds, Sounds], models: pathlib.Path
 ) -> None:
     training = Training(FURTHER, sounds[0], models / "further")
-    start = {v.path: v.numpy() for v in training.network.model.trainable_variables}
+    start = {v.path: v.numpy() for v in training.network.trainable_variables}
     losses = list(training.run())
     assert len(losses) == FURTHER.num_steps and np.isfinite(losses).all()
-    for variable in training.network.model.trainable_variables:
+    for variable in training.network.trainable_variables:
         is_same = np.array_equal(variable.numpy(), start[variable.path])
         assert is_same == variable.path.startswith(FROZEN), variable.path
 

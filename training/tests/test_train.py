@@ -55,7 +55,7 @@ def trained(sounds: Both, folder: pathlib.Path, plan: TrainingPlan = PLAN) -> by
 
 
 def weights(training: Training) -> list[np.ndarray]:
-    values: list[np.ndarray] = training.network.model.get_weights()
+    values: list[np.ndarray] = training.network.get_weights()
     return values
 
 
