@@ -1,6 +1,6 @@
-"""The table of engines: which name stands for which way of running a graph.
+"""The table of engines: maps the name of an engine to the function that builds it.
 
-`essentia` is the reference, `winograd` the fastest. A new engine adds a class and a
+`essentia` is the reference, `winograd` is the fastest. A new engine needs a class and a
 line in ENGINES.
 """
 
@@ -11,7 +11,7 @@ from transforms.engines.essentia import EssentiaEngine
 
 
 def _winograd(spec: ModelSpec) -> Engine:
-    # numba takes half a second to import, and does not exist for every platform.
+    # numba takes half a second to import, and is not available on every platform.
     from transforms.engines.winograd.engine import WinogradEngine
 
     return WinogradEngine(spec)
