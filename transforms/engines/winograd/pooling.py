@@ -47,8 +47,8 @@ def maximum_3x3(
         width: Number of columns.
     """
     size = width * pixel
-    # `scratch` holds the maxima along three rows, row y in place y % 3. The row above the
-    # first is zero.
+    # `scratch` holds the maxima along three rows, row y in place y % 3. The row above
+    # the first is zero.
     for at in range(0, size, VECTOR):
         store(scratch + 2 * size + at, zero())
     _maximum_of_row(source, pixel, scratch, size)

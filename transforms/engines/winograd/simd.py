@@ -1,8 +1,8 @@
 """Vectors of float32 for numba kernels: one vector fills a register of the processor.
 
 With them, kernels are written like formulas, and the compiled code does not depend on
-whether LLVM manages to vectorise a loop. Memory addresses are plain numbers, as in C: nothing
-checks bounds.
+whether LLVM manages to vectorise a loop. Memory addresses are plain numbers, as in C:
+nothing checks bounds.
 """
 
 import functools
