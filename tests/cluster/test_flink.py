@@ -12,8 +12,7 @@ import pytest
 from deploy.flink.local_flink import JOB_SERVER, LocalFlink
 from pipeline.runners.flink.rest import FlinkCluster
 from tests.conftest import ROOT, Command
-from tests.end_to_end.test_crash import wait_for
-from tests.end_to_end.test_end_to_end import assert_same_dataset, assert_tidy, read
+from tests.support.datasets import assert_same_dataset, assert_tidy, read
 from tests.support.flink_jobs import (
     NUM_CLIPS,
     Arguments,
@@ -23,6 +22,7 @@ from tests.support.flink_jobs import (
     listens,
     workers,
 )
+from tests.support.processes import wait_for
 
 pytest_plugins = ["tests.support.flink_fixtures"]
 pytestmark = [

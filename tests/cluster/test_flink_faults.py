@@ -10,24 +10,22 @@ import pytest
 
 from deploy.flink.local_flink import LocalFlink
 from tests.conftest import Command
-from tests.end_to_end.test_crash import (
-    DEADLINE_S,
-    alive,
+from tests.support.datasets import assert_same_dataset, assert_tidy, read
+from tests.support.flink_jobs import NUM_CLIPS, FlinkJob, counters
+from tests.support.killed_runs import (
+    LONG_CLIP,
     assert_long_clip_is_given_up,
-    held,
     num_committed,
     run_killing_twice,
-    running,
-    wait_for,
     workers_on,
 )
-from tests.end_to_end.test_end_to_end import assert_same_dataset, assert_tidy, read
-from tests.support.flink_jobs import (
-    LONG_CLIP,
-    NUM_CLIPS,
-    FlinkJob,
-    counters,
+from tests.support.processes import (
+    DEADLINE_S,
+    alive,
+    held,
     processes_naming,
+    running,
+    wait_for,
 )
 
 pytest_plugins = ["tests.support.flink_fixtures"]

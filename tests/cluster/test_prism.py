@@ -11,7 +11,7 @@ from pipeline.extract import extract
 from pipeline.run.launch import prepare
 from pipeline.run.plan import write_plan
 from tests.conftest import ROOT, Command
-from tests.end_to_end.test_end_to_end import assert_same_dataset
+from tests.support.datasets import assert_same_dataset
 
 PRISM = ROOT / "build" / "bin" / "prism"
 

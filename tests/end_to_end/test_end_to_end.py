@@ -13,45 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from demo.encode import encode
-from pipeline.dataset.folder import Dataset
 from tests.conftest import Command
 from tests.support.audio_files import make_readable, make_wav, signal
+from tests.support.datasets import MODEL, assert_same_dataset, assert_tidy, read
 from transforms.audio import decode_audio
 from transforms.elements import Clip, ClipError
 from transforms.engines.essentia import EssentiaEngine
 from transforms.features import compute_patches
 from transforms.front_end.patches import PatchSpec
 from transforms.models.loading import load_model
-
-MODEL = "random-tiny-tlpf"
-ROW_ORDER = [("clip_id", "ascending"), ("patch", "ascending")]
-
-
-def read(output: pathlib.Path, table: str) -> pa.Table:
-    """A whole table in one order, without what may differ between equal runs."""
-    data = Dataset(str(output)).open_table(table)
-    assert data is not None
-    order = [key for key in ROW_ORDER if key[0] in data.schema.names]
-    return data.to_table().sort_by(order).replace_schema_metadata(None).combine_chunks()
-
-
-def assert_same_dataset(one: pathlib.Path, other: pathlib.Path) -> None:
-    for table in ("ledger", f"patches/model={MODEL}", f"clips/model={MODEL}"):
-        assert read(one, table).equals(read(other, table)), table
-
-
-def assert_tidy(output: pathlib.Path) -> None:
-    """No temporary files, and every part belongs to a committed shard."""
-    assert sorted(p.name for p in output.iterdir()) == [
-        "clips",
-        "ledger",
-        "patches",
-        "run.json",
-    ]
-    committed = {path.name for path in (output / "ledger").iterdir()}
-    for path in output.rglob("*"):
-        if path.is_file() and path.name != "run.json":
-            assert path.name in committed
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,8 @@ import pytest
 
 from pipeline.dataset.folder import Dataset
 from tests.conftest import Command
-from tests.end_to_end.test_crash import alive, processes_writing_to, running, wait_for
-from tests.end_to_end.test_end_to_end import MODEL, ROW_ORDER
-from tests.storage.test_storage import ODD_NAMES
-from tests.support.audio_files import make_wav
+from tests.support.audio_files import ODD_NAMES, make_wav
+from tests.support.datasets import MODEL, ROW_ORDER
 from tests.support.object_stores import (
     CuttingProxy,
     environment,
@@ -26,6 +24,7 @@ from tests.support.object_stores import (
     running_minio,
     s3_environment,
 )
+from tests.support.processes import alive, processes_naming, running, wait_for
 from transforms import storage
 from transforms.decoding.reading import open_audio
 from transforms.elements import Clip, ClipError
@@ -171,7 +170,7 @@ def test_a_bucket_gives_the_same_dataset_though_killed(
         wait_for(lambda: num_committed(output) >= 5 or process.poll() is not None)
         assert process.poll() is None, "the run ended before it was killed"
         process.kill()
-    wait_for(lambda: not processes_writing_to(tmp_path / "out"))
+    wait_for(lambda: not processes_naming(str(tmp_path)))
     assert 5 <= num_committed(output) < num_committed(undisturbed)
     done = fsdsinet(*arguments)
     assert f"{NUM_CLIPS} clips ok, {len(ODD_ROWS)} failed" in done.stdout

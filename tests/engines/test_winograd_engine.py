@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import BUNDLED_MODELS, ROOT
+from tests.support.predictions import assert_close
 from training.graphs.random_graphs import random_weights
 from training.graphs.sinet_graph import Pooling, build_graph
 from transforms.elements import FloatArray, Prediction
@@ -21,7 +22,6 @@ from transforms.engines.winograd.engine import WinogradEngine
 from transforms.models.loading import load_model
 
 POOLINGS: tuple[Pooling, ...] = ("max", "tlpf", "aps", "tlpf_aps")
-TOLERANCE = 1e-5
 
 
 def log_mels(num_patches: int, seed: int = 0) -> FloatArray:
@@ -31,17 +31,6 @@ def log_mels(num_patches: int, seed: int = 0) -> FloatArray:
     smooth = np.repeat(np.repeat(slow, 10, axis=1), 8, axis=2)[:, :101, :96]
     noise = rng.standard_normal((num_patches, 101, 96)) * 0.25
     return (smooth + noise - 2).astype(np.float32)
-
-
-def assert_close(actual: Prediction, expected: Prediction) -> None:
-    assert actual.activations.dtype == actual.embeddings.dtype == np.float32
-    np.testing.assert_allclose(
-        actual.activations, expected.activations, rtol=0, atol=TOLERANCE
-    )
-    largest = max(1.0, float(np.abs(expected.embeddings).max(initial=0)))
-    np.testing.assert_allclose(
-        actual.embeddings, expected.embeddings, rtol=0, atol=TOLERANCE * largest
-    )
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)

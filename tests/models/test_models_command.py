@@ -14,8 +14,7 @@ from pipeline.cli.main import main
 from pipeline.models.verify import verify_model
 from tests.conftest import DATA
 from tests.support.file_server import FileServer, running_server
-from training.graphs import graph_writer as attr
-from training.graphs.graph_writer import GraphWriter
+from tests.support.predictions import write_model
 from transforms.elements import FloatArray, Prediction
 from transforms.engines.agreement import check_sounds
 from transforms.engines.contract import ModelSpec
@@ -212,27 +211,6 @@ def test_a_file_that_is_no_graph_fails(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "page.pb"
     path.write_text("<html>")
     assert "not a TensorFlow GraphDef" in verify(path)[0]
-
-
-def write_model(path: pathlib.Path, weight: float, last_op: str) -> None:
-    """A graph of the right shape: the largest input times `weight` everywhere."""
-    writer = GraphWriter()
-    kind = {"T": attr.type_float()}
-    sizes = attr.shape([-1, 101, 96, 1])
-    writer.node("Placeholder", "x", (), dtype=attr.type_float(), shape=sizes)
-    writer.constant("axes", [1, 2])
-    writer.node(
-        "Max",
-        "model/global_max_pooling1d/Max",
-        ["x", "axes"],
-        Tidx=attr.type_int32(),
-        **kind,
-    )
-    writer.constant("kernel", np.full((1, 200), weight))
-    source = ["model/global_max_pooling1d/Max", "kernel"]
-    writer.node("MatMul", "dense", source, **kind)
-    writer.node(last_op, "model/predictions/Sigmoid", ["dense"], **kind)
-    path.write_bytes(writer.to_bytes())
 
 
 @pytest.mark.parametrize(

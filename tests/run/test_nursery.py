@@ -11,9 +11,8 @@ import pytest
 
 from pipeline.runners.workers.nursery import start_nursery
 from tests.conftest import DATA, ROOT, Command
-from tests.end_to_end.test_crash import DEADLINE_S, alive, wait_for
-from tests.end_to_end.test_end_to_end import assert_same_dataset
-from tests.support.flink_jobs import processes_naming
+from tests.support.datasets import assert_same_dataset
+from tests.support.processes import DEADLINE_S, alive, processes_naming, wait_for
 
 TINY_GRAPH = DATA / "random-tiny-tlpf.pb"
 # A job with workers that do as they are told, and which note that they are there.

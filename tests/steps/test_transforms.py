@@ -13,14 +13,13 @@ from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that
 
 from pipeline.run.plan import write_plan
-from tests.run.test_plan import plan_of
 from tests.support.audio_files import make_wav, signal
+from tests.support.shards import FAILED, plan_of, planned_shard, run_transform
 from transforms.audio import DecodeAudio
 from transforms.elements import (
     AudioInfo,
     Clip,
     Failure,
-    PlannedShard,
     Prediction,
     Shard,
     ShardSummary,
@@ -28,44 +27,20 @@ from transforms.elements import (
 from transforms.features import ComputePatches, compute_shard_patches
 from transforms.front_end.patches import PatchSpec
 from transforms.inference import RunModels
-from transforms.manifest import Lanes, ReadManifest, open_shard, read_planned_shards
+from transforms.manifest import (
+    Lanes,
+    ReadManifest,
+    manifest_rows,
+    open_shard,
+)
 from transforms.models.loading import load_model
 from transforms.parquet import CommitShard
 from transforms.schemas import DatasetSpec
-from transforms.workers.counters import METRICS_NAMESPACE
-
-FAILED = Clip("bad", "bad.wav", failure=Failure("decode", "empty", "nothing in it"))
 
 
 def only(shards: list[Shard]) -> Shard:
     assert len(shards) == 1, shards
     return shards[0]
-
-
-def run(transform: beam.PTransform, shard: Shard, check: object) -> dict[str, int]:
-    """Runs a transform on one shard and returns the counters."""
-    with TestPipeline(runner="FnApiRunner") as pipeline:
-        result = pipeline | beam.Create([shard]) | transform
-        assert_that(result, check, label="Check")
-    counters = pipeline.result.metrics().query()["counters"]
-    return {
-        counter.key.metric.name: counter.committed
-        for counter in counters
-        if counter.key.metric.namespace == METRICS_NAMESPACE
-    }
-
-
-def manifest_bytes(clip_ids: list[str], tmp_path: pathlib.Path) -> PlannedShard:
-    table = pa.table(
-        {
-            "clip_id": clip_ids,
-            "uri": [f"{clip_id}.wav" for clip_id in clip_ids],
-            "take": range(len(clip_ids)),
-        }
-    )
-    plan = tmp_path / "plan.arrow"
-    write_plan(plan_of(table, len(clip_ids)), str(plan), {})
-    return read_planned_shards(str(plan))[0]
 
 
 @pytest.mark.parametrize("num_lanes", [0, 1, 3])
@@ -99,7 +74,7 @@ def test_lanes_take_every_shard_once(tmp_path: pathlib.Path) -> None:
 
 
 def test_only_manifest_rows_cross_the_shuffle(tmp_path: pathlib.Path) -> None:
-    planned = manifest_bytes([f"clip {i}" for i in range(64)], tmp_path)
+    planned = planned_shard([f"clip {i}" for i in range(64)], tmp_path)
     assert len(pickle.dumps(planned)) < 8000
     assert open_shard(planned).clips[3] == Clip("clip 3", "clip 3.wav")
 
@@ -118,7 +93,7 @@ def test_decode_audio_fills_waveforms_and_keeps_failures(
         assert missing.failure.error_type == "not_found"
         assert failed == FAILED
 
-    counters = run(DecodeAudio(), Shard("s", b"", clips), check)
+    counters = run_transform(DecodeAudio(), Shard("s", clips), check)
     assert counters["decode_us"] > 0 and counters["resample_us"] > 0
 
 
@@ -133,7 +108,7 @@ def test_compute_patches_replaces_waveforms() -> None:
         assert failed == FAILED
 
     transform = ComputePatches(PatchSpec())
-    counters = run(transform, Shard("s", b"", (clip, FAILED)), check)
+    counters = run_transform(transform, Shard("s", (clip, FAILED)), check)
     assert counters["log_mel_us"] > 0
 
 
@@ -141,7 +116,7 @@ def test_run_models_runs_every_model(tiny_model: pathlib.Path) -> None:
     models = (load_model(str(tiny_model)), load_model("tests/data/random-tiny-aps.pb"))
     info = AudioInfo(2.0, 22050, 1, "x")
     clip = Clip("a", "a.wav", info, (), signal(44100, 22050)[0])
-    shard = compute_shard_patches(Shard("s", b"", (clip, FAILED)), PatchSpec())
+    shard = compute_shard_patches(Shard("s", (clip, FAILED)), PatchSpec())
 
     def check(shards: list[Shard]) -> None:
         predicted, failed = only(shards).clips
@@ -152,9 +127,11 @@ def test_run_models_runs_every_model(tiny_model: pathlib.Path) -> None:
             assert prediction.embeddings.shape == (4, 32)
         assert failed == FAILED
 
-    counters = run(RunModels(models), shard, check)
-    assert counters["clips"] == 2 and counters["patches"] == 4
+    counters = run_transform(RunModels(models), shard, check)
+    assert counters["model_loads"] == 2 and counters["inference_us"] > 0
     assert counters["num_inferences"] == 1
+    # Outcomes are counted where they are committed.
+    assert "clips" not in counters
 
 
 def test_a_model_with_another_output_size_stops_the_run(
@@ -165,23 +142,23 @@ def test_a_model_with_another_output_size_stops_the_run(
     spec = dataclasses.replace(load_model(str(tiny_model)), embedding_size=99)
     info = AudioInfo(2.0, 22050, 1, "x")
     clip = Clip("a", "a.wav", info, (), signal(44100, 22050)[0])
-    shard = compute_shard_patches(Shard("s", b"", (clip,)), PatchSpec())
+    shard = compute_shard_patches(Shard("s", (clip,)), PatchSpec())
     with pytest.raises(Exception, match="expected 99 values a patch"):
-        run(RunModels((spec,)), shard, lambda shards: None)
+        run_transform(RunModels((spec,)), shard, lambda shards: None)
 
 
 def test_commit_shard_writes_the_ledger_last(
     tmp_path: pathlib.Path, tiny_model: pathlib.Path
 ) -> None:
     model = load_model(str(tiny_model))
-    planned = manifest_bytes(["a", "bad"], tmp_path)
+    planned = planned_shard(["a", "bad"], tmp_path)
     rng = np.random.default_rng(0)
     prediction = Prediction(
         rng.random((3, 200), np.float32), rng.random((3, 32), np.float32)
     )
     info = AudioInfo(2.0, 22050, 1, "x")
     clip = Clip("a", "a.wav", info, ("short",), predictions={model.name: prediction})
-    shard = Shard(planned.shard_id, planned.manifest, (clip, FAILED))
+    shard = Shard(planned.shard_id, (clip, FAILED), manifest_rows(planned.manifest))
     output = tmp_path / "out"
     fields = (pa.field("take", pa.int64()),)
     spec = DatasetSpec((model,), ("activations",), PatchSpec(), {}, fields)
@@ -189,8 +166,10 @@ def test_commit_shard_writes_the_ledger_last(
     def check(summaries: list[ShardSummary]) -> None:
         assert summaries == [ShardSummary(planned.shard_id, 1, 1, 3)]
 
-    counters = run(CommitShard(str(output), spec), shard, check)
+    counters = run_transform(CommitShard(str(output), spec), shard, check)
     assert counters["commit_us"] > 0
+    assert counters["clips"] == 2 and counters["patches"] == 3
+    assert counters["clips_ok"] == counters["clips_failed_empty"] == 1
     files = sorted(output.rglob("*.parquet"), key=lambda path: path.stat().st_mtime_ns)
     assert [path.relative_to(output).parts[0] for path in files] == [
         "patches",

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.audio_files import ODD_NAMES
 from tests.support.object_stores import (
     CuttingProxy,
     environment,
@@ -24,19 +25,6 @@ from transforms import storage
 from transforms.storage import StorageError
 from transforms.storage.lease import Lease
 
-ODD_NAMES = [
-    "a b.wav",
-    "100%.wav",
-    "c%20d.wav",
-    "e#1.wav",
-    "q?x=1&y=2.wav",
-    "café 猫.wav",
-    "'q\".wav",
-    "http:.wav",
-    "[x] *.wav",
-    "+~=;,@!.wav",
-    "back\\slash.wav",
-]
 S3 = pytest.param("s3", marks=pytest.mark.minio)
 
 

@@ -12,8 +12,7 @@ from pipeline.dataset.folder import Dataset
 from pipeline.errors import ConfigError
 from pipeline.inputs.inputs import read_inputs
 from tests.conftest import Command
-from tests.storage.test_storage import ODD_NAMES
-from tests.support.audio_files import make_wav
+from tests.support.audio_files import ODD_NAMES, make_wav
 from tests.support.file_server import (
     Fault,
     FileServer,

@@ -35,6 +35,20 @@ READABLE: dict[str, tuple[str, int, int]] = {
 }
 # Decoders whose current version rounds otherwise than the reference's old one.
 NOT_BIT_EXACT = frozenset(["aac", "libvorbis", "wmav2", "ac3"])
+# File names with characters that have a meaning in uris, patterns or shells.
+ODD_NAMES = [
+    "a b.wav",
+    "100%.wav",
+    "c%20d.wav",
+    "e#1.wav",
+    "q?x=1&y=2.wav",
+    "café 猫.wav",
+    "'q\".wav",
+    "http:.wav",
+    "[x] *.wav",
+    "+~=;,@!.wav",
+    "back\\slash.wav",
+]
 
 
 def signal(

@@ -1,7 +1,6 @@
 """Jobs for the tests on a Flink: command lines, and what their datasets say."""
 
 import json
-import os
 import pathlib
 import socket
 from collections.abc import Callable
@@ -11,7 +10,6 @@ import pyarrow.parquet as pq
 from deploy.flink.local_flink import JOB_SERVER, LocalFlink
 
 NUM_CLIPS = 200
-LONG_CLIP = "long"
 Arguments = list[str | pathlib.Path]
 # Makes command lines of jobs on a cluster: `on_flink` but for its last arguments.
 FlinkJob = Callable[..., Arguments]
@@ -53,17 +51,4 @@ def workers(output: pathlib.Path) -> list[dict]:
 
 def counters(output: pathlib.Path) -> dict[str, int]:
     found: dict[str, int] = json.loads((output / "run.json").read_text())["counters"]
-    return found
-
-
-def processes_naming(text: str) -> list[int]:
-    """Processes whose environment or command has a text, but not this one."""
-    found = []
-    for folder in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            said = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
-        except OSError:
-            continue
-        if text.encode() in said and folder.name != str(os.getpid()):
-            found.append(int(folder.name))
     return found

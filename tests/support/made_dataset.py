@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline.dataset.folder import Dataset
 from pipeline.run.plan import write_plan
-from tests.run.test_plan import plan_of
+from tests.support.shards import plan_of
 from transforms.elements import AudioInfo, ClipError, Prediction, Shard
 from transforms.engines.contract import ModelSpec
 from transforms.front_end.patches import FRONT_END_VERSION, PatchSpec

@@ -31,12 +31,13 @@ from transforms.engines.winograd.simd import (
 Array = np.ndarray
 
 # Number of tiles in one product that stays in registers. With two vectors of outputs,
-# their sums fill all registers (32 with 16 lanes, 16 with 8) but those that hold factors.
+# their sums fill the registers (32 with 16 lanes, 16 with 8), except for the registers
+# that hold factors.
 ROWS = 12 if LANES == 16 else 6
 
 
 def pack_filters(kernel: Array) -> Array:
-    """Transforms filters and lays them out in the order in which they are read.
+    """Transforms filters and lays them out as the products read them.
 
     Args:
         kernel: float64 [3, 3, in, out]; `out` is a multiple of LANES.
