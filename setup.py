@@ -15,7 +15,9 @@ setup(
         include=["pipeline", "pipeline.*", "transforms", "transforms.*"]
     ),
     package_data={
+        "pipeline": ["py.typed"],
         "pipeline.results.report": ["page/*"],
+        "transforms": ["py.typed"],
         "transforms.models": ["registry.json", "bundled/*"],
     },
     python_requires=">=3.11",

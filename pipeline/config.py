@@ -1,6 +1,6 @@
 """RunConfig: the options of a run, from defaults, a YAML file and flags.
 
-What is wrong with them is found here, before anything starts.
+Every option is checked here, before anything starts.
 """
 
 import dataclasses
@@ -15,42 +15,40 @@ from typing import Any
 import yaml
 
 from pipeline.errors import ConfigError
-from transforms.engines.table import ENGINES
-from transforms.front_end.patches import DEFAULT_PATCH_HOP_FRAMES
-from transforms.schemas import OUTPUTS
+from transforms.engines.table import DEFAULT_ENGINE, engine_factory
+from transforms.front_end.patches import DEFAULT_PATCHES, PatchSpec
+from transforms.schemas import OUTPUTS, check_outputs
 
 RUNNERS = ("local", "flink", "dataflow")
-_MAX_PATCH_HOP_FRAMES = 101
 
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """Options of `fsdsinet extract`; each is a key in YAML and for `--set`.
+    """Options of `fsdsinet extract`. Each is a key in YAML and for `--set`.
 
     Attributes:
-        inputs: Manifests, audio files, folders, globs, FSD50K roots.
-        models: Names of published models, or paths of .pb files.
+        inputs: Manifests, audio files, folders, globs and FSD50K roots.
+        models: Names of models, or paths of .pb files.
         output: Folder of the dataset.
-        engine: What runs the graphs.
-        last_patch: `repeat` keeps the end of every clip, `discard` drops it.
-        patch_hop: From one patch to the next, in frames of 10 ms (220 samples).
+        engine: Name of the engine that runs the graphs.
+        patches: How patches are cut. In YAML and for `--set` the keys are those of
+            PatchSpec: `patch_hop` and `last_patch`.
         outputs: What is stored for every patch.
-        workers: Worker processes; one a core if None.
-        shard_clips: Clips in a shard; if None, shards of equal predicted work.
-        retry_failed: Run the clips that failed before again.
-        overwrite: Remove an existing dataset in `output` first.
-        fail_on_error: Exit with code 1 if clips failed.
-        runner: Where the job runs.
-        detach: Return once a job on a cluster runs.
-        beam_flags: For Beam, as given after `--`.
+        workers: Number of worker processes; one for every core if None.
+        shard_clips: Clips in a shard; if None, shards have equal predicted work.
+        retry_failed: Whether clips that failed before are run again.
+        overwrite: Whether an existing dataset in `output` is removed first.
+        fail_on_error: Whether failed clips make the exit code 1.
+        runner: Where the job runs: a member of RUNNERS.
+        detach: Whether the command returns once a job on a cluster runs.
+        beam_flags: Flags for Beam, as given after `--`.
     """
 
     inputs: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     output: str = ""
-    engine: str = "winograd"
-    last_patch: str = "repeat"
-    patch_hop: int = DEFAULT_PATCH_HOP_FRAMES
+    engine: str = DEFAULT_ENGINE
+    patches: PatchSpec = DEFAULT_PATCHES
     outputs: tuple[str, ...] = OUTPUTS
     workers: int | None = None
     shard_clips: int | None = None
@@ -61,8 +59,16 @@ class RunConfig:
     detach: bool = False
     beam_flags: tuple[str, ...] = ()
 
+    def as_options(self) -> dict[str, Any]:
+        """The options by key, as in YAML."""
+        options = dataclasses.asdict(self)
+        return options | options.pop("patches")
 
-_TYPES = typing.get_type_hints(RunConfig)
+
+_PATCH_TYPES = typing.get_type_hints(PatchSpec) | {"last_patch": str}
+# Types by key, as in YAML.
+_TYPES = typing.get_type_hints(RunConfig) | _PATCH_TYPES
+del _TYPES["patches"]
 
 
 def load_config(
@@ -79,7 +85,13 @@ def load_config(
         values |= _checked(_read_yaml(yaml_path), yaml_path)
     values |= _checked(dict(map(_parse_setting, settings)), "--set")
     values |= _checked(dict(flags), "flags")
-    config = RunConfig(**values)
+    patch_values = {key: values.pop(key) for key in _PATCH_TYPES if key in values}
+    try:
+        config = RunConfig(**values, patches=PatchSpec(**patch_values))
+        check_outputs(config.outputs)
+        engine_factory(config.engine)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     _check(config)
     return config
 
@@ -142,26 +154,13 @@ def _check(config: RunConfig) -> None:
             raise ConfigError(
                 f"nothing given for {key}; give {example} or set it in YAML"
             )
-    _check_choice("engine", config.engine, tuple(ENGINES))
-    _check_choice("last_patch", config.last_patch, ("repeat", "discard"))
-    _check_choice("runner", config.runner, RUNNERS)
-    for name in config.outputs or ("",):
-        _check_choice("outputs", name, OUTPUTS)
-    if len(set(config.outputs)) != len(config.outputs):
-        raise ConfigError(f"outputs is {','.join(config.outputs)}: name each once")
+    if config.runner not in RUNNERS:
+        raise ConfigError(
+            f"runner is {config.runner!r}, expected one of: {', '.join(RUNNERS)}"
+        )
     if config.detach and config.runner == "local":
         raise ConfigError("detach is for clusters: a local run ends with its launcher")
-    if not 1 <= config.patch_hop <= _MAX_PATCH_HOP_FRAMES:
-        raise ConfigError(
-            f"patch_hop is {config.patch_hop}, expected 1 to {_MAX_PATCH_HOP_FRAMES} "
-            "frames (a longer hop would skip audio)"
-        )
     for key in ("workers", "shard_clips"):
         value = getattr(config, key)
         if value is not None and value < 1:
             raise ConfigError(f"{key} is {value}, expected at least 1")
-
-
-def _check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{key} is {value!r}, expected one of: {', '.join(allowed)}")

@@ -111,6 +111,11 @@ class DownloadLine:
             self._stream.flush()
 
 
+def say(text: str) -> None:
+    """Tells the user something, on standard error."""
+    print(f"fsdsinet: {text}", file=sys.stderr)
+
+
 def format_duration(seconds: float) -> str:
     """For people: 5 s, 3 min 20 s, 2 h 5 min."""
     seconds = round(seconds)

@@ -6,7 +6,7 @@ import functools
 import apache_beam as beam
 import numpy as np
 
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ, decode_file
+from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ, DecodedAudio, decode_file
 from transforms.decoding.reading import Opener, open_audio, openers
 from transforms.decoding.resampling import resample
 from transforms.elements import AudioInfo, Clip, ClipError, FloatArray, Shard
@@ -20,8 +20,8 @@ def decode_audio(clip: Clip, opener: Opener | None = None) -> Clip:
     """Decodes one clip.
 
     Args:
-        clip: Not failed.
-        opener: Opens its audio; `open_audio` if None.
+        clip: A clip that has not failed.
+        opener: Opens the audio of the clip; `open_audio` if None.
 
     Returns:
         The clip with `info`, `flags` and `waveform`.
@@ -32,6 +32,22 @@ def decode_audio(clip: Clip, opener: Opener | None = None) -> Clip:
     opener = opener or functools.partial(open_audio, clip)
     with timed("decode"), opener() as file:
         audio = decode_file(clip.clip_id, file)
+    return resample_clip(clip, audio)
+
+
+def resample_clip(clip: Clip, audio: DecodedAudio) -> Clip:
+    """Gives a clip its waveform at 22,050 Hz.
+
+    Args:
+        clip: A clip that has not failed.
+        audio: Its samples.
+
+    Returns:
+        The clip with `info`, `flags` and `waveform`.
+
+    Raises:
+        ClipError: if samples are not finite, or none are left.
+    """
     _check_finite(clip.clip_id, audio.samples)
     flags = list(audio.flags)
     if abs(float(audio.samples.mean(dtype=np.float64))) >= _DC_OFFSET:
@@ -83,7 +99,7 @@ def _decode_or_fail(clip: Clip, opener: Opener) -> Clip:
     except ClipError as error:
         return clip.failed(error)
     except Exception as error:
-        # Decoders meet bytes that nobody has foreseen; one file must not end the run.
+        # A file with unforeseen bytes must not end the run.
         message = (
             f"cannot decode clip {clip.clip_id}: unexpected {type(error).__name__}: "
             f"{error}; please report it with the file"

@@ -1,16 +1,17 @@
-"""What travels through the main job: a Shard of Clips, filled in step by step."""
+"""What travels through a pipeline: a Shard of Clips, which each step fills in."""
 
 import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 FloatArray = npt.NDArray[np.float32]
 
 
 class PlannedShard(NamedTuple):
-    """A consecutive slice of the manifest: all that ever crosses a shuffle.
+    """A consecutive slice of the manifest. Nothing else ever crosses a shuffle.
 
     Attributes:
         shard_id: Deterministic name, the same whenever the same rows are planned.
@@ -24,12 +25,12 @@ class PlannedShard(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """Why a clip has no result. Ends as a ledger row.
+    """The reason why a clip has no result. Becomes a ledger row.
 
     Attributes:
-        stage: What gave up: read, decode or worker.
-        error_type: One word to group by; the README lists them.
-        message: What failed, for which clip, what was found, what to do.
+        stage: The step that failed: read, decode or worker.
+        error_type: One word to group by; docs/dataset.md lists all of them.
+        message: What failed, for which clip, what was found and what to do.
     """
 
     stage: str
@@ -38,7 +39,7 @@ class Failure:
 
 
 class ClipError(Exception):
-    """A clip cannot be processed. Caught a clip at a time and kept as a Failure."""
+    """A clip cannot be processed. Each step catches it and stores a Failure."""
 
     def __init__(self, stage: str, error_type: str, message: str) -> None:
         super().__init__(message)
@@ -51,13 +52,14 @@ class ClipError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class AudioInfo:
-    """What the file is, before downmix and resampling.
+    """Properties of an audio file, before downmix and resampling.
 
     Attributes:
-        duration_s: Decoded samples over sample rate, not what a header claims.
-        sample_rate_hz: As stored in the file.
-        num_channels: As stored in the file.
-        codec: FFmpeg's name of the codec.
+        duration_s: Number of decoded samples divided by the sample rate; not the
+            duration that a header claims.
+        sample_rate_hz: Sample rate of the file.
+        num_channels: Number of channels of the file.
+        codec: FFmpeg's name of the codec; empty for samples that are no file.
     """
 
     duration_s: float
@@ -68,7 +70,7 @@ class AudioInfo:
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """One model's answer for one clip.
+    """The output of one model for one clip.
 
     Attributes:
         activations: float32 [num_patches, num_classes], each 0 to 1.
@@ -79,13 +81,68 @@ class Prediction:
     embeddings: FloatArray
 
 
+@dataclasses.dataclass(frozen=True, repr=False)
+class LabelledPrediction(Prediction):
+    """A Prediction that can be read without its model.
+
+    Attributes:
+        labels: Class names, in the order of the activations.
+        start_s: float64 [num_patches], start of every patch in the clip in seconds.
+        flags: What a reader of the numbers should know, for instance `short`.
+    """
+
+    labels: tuple[str, ...]
+    start_s: npt.NDArray[np.float64]
+    flags: tuple[str, ...] = ()
+
+    def top(self, count: int = 10) -> list[tuple[str, float]]:
+        """The labels with the highest mean activation, and these means."""
+        if not len(self.activations):
+            return []
+        return top_labels(mean_over_patches(self.activations), self.labels, count)
+
+    def __repr__(self) -> str:
+        best = ", ".join(f"{label} {score:.2f}" for label, score in self.top(3))
+        return f"<{len(self.start_s)} patches: {best}>"
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbedResult:
+    """The output of EmbedAudio for one uri: predictions, or the reason for none.
+
+    Attributes:
+        uri: The uri as given.
+        info: Properties of the file; None if it could not be decoded.
+        predictions: One prediction for every model, by model name; empty on failure.
+        failure: None if all went well.
+    """
+
+    uri: str
+    info: AudioInfo | None
+    predictions: dict[str, LabelledPrediction]
+    failure: Failure | None = None
+
+
+def mean_over_patches(values: FloatArray) -> FloatArray:
+    """Mean of [num_patches, size] over patches, summed in float64: float32 [size]."""
+    return values.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def top_labels(
+    scores: FloatArray, labels: tuple[str, ...], count: int
+) -> list[tuple[str, float]]:
+    """The labels with the highest scores, best first; equal scores keep their order."""
+    best = np.argsort(-scores, kind="stable")[:count]
+    return [(labels[index], float(scores[index])) for index in best]
+
+
 @dataclasses.dataclass(frozen=True)
 class Clip:
     """One manifest row on its way to the dataset; each step fills in its field.
 
     Attributes:
-        clip_id: Unique in the run.
-        uri: Where the audio is.
+        clip_id: Name of the clip, unique in the run.
+        uri: Path or uri of the audio.
         info: Set by DecodeAudio.
         flags: What a reader of the results should know, for instance `short`.
         waveform: float32 [num_samples], mono, 22,050 Hz; set by DecodeAudio, dropped
@@ -106,7 +163,7 @@ class Clip:
     failure: Failure | None = None
 
     def failed(self, error: ClipError) -> "Clip":
-        """This clip as a failure, without the data of earlier steps."""
+        """This clip with a failure and without the data of earlier steps."""
         return dataclasses.replace(
             self,
             waveform=None,
@@ -122,19 +179,20 @@ class Shard:
 
     Attributes:
         shard_id: See PlannedShard.
-        manifest: See PlannedShard.
-        clips: One Clip a manifest row, in the manifest's order.
-        started_s: When a worker began with it, Unix time.
+        clips: One Clip for every manifest row, in the manifest's order.
+        rows: The manifest rows, from which CommitShard copies columns to the ledger;
+            None where nothing is committed.
+        started_s: When a worker began with the shard, Unix time.
     """
 
     shard_id: str
-    manifest: bytes
     clips: tuple[Clip, ...]
+    rows: pa.RecordBatch | None = None
     started_s: float = 0.0
 
 
 class ShardSummary(NamedTuple):
-    """What CommitShard emits: a committed shard in numbers."""
+    """The output of CommitShard: counts of a committed shard."""
 
     shard_id: str
     num_ok: int

@@ -1,7 +1,7 @@
 """RunModels: runs every model on the patches of a shard, through Beam's RunInference.
 
-The example that RunInference sees is a whole Shard: loading, sharing and metrics of
-the models are Beam's, batching inside the shard is the engine's.
+The example that RunInference sees is a whole Shard. Beam loads and shares the models
+and measures them; the engine makes batches inside the shard.
 """
 
 import dataclasses
@@ -12,16 +12,15 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from transforms.elements import Clip, Shard
-from transforms.engines.agreement import require_agreement
 from transforms.engines.contract import Engine, ModelSpec
-from transforms.engines.table import ENGINES
+from transforms.engines.table import EngineFactory, engine_factory, load_engine
 from transforms.storage.uris import is_local
-from transforms.workers.counters import METRICS_NAMESPACE, count, report_done, timed
-from transforms.workers.status import report_clip
+from transforms.workers.counters import METRICS_NAMESPACE, count, timed
+from transforms.workers.status import add_done, report_clip
 
 
 def run_models(shard: Shard, engines: Mapping[str, Engine]) -> Shard:
-    """Replaces the patches of every clip by each model's prediction."""
+    """Replaces the patches of every clip by the prediction of each model."""
     return dataclasses.replace(
         shard, clips=tuple(_run_clip(clip, engines) for clip in shard.clips)
     )
@@ -29,7 +28,7 @@ def run_models(shard: Shard, engines: Mapping[str, Engine]) -> Shard:
 
 def _run_clip(clip: Clip, engines: Mapping[str, Engine]) -> Clip:
     if clip.failure is not None:
-        report_done(clip.failure.error_type, num_patches=0, audio_s=0.0)
+        add_done(True, num_patches=0, audio_s=0.0)
         return clip
     assert clip.patches is not None and clip.info is not None
     report_clip(clip.clip_id)
@@ -37,7 +36,7 @@ def _run_clip(clip: Clip, engines: Mapping[str, Engine]) -> Clip:
         predictions = {
             name: engine.run(clip.patches) for name, engine in engines.items()
         }
-    report_done(None, num_patches=len(clip.patches), audio_s=clip.info.duration_s)
+    add_done(False, num_patches=len(clip.patches), audio_s=clip.info.duration_s)
     return dataclasses.replace(clip, patches=None, predictions=predictions)
 
 
@@ -45,42 +44,45 @@ _PRELOADED: dict[ModelSpec, Engine] = {}
 
 
 def preload(models: Sequence[ModelSpec]) -> None:
-    """Loads models for the processes that are forked from this one.
+    """Loads models for the processes that will be forked from this process.
 
-    Not if the reference runs one of them: TensorFlow's threads do not outlive a fork.
-    Nor if one is in a store: its connections would be shared, and a process would read
-    what the store sends to another one.
+    Loads nothing if the reference engine runs a model, because TensorFlow's threads do
+    not survive a fork. Loads nothing if a graph is in a bucket or on the web: forked
+    processes would share its connection, and one process would read the bytes that were
+    sent for another.
     """
     if all(s.engine != "essentia" and is_local(s.graph_path) for s in models):
-        _PRELOADED.update((spec, _load(spec)) for spec in models)
-
-
-def _load(spec: ModelSpec) -> Engine:
-    engine = ENGINES[spec.engine](spec)
-    require_agreement(spec, engine)
-    return engine
+        _PRELOADED.update((spec, load_engine(spec)) for spec in models)
 
 
 class LoadedModels(dict[str, Engine]):
-    """Engines by model name. A class of its own because Beam keeps weak references.
+    """Engines by model name. Beam keeps weak references, which a dict does not allow.
 
     Attributes:
-        counted: Whether loading them was, which only can be while a shard is in hand.
+        counted: Whether the loads were counted. Beam accepts counts only while a shard
+            is processed.
     """
 
     counted = False
 
 
 class ShardModelHandler(ModelHandler[Shard, Shard, LoadedModels]):
-    """Loads all models of a run into one worker process and runs them on shards."""
+    """Loads all models of a run into one worker process and runs them on shards.
+
+    The handler carries the factories of the engines, because workers do not know the
+    engines that a program registered.
+    """
 
     def __init__(self, models: Sequence[ModelSpec]) -> None:
         super().__init__()
-        self._models = tuple(models)
+        self._models: tuple[tuple[ModelSpec, EngineFactory], ...] = tuple(
+            (spec, engine_factory(spec.engine)) for spec in models
+        )
 
     def load_model(self) -> LoadedModels:
         return LoadedModels(
-            (spec.name, _PRELOADED.get(spec) or _load(spec)) for spec in self._models
+            (spec.name, _PRELOADED.get(spec) or load_engine(spec, factory))
+            for spec, factory in self._models
         )
 
     def run_inference(
@@ -91,17 +93,17 @@ class ShardModelHandler(ModelHandler[Shard, Shard, LoadedModels]):
     ) -> Iterable[Shard]:
         if not model.counted:
             model.counted = True
-            for spec in self._models:
+            for spec, _ in self._models:
                 count("model_loads")
                 count(f"model_loads_{spec.engine}")
         return [run_models(shard, model) for shard in batch]
 
     def should_skip_batching(self) -> bool:
-        """A shard is a batch already; Beam would hold it until the next one comes."""
+        """Tells Beam that a shard is a batch. Beam would wait for a second shard."""
         return True
 
     def get_num_bytes(self, batch: Sequence[Shard]) -> int:
-        """Bytes of patches, for Beam's metrics (its default pickles the batch)."""
+        """Bytes of patches for Beam's metrics; Beam's default pickles the batch."""
         return sum(
             clip.patches.nbytes
             for shard in batch
@@ -117,19 +119,35 @@ class ShardModelHandler(ModelHandler[Shard, Shard, LoadedModels]):
 class RunModels(beam.PTransform):
     """Runs models on shards.
 
-    Input: Shard with patches. Output: Shard with predictions. Counters: RunInference's
-    own, `clips`, `clips_ok`, `clips_failed_<error_type>`, `patches`, `model_loads`,
-    `model_loads_<engine>` and `inference_us`.
+    Input: Shard with patches. Output: Shard with predictions. Counters: those of
+    RunInference, `model_loads`, `model_loads_<engine>` and `inference_us`.
+
+    Raises:
+        ValueError: if there is no model, two have one name, or an engine is unknown.
     """
 
     models: Sequence[ModelSpec]
 
+    def __post_init__(self) -> None:
+        check_models(self.models)
+
     def expand(self, shards: beam.PCollection) -> beam.PCollection:
         handler = ShardModelHandler(self.models)
-        # The identifier keeps one copy a process, whichever stage asks for it.
+        # With an identifier, Beam keeps one copy in a process for all stages.
         identifier = "-".join(f"{spec.engine}-{spec.sha256}" for spec in self.models)
         batches = shards | "AsBatch" >> beam.Map(_as_batch)
         return batches | RunInference(handler, model_identifier=identifier)
+
+
+def check_models(models: Sequence[ModelSpec]) -> None:
+    """Raises ValueError unless these models can be run together."""
+    names = [spec.name for spec in models]
+    if not names:
+        raise ValueError("got no models, expected at least one")
+    if len(set(names)) != len(names):
+        raise ValueError(f"got models {', '.join(names)}, expected different names")
+    for spec in models:
+        engine_factory(spec.engine)
 
 
 def _as_batch(shard: Shard) -> list[Shard]:

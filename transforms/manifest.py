@@ -1,22 +1,24 @@
 """ReadManifest: reads the planned shards of a run and brings them to the workers.
 
-A plan is an Arrow IPC file with one record batch a shard: the manifest's columns plus
-two of ours, the shard's name and the failure decided before the shard starts (a clip
-that took workers down). The launcher writes it, workers read it: a manifest of a
-million rows never sits in the job's graph.
+A plan is an Arrow IPC file with one record batch for every shard: the manifest's
+columns and two more, the shard's name and a failure that was decided before the shard
+starts (for a clip that killed workers). The launcher writes the plan and workers read
+it, so that a manifest of a million rows is never part of the job's graph.
 """
 
 import dataclasses
 import fcntl
+import hashlib
+import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import apache_beam as beam
 import pyarrow as pa
 
 from transforms.elements import Clip, Failure, PlannedShard, Shard
-from transforms.storage import open_arrow
+from transforms.storage import open_arrow, publish
 
 SHARD_COLUMN = "__shard_id"
 FAILURE_COLUMN = "__failure"
@@ -30,13 +32,13 @@ PLAN_FIELDS = (
 class Lanes:
     """Lets the workers of one machine take shards as they become free.
 
-    Beam's local runner gives every worker its share at the start, and a slow one keeps
-    the others waiting. With lanes each worker gets one lane, and a lane takes the next
-    shard of the plan whenever the last is done.
+    Beam's local runner gives every worker its share at the start, and the others then
+    wait for the slowest worker. With lanes each worker gets one lane, and a lane takes
+    the next shard of the plan whenever its last shard is done.
 
     Attributes:
-        num_lanes: One a worker.
-        counter_path: A file that all workers see and no other job uses; it counts the
+        num_lanes: Number of lanes: one for every worker.
+        counter_path: File that all workers see and no other job uses. It counts the
             shards that were taken.
     """
 
@@ -44,7 +46,7 @@ class Lanes:
     counter_path: str
 
     def take(self) -> int:
-        """Index of the next shard; no other lane gets the same one."""
+        """Returns the index of the next shard. No other lane gets the same index."""
         descriptor = os.open(self.counter_path, os.O_RDWR | os.O_CREAT, 0o600)
         with open(descriptor, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -54,15 +56,60 @@ class Lanes:
         return index
 
 
+def write_plan(
+    shards: Iterable[pa.Table], path: str, failures: Mapping[str, str] | None = None
+) -> None:
+    """Writes the file that ReadManifest reads.
+
+    Args:
+        shards: At least one table of manifest rows, each of which becomes a shard. All
+            have the same columns: `clip_id`, `uri`, and any others, which CommitShard
+            copies to the ledger.
+        path: Path or uri of the plan file.
+        failures: Messages for clips that are not to be tried, by clip_id.
+
+    Raises:
+        ValueError: if there is no shard, or the first columns are not clip_id and uri.
+    """
+    iterator = iter(shards)
+    first = next(iterator, None)
+    if first is None:
+        raise ValueError("got no shards: a plan needs at least one")
+    if first.column_names[:2] != ["clip_id", "uri"]:
+        raise ValueError(
+            f"the manifest begins with columns {first.column_names[:2]}, expected "
+            "clip_id and uri"
+        )
+    schema = pa.schema([*first.schema, *PLAN_FIELDS])
+    with publish(path) as file, pa.ipc.new_file(file, schema) as writer:
+        for rows in (first, *iterator):
+            writer.write_table(_planned(rows, failures or {}))
+
+
+def shard_name(rows: pa.Table) -> str:
+    """Name of the shard that has these manifest rows: a hash of its clip_ids."""
+    clip_ids = json.dumps(rows["clip_id"].to_pylist()).encode("utf-8")
+    return hashlib.blake2b(clip_ids, digest_size=10).hexdigest()
+
+
+def _planned(rows: pa.Table, failures: Mapping[str, str]) -> pa.Table:
+    """The rows of a shard in one chunk, with the plan's own columns."""
+    reasons = [failures.get(clip_id) for clip_id in rows["clip_id"].to_pylist()]
+    names = pa.repeat(shard_name(rows), rows.num_rows)
+    rows = rows.append_column(SHARD_COLUMN, names)
+    reason_column = pa.array(reasons, pa.string())
+    return rows.append_column(FAILURE_COLUMN, reason_column).combine_chunks()
+
+
 def read_planned_shards(plan_path: str) -> list[PlannedShard]:
-    """All shards of a plan file, in its order."""
+    """All shards of a plan file, in the order of the file."""
     with open_arrow(plan_path) as source:
         reader = pa.ipc.open_file(source)
         return [_read_shard(reader, i) for i in range(reader.num_record_batches)]
 
 
 def take_planned_shards(plan_path: str, lanes: Lanes) -> Iterator[PlannedShard]:
-    """Shards of a plan file that no other lane has taken, one at a time."""
+    """Takes shards of a plan file one at a time, until all lanes have taken all."""
     with open_arrow(plan_path) as source:
         reader = pa.ipc.open_file(source)
         while (index := lanes.take()) < reader.num_record_batches:
@@ -75,7 +122,7 @@ def _read_shard(reader: pa.RecordBatchFileReader, index: int) -> PlannedShard:
 
 
 def open_shard(planned: PlannedShard) -> Shard:
-    """Makes the clips of a planned shard."""
+    """Turns a planned shard into a Shard with its clips."""
     rows = manifest_rows(planned.manifest)
     columns = (rows.column(name).to_pylist() for name in ("clip_id", "uri"))
     failures = rows.column(FAILURE_COLUMN).to_pylist()
@@ -83,11 +130,11 @@ def open_shard(planned: PlannedShard) -> Shard:
         Clip(clip_id, uri, failure=_worker_failure(failure))
         for clip_id, uri, failure in zip(*columns, failures, strict=True)
     )
-    return Shard(planned.shard_id, planned.manifest, clips, time.time())
+    return Shard(planned.shard_id, clips, rows, time.time())
 
 
 def manifest_rows(manifest: bytes) -> pa.RecordBatch:
-    """The manifest slice of a shard, with the plan's own columns."""
+    """The manifest rows of a planned shard, with the plan's own columns."""
     return pa.ipc.open_stream(manifest).read_next_batch()
 
 
@@ -106,8 +153,8 @@ def _worker_failure(message: str | None) -> Failure | None:
 class ReadManifest(beam.PTransform):
     """Reads plans and brings their shards to the workers.
 
-    Input: paths of plan files. Output: Shard. No more than manifest rows crosses the
-    Reshuffle; with lanes, which workers of one machine may use, nothing but the path.
+    Input: paths of plan files, from `write_plan`. Output: Shard. Only manifest rows
+    cross the Reshuffle; with lanes, which need workers on one machine, only the path.
     """
 
     lanes: Lanes | None = None

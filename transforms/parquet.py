@@ -1,8 +1,8 @@
-"""CommitShard: writes the Parquet files of a shard, the ledger last.
+"""CommitShard: writes the Parquet files of a shard, the ledger file last.
 
-The ledger file is the commit mark: a shard that has one is done, any other is done
-again and its files, which have the same names, are replaced. So a job may be killed at
-any moment and run again, and no row is lost or doubled.
+The ledger file is the commit mark. A shard that has a ledger file is done. Any other
+shard is computed again, and its files, which have the same names, are replaced. A job
+may therefore be killed at any moment and run again: no row is lost or doubled.
 """
 
 import dataclasses
@@ -17,9 +17,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.elements import Clip, FloatArray, Prediction, Shard, ShardSummary
+from transforms.elements import (
+    Clip,
+    FloatArray,
+    Prediction,
+    Shard,
+    ShardSummary,
+    mean_over_patches,
+    top_labels,
+)
 from transforms.engines.contract import ModelSpec
-from transforms.manifest import PLAN_FIELDS, manifest_rows
+from transforms.manifest import PLAN_FIELDS
 from transforms.schemas import (
     LEDGER_FIELDS,
     PATCH_DURATION_S,
@@ -27,11 +35,10 @@ from transforms.schemas import (
     clips_schema,
     ledger_schema,
     part_name,
-    patch_start_s,
     patches_schema,
 )
 from transforms.storage import join, publish
-from transforms.workers.counters import timed
+from transforms.workers.counters import count, timed
 from transforms.workers.permit import Permit
 from transforms.workers.status import report_clip
 
@@ -41,11 +48,13 @@ NUM_TOP_LABELS = 10
 def commit_shard(
     shard: Shard, output: str, spec: DatasetSpec, permit: Permit | None = None
 ) -> ShardSummary:
-    """Writes patches and clips of every model, then the ledger.
+    """Writes patches and clips of every model, then the ledger, and counts outcomes.
 
     Raises:
         PermitError: if the job may not write any more; the shard is not committed.
     """
+    if shard.rows is None:
+        raise ValueError(f"shard {shard.shard_id} has no manifest rows to commit")
     report_clip(None)
     with timed("commit"):
         part = part_name(shard.shard_id)
@@ -62,15 +71,24 @@ def commit_shard(
         if permit:
             permit.check()
         write_table(join(output, "ledger", part), ledger_table(shard, spec))
-    num_failed = sum(clip.failure is not None for clip in shard.clips)
+    return _count_outcomes(shard)
+
+
+def _count_outcomes(shard: Shard) -> ShardSummary:
+    """Counts a committed shard. A shard that is computed twice is committed once."""
+    failures = [clip.failure.error_type for clip in shard.clips if clip.failure]
+    num_ok = len(shard.clips) - len(failures)
     num_patches = sum(_num_patches(clip) for clip in shard.clips)
-    return ShardSummary(
-        shard.shard_id, len(shard.clips) - num_failed, num_failed, num_patches
-    )
+    count("clips", len(shard.clips))
+    count("clips_ok", num_ok)
+    for error_type in failures:
+        count(f"clips_failed_{error_type}")
+    count("patches", num_patches)
+    return ShardSummary(shard.shard_id, num_ok, len(failures), num_patches)
 
 
 def write_table(uri: str, table: pa.Table) -> None:
-    """Publishes a table as zstd Parquet, its floats split by byte."""
+    """Publishes a table as Parquet with zstd and with floats split by byte."""
     with publish(uri) as file:
         pq.write_table(
             table,
@@ -94,20 +112,20 @@ def _float_path(field: pa.Field) -> str | None:
 
 def ledger_table(shard: Shard, spec: DatasetSpec) -> pa.Table:
     """One row for every clip of the shard, ok or failed."""
+    assert shard.rows is not None
     rows = [_ledger_row(clip) for clip in shard.clips]
     columns = [
         pa.array([row.get(field.name) for row in rows], field.type)
         for field in LEDGER_FIELDS
     ]
-    manifest = manifest_rows(shard.manifest)
-    carried = manifest.columns[2 : len(manifest.columns) - len(PLAN_FIELDS)]
+    carried = shard.rows.columns[2 : shard.rows.num_columns - len(PLAN_FIELDS)]
     schema = ledger_schema(spec)
     schema = schema.with_metadata({**schema.metadata, "worker": _worker(shard)})
     return pa.Table.from_arrays([*columns, *carried], schema=schema)
 
 
 def _worker(shard: Shard) -> str:
-    """Who computed the shard and when (Unix time), as JSON."""
+    """The process that computed the shard, and when (Unix time), as JSON."""
     return json.dumps(
         {
             "host": socket.gethostname(),
@@ -149,8 +167,7 @@ def patches_table(shard: Shard, spec: DatasetSpec, model: ModelSpec) -> pa.Table
     clips = _predictions(shard, model)
     counts = [len(prediction.activations) for _, prediction in clips]
     patch = np.concatenate([np.arange(count) for count in [0, *counts]])
-    hop = spec.patch_spec.patch_hop_frames
-    start_s = np.array([patch_start_s(int(index), hop) for index in patch])
+    start_s = spec.patch_spec.start_s(patch)
     columns = {
         "clip_id": np.repeat(np.array([c.clip_id for c, _ in clips], object), counts),
         "patch": patch.astype(np.int32),
@@ -165,7 +182,7 @@ def patches_table(shard: Shard, spec: DatasetSpec, model: ModelSpec) -> pa.Table
 def clips_table(shard: Shard, spec: DatasetSpec, model: ModelSpec) -> pa.Table:
     """One row for every clip of the shard that has patches."""
     clips = [item for item in _predictions(shard, model) if len(item[1].activations)]
-    mean = [_mean(prediction.activations) for _, prediction in clips]
+    mean = [mean_over_patches(prediction.activations) for _, prediction in clips]
     columns = {
         "clip_id": np.array([clip.clip_id for clip, _ in clips], object),
         "num_patches": np.array([len(p.activations) for _, p in clips], np.int32),
@@ -175,7 +192,7 @@ def clips_table(shard: Shard, spec: DatasetSpec, model: ModelSpec) -> pa.Table:
         ),
         "top_labels": [_top_labels(scores, model.labels) for scores in mean],
         "embedding_mean": _stack(
-            [_mean(p.embeddings) for _, p in clips], model.embedding_size
+            [mean_over_patches(p.embeddings) for _, p in clips], model.embedding_size
         ),
     }
     return _to_table(columns, clips_schema(spec, model))
@@ -185,19 +202,14 @@ def _predictions(shard: Shard, model: ModelSpec) -> list[tuple[Clip, Prediction]
     return [(c, c.predictions[model.name]) for c in shard.clips if c.predictions]
 
 
-def _mean(values: FloatArray) -> FloatArray:
-    """Mean over patches, summed in float64."""
-    return values.mean(axis=0, dtype=np.float64).astype(np.float32)
-
-
 def _stack(vectors: list[FloatArray], size: int) -> FloatArray:
     """float32 [num_rows, size] of vectors [size] or matrices [n, size]."""
     return np.vstack([np.empty((0, size), np.float32), *vectors])
 
 
 def _top_labels(scores: FloatArray, labels: tuple[str, ...]) -> list[dict[str, object]]:
-    best = np.argsort(-scores, kind="stable")[:NUM_TOP_LABELS]
-    return [{"label": labels[index], "score": scores[index]} for index in best]
+    best = top_labels(scores, labels, NUM_TOP_LABELS)
+    return [{"label": label, "score": score} for label, score in best]
 
 
 def _to_table(columns: Mapping[str, object], schema: pa.Schema) -> pa.Table:
@@ -215,9 +227,10 @@ def _to_array(values: object, kind: pa.DataType) -> pa.Array:
 
 @dataclasses.dataclass
 class CommitShard(beam.PTransform):
-    """Commits shards to the dataset.
+    """Commits shards to a dataset.
 
-    Input: Shard with predictions. Output: ShardSummary.
+    Input: Shard with predictions. Output: ShardSummary. Counters: `clips`, `clips_ok`,
+    `clips_failed_<error_type>`, `patches` and `commit_us`.
     """
 
     output: str

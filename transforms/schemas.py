@@ -1,12 +1,13 @@
-"""The Parquet schemas of the dataset, with metadata by which one file explains itself.
+"""The Parquet schemas of the dataset. Their metadata explains each file by itself.
 
-Raise SCHEMA_VERSION when a column or the meaning of one changes.
+Raise SCHEMA_VERSION when a column or its meaning changes.
 """
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 
 from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
@@ -39,14 +40,17 @@ TOP_LABELS_TYPE = pa.list_(pa.struct({"label": pa.string(), "score": pa.float32(
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSpec:
-    """What a run writes, the same for all its shards.
+    """What a run writes: the same for all its shards.
 
     Attributes:
-        models: In the order given by the user.
-        outputs: Which of OUTPUTS are stored.
-        patch_spec: How patches were cut; patch times follow from it.
-        versions: Of the programs that computed the numbers, by name.
-        manifest_fields: Carried from the manifest to the ledger, under these names.
+        models: Models, in the order given by the user.
+        outputs: Members of OUTPUTS that are stored.
+        patch_spec: How patches are cut, from which their times follow.
+        versions: Versions of the programs that compute the numbers, by name.
+        manifest_fields: Fields that are copied from the manifest to the ledger.
+
+    Raises:
+        ValueError: if outputs are unknown, missing or named twice.
     """
 
     models: tuple[ModelSpec, ...]
@@ -55,25 +59,32 @@ class DatasetSpec:
     versions: Mapping[str, str]
     manifest_fields: tuple[pa.Field, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_outputs(self.outputs)
+
+
+def check_outputs(outputs: Sequence[str]) -> None:
+    """Raises ValueError unless `outputs` names members of OUTPUTS, each once."""
+    if not outputs or len(set(outputs)) < len(outputs) or set(outputs) - set(OUTPUTS):
+        raise ValueError(
+            f"outputs is {','.join(outputs) or 'empty'}, expected one or more of: "
+            f"{', '.join(OUTPUTS)} (each once)"
+        )
+
 
 def part_name(shard_id: str) -> str:
     """File name of a shard's part in every table."""
     return f"part-{shard_id}.parquet"
 
 
-def patch_start_s(patch: int, patch_hop_frames: int) -> float:
-    """Start of a patch in its clip: patch * hop * 220 / 22050 seconds."""
-    return patch * patch_hop_frames * HOP_SAMPLES / SAMPLE_RATE_HZ
-
-
 def ledger_schema(spec: DatasetSpec) -> pa.Schema:
-    """One row a manifest row."""
+    """Schema of the ledger, which has one row for every manifest row."""
     metadata = {"table": "ledger", **_run_metadata(spec)}
     return pa.schema([*LEDGER_FIELDS, *spec.manifest_fields], metadata)
 
 
 def patches_schema(spec: DatasetSpec, model: ModelSpec) -> pa.Schema:
-    """One row a patch of a clip that is ok."""
+    """Schema of the patches: one row for every patch of a clip that is ok."""
     fields = [
         pa.field("clip_id", pa.string(), nullable=False),
         pa.field("patch", pa.int32(), nullable=False),
@@ -88,7 +99,7 @@ def patches_schema(spec: DatasetSpec, model: ModelSpec) -> pa.Schema:
 
 
 def clips_schema(spec: DatasetSpec, model: ModelSpec) -> pa.Schema:
-    """One row a clip that is ok and has patches."""
+    """Schema of the clips: one row for every clip that is ok and has patches."""
     fields = [
         pa.field("clip_id", pa.string(), nullable=False),
         pa.field("num_patches", pa.int32(), nullable=False),
@@ -109,10 +120,11 @@ def _vector(size: int) -> pa.DataType:
 
 
 def _run_metadata(spec: DatasetSpec) -> dict[str, str]:
+    (hop_s,) = spec.patch_spec.start_s(np.array([1])).tolist()
     return {
         "schema_version": str(SCHEMA_VERSION),
         "sample_rate_hz": str(SAMPLE_RATE_HZ),
-        "patch_hop_s": repr(patch_start_s(1, spec.patch_spec.patch_hop_frames)),
+        "patch_hop_s": repr(hop_s),
         "patch_duration_s": repr(PATCH_DURATION_S),
         "last_patch": spec.patch_spec.last_patch,
         "versions": json.dumps(dict(spec.versions)),

@@ -1,6 +1,7 @@
 """`fsdsinet extract --dry-run`: checks everything, and says what would run."""
 
 from pipeline.config import RunConfig
+from pipeline.console import say
 from pipeline.dataset.folder import Dataset
 from pipeline.extract import ExtractJob
 from pipeline.run.launch import Run, dataset_spec, prepare
@@ -32,7 +33,7 @@ def dry_run_command(config: RunConfig) -> int:
 
 def _job_text(config: RunConfig) -> str:
     """The job alone, without what is in inputs and output."""
-    models = choose_engines(load_models(list(config.models)), config.engine)
+    models = choose_engines(load_models(list(config.models)), config.engine, say)
     dataset = Dataset(config.output)
     spec = dataset_spec(config, models, ())
     runner = runner_of(config)
@@ -51,7 +52,7 @@ def plan_text(run: Run) -> str:
         f"manifest columns carried to the ledger: {carried}",
         f"shards: {plan.num_shards:,} of up to {plan.limits.num_clips} clips, "
         f"{run.num_workers} workers",
-        f"patches: every {spec.patch_spec.patch_hop_frames} frames, "
+        f"patches: every {spec.patch_spec.patch_hop} frames, "
         f"last patch: {spec.patch_spec.last_patch}, stored: {', '.join(spec.outputs)}",
     ]
     for model in spec.models:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config import RunConfig
-from pipeline.console import ProgressLine
+from pipeline.console import ProgressLine, say
 from pipeline.dataset.folder import Dataset
 from pipeline.dataset.summary import dataset_totals, finish_run, now, summary_text
 from pipeline.errors import ConfigError
@@ -39,7 +39,7 @@ from pipeline.runners.job_process import JobError, JobProcess
 from transforms import storage
 from transforms.engines.contract import ModelSpec
 from transforms.errors import UserError
-from transforms.front_end.patches import FRONT_END_VERSION, LastPatch, PatchSpec
+from transforms.front_end.patches import FRONT_END_VERSION
 from transforms.models.engine_choice import choose_engines
 from transforms.models.loading import load_models
 from transforms.schemas import SCHEMA_VERSION, DatasetSpec
@@ -123,7 +123,7 @@ def _prepare(config: RunConfig) -> Run:
     check_reach(manifest["uri"])
     num_workers = runner_of(config).num_workers(config)
     # Last, because an engine may have to be compiled first.
-    models = choose_engines(models, config.engine)
+    models = choose_engines(models, config.engine, say)
     spec = dataset_spec(config, models, tuple(manifest.schema)[2:])
     state = dataset.state()
     previous = {} if config.overwrite else dataset.run()
@@ -181,11 +181,10 @@ def dataset_spec(
         models: Checked, with their engines.
         fields: Of the manifest, carried to the ledger.
     """
-    last_patch: LastPatch = "repeat" if config.last_patch == "repeat" else "discard"
     return DatasetSpec(
         models=models,
         outputs=config.outputs,
-        patch_spec=PatchSpec(config.patch_hop, last_patch),
+        patch_spec=config.patches,
         versions=_versions(),
         manifest_fields=fields,
     )
@@ -203,8 +202,10 @@ def _run_job(run: Run, early: JobProcess | None) -> dict[str, int] | None:
         )
         done = pc.is_in(plan.pending["clip_id"], value_set=ledger["clip_id"])
         left = plan.select(pc.invert(done))
+        if not left.pending.num_rows:
+            return False
         write_plan(left, dataset.plan_path, given_up)
-        return bool(left.pending.num_rows)
+        return True
 
     num_workers = min(run.num_workers, plan.num_shards)
     request = JobRequest(
@@ -269,7 +270,7 @@ def _identity(spec: DatasetSpec) -> dict[str, Any]:
         ),
         "engines": {model.name: model.engine for model in spec.models},
         "last_patch": spec.patch_spec.last_patch,
-        "patch_hop": spec.patch_spec.patch_hop_frames,
+        "patch_hop": spec.patch_spec.patch_hop,
         "outputs": sorted(spec.outputs),
         "front_end_version": FRONT_END_VERSION,
         "schema_version": SCHEMA_VERSION,
@@ -290,7 +291,7 @@ def _check_same_identity(before: dict[str, Any], now: dict[str, Any]) -> None:
 
 def _run_content(run: Run) -> dict[str, Any]:
     """run.json at the start: enough to repeat the run and to know what it ran."""
-    config = dataclasses.asdict(run.config) | {
+    config = run.config.as_options() | {
         "inputs": [storage.shown(storage.absolute(x)) for x in run.config.inputs],
         "models": [storage.shown(name) for name in run.config.models],
         "output": storage.shown(run.config.output),

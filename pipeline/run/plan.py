@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import math
 from collections.abc import Iterator, Mapping
 
@@ -12,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError
-from transforms.manifest import FAILURE_COLUMN, PLAN_FIELDS, SHARD_COLUMN
+from transforms import manifest as plan_file
+from transforms.manifest import PLAN_FIELDS
 from transforms.schemas import LEDGER_FIELDS
-from transforms.storage import publish, unsigned
+from transforms.storage import unsigned
 
 # Enough work that little of it is spent on files; little enough for a worker's memory
 # and for not much to be lost when a run is killed.
@@ -130,45 +130,34 @@ def pending_rows(manifest: pa.Table, ledger: pa.Table, retry_failed: bool) -> pa
 
 
 def write_plan(plan: Plan, path: str, failures: Mapping[str, str]) -> None:
-    """Writes the file that `transforms.manifest.ReadManifest` reads.
+    """Writes the plan file of the pending rows, of which there is at least one.
 
-    The shards with the most work come first, so that the last to be done are short.
     Clips that are not to be tried get shards of their own, so that they are committed
     whatever happens to the others.
 
     Args:
-        plan: Its pending rows are written, one record batch a shard.
-        path: Of the plan file.
+        plan: Plan of the run.
+        path: Path or uri of the plan file.
         failures: Messages for clips that are not to be tried, by clip_id.
     """
-    schema = pa.schema([*plan.manifest.schema, *PLAN_FIELDS])
     chosen = pa.array(list(failures), pa.string())
     given_up = pc.is_in(plan.pending["clip_id"], value_set=chosen)
     groups = [plan.select(rows) for rows in (given_up, pc.invert(given_up))]
-    with publish(path) as file, pa.ipc.new_file(file, schema) as writer:
-        for shard_id, rows in (shard for group in groups for shard in shards(group)):
-            reasons = [failures.get(clip_id) for clip_id in rows["clip_id"].to_pylist()]
-            planned = [
-                pa.repeat(shard_id, rows.num_rows),
-                pa.array(reasons, pa.string()),
-            ]
-            names = (SHARD_COLUMN, FAILURE_COLUMN)
-            for name, column in zip(names, planned, strict=True):
-                rows = rows.append_column(name, column)
-            writer.write_table(rows.combine_chunks())
+    plan_file.write_plan(
+        (shard for group in groups for shard in shards(group)), path, failures
+    )
 
 
-def shards(plan: Plan) -> Iterator[tuple[str, pa.Table]]:
-    """Consecutive slices of the pending rows, named after the clips in them.
+def shards(plan: Plan) -> Iterator[pa.Table]:
+    """Consecutive slices of the pending rows.
 
-    Those with the most predicted audio come first.
+    The slices with the most predicted audio come first, so that the last shards of a
+    run are short.
     """
     slices = cut(plan.audio_s, plan.limits)
     slices.sort(key=lambda rows: -plan.audio_s[rows].sum())
     for rows in slices:
-        shard = plan.pending.slice(rows.start, rows.stop - rows.start)
-        clip_ids = json.dumps(shard["clip_id"].to_pylist()).encode("utf-8")
-        yield hashlib.blake2b(clip_ids, digest_size=10).hexdigest(), shard
+        yield plan.pending.slice(rows.start, rows.stop - rows.start)
 
 
 def table_sha256(table: pa.Table) -> str:

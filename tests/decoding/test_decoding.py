@@ -219,7 +219,7 @@ def test_an_unforeseen_error_of_a_decoder_fails_its_clip_only(
 
     clips = (Clip("a", str(make_wav(tmp_path / "a.wav", 3000))), Clip("b", "none"))
     monkeypatch.setattr("transforms.audio.decode_file", explode)
-    first, second = decode_shard(Shard("s", b"", clips)).clips
+    first, second = decode_shard(Shard("s", clips)).clips
     assert first.failure is not None and second.failure is not None
     assert first.failure.error_type == "unexpected"
     assert "clip a: unexpected MemoryError: out of it" in first.failure.message

@@ -52,9 +52,7 @@ def test_a_clip_that_cannot_be_fetched_fails_alone(tmp_path: pathlib.Path) -> No
         server.files["/text.wav"] = b"this is no audio"
         uris = ["none.wav", "text.wav", "none2.wav"]
         clips = tuple(Clip(uri, f"{server.url}/{uri}") for uri in uris)
-        shard = decode_shard(
-            Shard("s", b"", (*clips, Clip("d", "/a", failure=FAILURE)))
-        )
+        shard = decode_shard(Shard("s", (*clips, Clip("d", "/a", failure=FAILURE))))
     failures = [clip.failure for clip in shard.clips]
     types = [failure.error_type for failure in failures if failure]
     assert types == ["not_found", "not_audio", "not_found", "worker_died"]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import transforms
+from pipeline.console import say
 from tests.conftest import Command
 from tests.support.predictions import write_model
 from transforms.elements import Prediction
@@ -41,13 +42,13 @@ def cache(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Pa
 def test_a_checked_model_is_not_checked_again(
     cache: pathlib.Path, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (first,) = choose_engines([spec], "winograd")
+    (first,) = choose_engines([spec], "winograd", say)
     assert first.engine == "winograd" and first.expected is not None
     np.testing.assert_array_equal(
         first.expected.activations, reference(spec).activations
     )
     monkeypatch.setattr(engine_choice, "_run_check", lambda spec: pytest.fail("again"))
-    (again,) = choose_engines([spec], "winograd")
+    (again,) = choose_engines([spec], "winograd", say)
     assert again.expected is not None
     np.testing.assert_array_equal(first.expected.embeddings, again.expected.embeddings)
 
@@ -89,7 +90,7 @@ def test_an_unknown_graph_is_left_to_essentia(
 ) -> None:
     path = tmp_path / "strange.pb"
     write_model(path, 1.0, "Sigmoid")
-    (chosen,) = choose_engines([load_model(str(path))], "winograd")
+    (chosen,) = choose_engines([load_model(str(path))], "winograd", say)
     assert chosen.engine == "essentia" and chosen.expected is None
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("fsdsinet: essentia runs strange instead of winograd: ")
@@ -103,7 +104,7 @@ def test_without_numba_essentia_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    (chosen,) = choose_engines([spec], "winograd")
+    (chosen,) = choose_engines([spec], "winograd", say)
     assert chosen.engine == "essentia"
     assert capsys.readouterr().err.endswith("winograd: numba is not installed\n")
 
@@ -131,7 +132,7 @@ def test_an_engine_that_disagrees_is_not_used(
     monkeypatch.setitem(ENGINES, "winograd", lambda spec: WrongEngine(spec, offset))
     # In this process, where the wrong engine is.
     monkeypatch.setattr(engine_choice, "_run_check", check_engine)
-    (chosen,) = choose_engines([spec], "winograd")
+    (chosen,) = choose_engines([spec], "winograd", say)
     assert chosen.engine == "essentia"
     assert "differ from the reference by 0 and embeddings by" in capsys.readouterr().err
     assert not list((cache / "compiled").glob("*.npz"))
@@ -144,7 +145,7 @@ def test_a_check_that_dies_leaves_the_model_to_essentia(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("sys.executable", "false")
-    (chosen,) = choose_engines([spec], "winograd")
+    (chosen,) = choose_engines([spec], "winograd", say)
     assert chosen.engine == "essentia"
     assert "the process that checks it has died (no message)" in capsys.readouterr().err
 
@@ -164,12 +165,12 @@ def test_workers_check_again(spec: ModelSpec) -> None:
 def test_damaged_caches_are_made_again(
     cache: pathlib.Path, spec: ModelSpec, content: bytes | None
 ) -> None:
-    choose_engines([spec], "winograd")
+    choose_engines([spec], "winograd", say)
     files = [path for path in cache.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} == {".npz", ".nbi", ".nbc"}
     for path in files:
         path.write_bytes(path.read_bytes()[:-9] if content is None else content)
-    (chosen,) = choose_engines([spec], "winograd")
+    (chosen,) = choose_engines([spec], "winograd", say)
     assert chosen.engine == "winograd"
 
 

@@ -19,9 +19,9 @@ def test_flags_win_over_set_over_yaml_over_defaults(tmp_path: pathlib.Path) -> N
     config = load_config(
         str(path), ["patch_hop=20", "workers=3"], {"workers": 4, "inputs": ["a"]}
     )
-    assert (config.workers, config.patch_hop, config.shard_clips) == (4, 20, 7)
+    assert (config.workers, config.patches.patch_hop, config.shard_clips) == (4, 20, 7)
     assert config.models == ("m.pb",)
-    assert config.last_patch == "repeat"
+    assert config.patches.last_patch == "repeat"
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,9 @@ def test_flags_win_over_set_over_yaml_over_defaults(tmp_path: pathlib.Path) -> N
         ({"patch_hop": 200}, "a longer hop would skip audio"),
         ({"last_patch": "drop"}, "expected one of: repeat, discard"),
         ({"engine": "tpu"}, "engine is 'tpu', expected one of: essentia, winograd"),
-        ({"outputs": ["mel"]}, "expected one of: activations, embeddings"),
-        ({"outputs": []}, "expected one of: activations, embeddings"),
-        ({"outputs": ["embeddings"] * 2}, "name each once"),
+        ({"outputs": ["mel"]}, "one or more of: activations, embeddings"),
+        ({"outputs": []}, "outputs is empty, expected one or more of: activations"),
+        ({"outputs": ["embeddings"] * 2}, "each once"),
         ({"inputs": [3]}, "inputs is \\[3\\], expected text or a list"),
         ({"inputs": []}, "nothing given for inputs; give INPUT"),
         ({"models": []}, "nothing given for models; give --model"),

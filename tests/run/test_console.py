@@ -8,8 +8,12 @@ import pytest
 
 from pipeline.console import DownloadLine, ProgressLine, format_duration
 from transforms.workers import status
-from transforms.workers.counters import report_done
-from transforms.workers.status import WorkerStatus, read_statuses, report_clip
+from transforms.workers.status import (
+    WorkerStatus,
+    add_done,
+    read_statuses,
+    report_clip,
+)
 
 
 class Terminal(io.StringIO):
@@ -83,7 +87,7 @@ def test_the_status_of_a_worker_can_be_read_by_others(
     status._status_file.cache_clear()
     try:
         report_clip("a very long name, " * 10)
-        report_done(None, num_patches=7, audio_s=3.5)
+        add_done(False, num_patches=7, audio_s=3.5)
         report_clip("é")
     finally:
         status._status_file.cache_clear()

@@ -14,6 +14,7 @@ from pipeline.runners.job_folder import JobFolder, JobNote
 from tests.support.shards import FAILED, planned_shard, run_transform
 from transforms.elements import Clip, Shard
 from transforms.front_end.patches import PatchSpec
+from transforms.manifest import manifest_rows
 from transforms.models.loading import load_model
 from transforms.parquet import commit_shard
 from transforms.schemas import DatasetSpec, part_name
@@ -48,7 +49,7 @@ def permit(dataset: Dataset) -> Permit:
 def shard(tmp_path: pathlib.Path) -> Shard:
     planned = planned_shard(["a", "bad"], tmp_path)
     clips = (Clip("a", "a.wav", failure=FAILED.failure), FAILED)
-    return Shard(planned.shard_id, planned.manifest, clips)
+    return Shard(planned.shard_id, clips, manifest_rows(planned.manifest))
 
 
 def admitted(dataset: Dataset, permit: Permit, shard: Shard) -> list[Shard]:
@@ -111,7 +112,7 @@ def test_a_clip_is_given_up_at_its_second_death(
     assert given_up(permit.folder) == {}
     note_death(permit.folder, "a", "ended by SIGSEGV")
     assert list(given_up(permit.folder)) == ["a"]
-    shard = Shard("s", b"", (Clip("a", "a.wav"), Clip("c", "c.wav")))
+    shard = Shard("s", (Clip("a", "a.wav"), Clip("c", "c.wav")))
     (found,) = admitted(dataset, permit, shard)
     assert found.clips[1] == shard.clips[1]
     failure = found.clips[0].failure

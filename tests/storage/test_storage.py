@@ -223,7 +223,7 @@ def test_a_lock_is_taken_over_only_if_its_holder_is_dead(
     dead = Lease(storage.store_for(folder), f"{folder}/run.lock")
     with monkeypatch.context() as patch:
         patch.setattr("os.getpid", lambda: 2**22 + 1)
-        dead.take(said.append)
+        dead.acquire(said.append)
     with storage.lock_folder(folder, said.append) as held:
         assert held.is_held() and not dead.is_held()
     assert len(said) == 2

@@ -95,7 +95,7 @@ def test_a_passing_fault_is_tried_again(
         (cut_off(100), "unreadable", "3 attempts", 3),
         (wrong_length, "unreadable", "3 attempts", 3),
         (hang, "unreadable", "the server stopped sending", 3),
-        (trickle, "unreadable", "not there after 2 s", 1),
+        (trickle, "unreadable", "not complete after 2 s", 1),
         (status(500), "unreadable", "HTTP 500", 3),
         (status(404), "not_found", "HTTP 404", 1),
         (status(410), "not_found", "HTTP 410", 1),

@@ -18,7 +18,7 @@ from pipeline.dataset.summary import dataset_totals
 from transforms.elements import AudioInfo, Clip, Failure, Prediction, Shard
 from transforms.engines.contract import ModelSpec
 from transforms.front_end.patches import PatchSpec
-from transforms.manifest import PLAN_FIELDS
+from transforms.manifest import PLAN_FIELDS, manifest_rows
 from transforms.models.registry import published_labels
 from transforms.parquet import commit_shard
 from transforms.schemas import OUTPUTS, DatasetSpec
@@ -70,7 +70,7 @@ def write_synthetic_dataset(
         clips = tuple(
             _clip(row, names, folder, spec, centres, failing, rng) for row in rows
         )
-        shard = Shard(f"{begin:08d}", _manifest(clips), clips)
+        shard = Shard(f"{begin:08d}", clips, manifest_rows(_manifest(clips)))
         commit_shard(shard, str(output), spec)
     output.mkdir(exist_ok=True)
     dataset = Dataset(str(output))
@@ -133,7 +133,7 @@ def _run(
         "identity": {"engines": {model.name: model.engine for model in spec.models}},
         "config": {
             "inputs": ["/sounds"],
-            "patch_hop": spec.patch_spec.patch_hop_frames,
+            "patch_hop": spec.patch_spec.patch_hop,
             "last_patch": spec.patch_spec.last_patch,
             "outputs": list(spec.outputs),
         },

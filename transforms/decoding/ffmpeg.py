@@ -124,6 +124,34 @@ def _decode_stream(clip_id: str, container: Any, file: BinaryIO) -> DecodedAudio
     )
 
 
+def mix_samples(samples: FloatArray, sample_rate_hz: int) -> DecodedAudio:
+    """Mixes samples that are in memory to mono, as `decode_file` mixes those of a file.
+
+    Args:
+        samples: float32 [num_samples] or [num_channels, num_samples], full scale at 1.
+        sample_rate_hz: Sample rate of `samples`.
+
+    Raises:
+        ValueError: if there are no samples, or the shape or the rate is not as above.
+    """
+    channels = np.atleast_2d(np.asarray(samples, np.float32))
+    if channels.ndim != 2 or not channels.size:
+        raise ValueError(
+            f"got samples of shape {np.shape(samples)}, expected [num_samples] or "
+            "[num_channels, num_samples]"
+        )
+    if not MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ:
+        raise ValueError(
+            f"got a sample rate of {sample_rate_hz} Hz, expected {MIN_RATE_HZ:.0f} to "
+            f"{MAX_RATE_HZ:.0f} Hz"
+        )
+    found = {"clipped": _has_clipping(channels), "multichannel": len(channels) > 2}
+    flags = tuple(name for name, is_set in found.items() if is_set)
+    return DecodedAudio(
+        _downmix(channels), sample_rate_hz, len(channels), codec="", flags=flags
+    )
+
+
 class _FrameReader:
     """Reads the frames of a stream under MonoLoader's rules.
 

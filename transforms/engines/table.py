@@ -1,13 +1,19 @@
 """The table of engines: which name stands for which way of running a graph.
 
-`essentia` is the reference, `winograd` the fastest. A new engine adds a class and a
-line in ENGINES.
+`essentia` is the reference and `winograd` the fastest. `register_engine` adds others.
 """
 
+import re
 from collections.abc import Callable
 
+from transforms.engines.agreement import require_agreement
 from transforms.engines.contract import Engine, ModelSpec
 from transforms.engines.essentia import EssentiaEngine
+
+EngineFactory = Callable[[ModelSpec], Engine]
+
+DEFAULT_ENGINE = "winograd"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def _winograd(spec: ModelSpec) -> Engine:
@@ -17,7 +23,54 @@ def _winograd(spec: ModelSpec) -> Engine:
     return WinogradEngine(spec)
 
 
-ENGINES: dict[str, Callable[[ModelSpec], Engine]] = {
+ENGINES: dict[str, EngineFactory] = {
     "essentia": EssentiaEngine,
     "winograd": _winograd,
 }
+
+
+def register_engine(name: str, factory: EngineFactory) -> None:
+    """Adds an engine for this process and for the pipelines that it builds.
+
+    When a model is loaded, the engine is compared with Essentia on a few fixed sounds;
+    a difference of more than 1e-4 is an error (see `agreement.py`).
+
+    Args:
+        name: Name of the engine: lower-case letters, digits and underscores.
+        factory: Called with a ModelSpec in every worker process. Pipelines pickle it.
+
+    Raises:
+        ValueError: if the name is malformed, or belongs to another factory.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"engine name is {name!r}, expected lower-case letters, digits and _"
+        )
+    if ENGINES.setdefault(name, factory) is not factory:
+        raise ValueError(f"an engine named {name!r} exists; choose another name")
+
+
+def engine_factory(name: str) -> EngineFactory:
+    """The factory of an engine.
+
+    Raises:
+        ValueError: if no engine has that name.
+    """
+    if name not in ENGINES:
+        raise ValueError(f"engine is {name!r}, expected one of: {', '.join(ENGINES)}")
+    return ENGINES[name]
+
+
+def load_engine(spec: ModelSpec, factory: EngineFactory | None = None) -> Engine:
+    """Makes the engine of a model and compares it with the reference.
+
+    Args:
+        spec: Model with its engine.
+        factory: Makes the engine; the one in the table if None.
+
+    Raises:
+        RuntimeError: if the engine disagrees with the reference on this machine.
+    """
+    engine = (factory or engine_factory(spec.engine))(spec)
+    require_agreement(spec, engine)
+    return engine

@@ -6,10 +6,12 @@ results can be repeated.
 """
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
+from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray
 from transforms.essentia_import import algorithm, essentia
 from transforms.front_end.mel import FRAME_SAMPLES, NUM_MELS, log_mel_bands
@@ -19,7 +21,6 @@ FRONT_END_VERSION = 1
 
 HOP_SAMPLES = 220
 PATCH_FRAMES = 101
-DEFAULT_PATCH_HOP_FRAMES = 50
 _SILENCE_LEVEL_DB = -100
 # Essentia calls a frame silent below a mean square of 1e-10; frames under twice that
 # in our sum are asked of Essentia itself, whose float32 sum decides.
@@ -33,13 +34,43 @@ class PatchSpec:
     """How log-mel frames become patches.
 
     Attributes:
-        patch_hop_frames: From the start of a patch to the next, in frames of 10 ms.
+        patch_hop: Frames of 10 ms (220 samples) from the start of a patch to the next.
         last_patch: `repeat` fills a last patch by repeating the remaining frames,
             `discard` drops them, as Essentia does by default.
+
+    Raises:
+        ValueError: if an attribute is out of range.
     """
 
-    patch_hop_frames: int = DEFAULT_PATCH_HOP_FRAMES
+    patch_hop: int = 50
     last_patch: LastPatch = "repeat"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.patch_hop <= PATCH_FRAMES:
+            raise ValueError(
+                f"patch_hop is {self.patch_hop}, expected 1 to {PATCH_FRAMES} frames "
+                "(a longer hop would skip audio)"
+            )
+        choices = get_args(LastPatch)
+        if self.last_patch not in choices:
+            raise ValueError(
+                f"last_patch is {self.last_patch!r}, expected one of: "
+                f"{', '.join(choices)}"
+            )
+
+    def start_s(self, patches: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+        """Starts of patches in their clip: patch * hop * 220 / 22050 seconds.
+
+        Args:
+            patches: int [num_patches], indices of patches.
+        """
+        starts: npt.NDArray[np.float64] = (
+            patches * self.patch_hop * HOP_SAMPLES / SAMPLE_RATE_HZ
+        )
+        return starts
+
+
+DEFAULT_PATCHES = PatchSpec()
 
 
 def normalise(waveform: FloatArray) -> FloatArray:
@@ -110,7 +141,7 @@ def cut_patches(mel: FloatArray, spec: PatchSpec) -> FloatArray:
         (num_frames - 101) // hop + 1 patches, none below 101 frames; `repeat` one more
         if frames remain after the last full hop.
     """
-    hop = spec.patch_hop_frames
+    hop = spec.patch_hop
     num_full = max(0, (len(mel) - PATCH_FRAMES) // hop + 1)
     start = num_full * hop
     num_patches = num_full

@@ -1,8 +1,9 @@
-"""Chooses what runs each model: the engine asked for, or the reference if need be.
+"""Chooses the engine of each model: the requested one, or else the reference.
 
-An engine of our own is compiled and compared with the reference once for a model, an
-installation and a processor, in a process of its own; what the reference gave is kept,
-so that every worker can compare again when it loads the model.
+`winograd` is compiled and compared with the reference in a process of its own, once for
+a model, an installation and a processor. The reference's output is stored, so that
+every worker can compare again when it loads the model. Engines that a program
+registered are compared only then.
 """
 
 import dataclasses
@@ -16,8 +17,9 @@ import platform
 import shutil
 import subprocess
 import sys
+import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -25,6 +27,7 @@ import transforms
 from transforms.elements import Prediction
 from transforms.engines.contract import ModelSpec
 from transforms.engines.network import UnknownLayerError, read_network_of
+from transforms.engines.table import DEFAULT_ENGINE, engine_factory
 from transforms.front_end.patches import FRONT_END_VERSION
 from transforms.models.cache import COMPILED, cache_folder, keep_compiled_code
 from transforms.workers.child_process import child_environment
@@ -40,14 +43,21 @@ _SOURCES = (
 )
 
 
-def choose_engines(models: Sequence[ModelSpec], engine: str) -> tuple[ModelSpec, ...]:
-    """The models with the engine that runs each; says on stderr where it is another.
+def choose_engines(
+    models: Sequence[ModelSpec], engine: str, say: Callable[[str], None] = warnings.warn
+) -> tuple[ModelSpec, ...]:
+    """The models, each with the engine that runs it.
 
     Args:
         models: Checked models.
-        engine: Asked for.
+        engine: Name of the requested engine.
+        say: Told where the reference runs a model instead of `engine`, and why.
+
+    Raises:
+        ValueError: if no engine has that name.
     """
-    # Of the resampler, too, which workers need with every engine.
+    engine_factory(engine)
+    # Workers compile the resampler with every engine.
     keep_compiled_code()
     if engine == REFERENCE:
         return tuple(dataclasses.replace(m, engine=REFERENCE) for m in models)
@@ -58,24 +68,25 @@ def choose_engines(models: Sequence[ModelSpec], engine: str) -> tuple[ModelSpec,
             spec = dataclasses.replace(model, engine=engine, expected=found)
         else:
             spec = dataclasses.replace(model, engine=REFERENCE)
-            text = f"{REFERENCE} runs {model.name} instead of {engine}: {found}"
-            print(f"fsdsinet: {text}", file=sys.stderr)
+            say(f"{REFERENCE} runs {model.name} instead of {engine}: {found}")
         chosen.append(spec)
     return tuple(chosen)
 
 
 def _checked(spec: ModelSpec) -> Prediction | str:
-    """What the reference gives, or why the engine cannot be used."""
-    if importlib.util.find_spec("numba") is None:
+    """The reference's output, or why the engine cannot be used."""
+    is_ours = spec.engine == DEFAULT_ENGINE
+    if is_ours and importlib.util.find_spec("numba") is None:
         return "numba is not installed"
     path = cache_folder(COMPILED) / f"{_key(spec)}.npz"
     known = _read(path)
     if known is not None:
         return known
-    try:
-        read_network_of(spec)
-    except UnknownLayerError as error:
-        return str(error)
+    if is_ours:
+        try:
+            read_network_of(spec)
+        except UnknownLayerError as error:
+            return str(error)
     found = _in_own_process(spec)
     if not isinstance(found, str):
         _write(path, found)
@@ -83,11 +94,11 @@ def _checked(spec: ModelSpec) -> Prediction | str:
 
 
 def _in_own_process(spec: ModelSpec) -> Prediction | str:
-    """Checks where nothing of it stays in memory; a compiler may crash, too."""
+    """Checks in a child process: memory is freed, and a crash of numba is survived."""
     found = _run_check(spec)
     folder = cache_folder(COMPILED)
     if isinstance(found, str) and any(folder.iterdir()):
-        # Damaged code must not cost the speed for ever.
+        # Damaged compiled code would make every later run use the slower reference.
         shutil.rmtree(folder, ignore_errors=True)
         found = _run_check(spec)
     return found
@@ -108,7 +119,7 @@ def _run_check(spec: ModelSpec) -> Prediction | str:
 
 
 def _key(spec: ModelSpec) -> str:
-    """Changes with everything that the results or the compiled code may depend on."""
+    """A hash of everything that decides the results and the compiled code."""
     folder = pathlib.Path(transforms.__file__).parent
     parts = [
         spec.sha256,
@@ -121,7 +132,7 @@ def _key(spec: ModelSpec) -> str:
             for name in ("numba", "essentia-tensorflow")
         ),
         _processor(),
-        # By which numba keeps the code that the check compiles.
+        # numba stores compiled code by the path of the module.
         str(folder),
         *(path.read_text("utf-8") for path in _source_files(folder)),
     ]

@@ -1,22 +1,23 @@
-"""Bytes in, bytes out. The only place that knows where audio and output live.
+"""Reads and writes files wherever they are: local disks, buckets and web servers.
 
-A place is a path or a uri (`file://`, `s3://`, `gs://`; `http://` and `https://` to
-read only). Everything here raises StorageError. `store_for` chooses by the scheme; what
-follows is the same for all.
+A file or folder is named by a path or a uri (`file://`, `s3://`, `gs://`; `http://` and
+`https://` can only be read). The functions below choose a store by the scheme of the
+uri. All of them raise StorageError.
 """
 
 import collections
 import contextlib
 import functools
+import hashlib
+import os
 import pathlib
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import BinaryIO, Literal
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from transforms.storage import copies
-from transforms.storage.copies import COPIES_VARIABLE, keep_copy
 from transforms.storage.errors import StorageError
 from transforms.storage.local import LocalStore
 from transforms.storage.objects import ObjectStore
@@ -82,6 +83,10 @@ __all__ = [
     "with_suffix",
 ]
 
+# Environment variable that names the folder of local copies. Without it they are kept
+# in the system's folder for temporary files.
+COPIES_VARIABLE = "FSDSINET_COPIES"
+
 _STORES: dict[str, Callable[[], Store]] = {
     "file": LocalStore,
     "s3": ObjectStore,
@@ -93,7 +98,10 @@ _STORES: dict[str, Callable[[], Store]] = {
 
 @functools.cache
 def store_for_scheme(scheme: str) -> Store | None:
-    """One store a scheme and process, so that connections are kept."""
+    """The store of a scheme; None if there is no such store.
+
+    A process has one store for each scheme, so that connections are kept.
+    """
     return _STORES[scheme]() if scheme in _STORES else None
 
 
@@ -101,7 +109,7 @@ def store_for(uri: str) -> Store:
     """The store of a uri.
 
     Raises:
-        StorageError: unsupported_uri, if there is none.
+        StorageError: unsupported_uri, if no store reads such a uri.
     """
     store = store_for_scheme(scheme_of(uri))
     if store is None:
@@ -112,97 +120,132 @@ def store_for(uri: str) -> Store:
 
 
 def read_file(uri: str | pathlib.Path) -> bytes:
-    """The whole content of a file."""
+    """Returns the whole content of a file."""
     return store_for(str(uri)).read(str(uri))
 
 
 def open_file(uri: str) -> BinaryIO:
-    """A file to read and seek in; a remote one is in memory, complete."""
+    """Opens a file for reading and seeking; a remote file is read into memory first."""
     return store_for(uri).open(uri)
 
 
 def open_arrow(uri: str) -> pa.NativeFile:
-    """The same for Arrow; a local file is mapped and not read."""
+    """Opens a file for Arrow; a local file is memory-mapped and not read."""
     return store_for(uri).open_arrow(uri)
 
 
 def look_up(uri: str) -> FileInfo | Literal["folder"] | None:
-    """What is there: one request, so not for the clips of a corpus."""
+    """Tells whether a uri is a file, a folder or nothing.
+
+    Each call sends one request, so this is too slow for every clip of a corpus.
+    """
     return store_for(uri).look_up(uri)
 
 
 def list_files(
     folder: str, recursive: bool = False, hidden: bool = False
 ) -> Sequence[FileInfo]:
-    """The files in a folder with their sizes, sorted; see Store.files."""
+    """Lists the files in a folder with their sizes, sorted; see Store.files."""
     return store_for(folder).files(folder, recursive, hidden)
 
 
 def sizes_of(uris: Sequence[str]) -> dict[str, int | None]:
-    """Bytes of files, None for those that are not there.
+    """Sizes of files in bytes; None for a file that does not exist.
 
-    Left out are those of which it could only be known one by one, as on the web.
+    The result lacks files whose size would need a request each, such as files on the
+    web.
     """
     by_scheme: dict[str, list[str]] = collections.defaultdict(list)
     for uri in uris:
         by_scheme[scheme_of(uri)].append(uri)
     sizes: dict[str, int | None] = {}
-    for scheme, some in by_scheme.items():
+    for scheme, group in by_scheme.items():
         store = store_for_scheme(scheme)
-        sizes |= store.sizes(some) if store else dict.fromkeys(some)
+        sizes |= store.sizes(group) if store else dict.fromkeys(group)
     return sizes
 
 
 def list_names(folder: str) -> set[str]:
-    """Names of the files and folders in a folder, hidden ones too; none without it."""
+    """Names of all files and folders in a folder; empty if it does not exist."""
     return store_for(folder).names(folder)
 
 
 def glob_files(pattern: str) -> tuple[Sequence[FileInfo], Sequence[str]]:
-    """The files and the folders that match a pattern, each sorted."""
+    """Lists the files and the folders that match a pattern, each sorted."""
     return store_for(pattern).glob(pattern)
 
 
 def publish(uri: str | pathlib.Path) -> contextlib.AbstractContextManager[BinaryIO]:
-    """Writes a file that is seen complete under its final name, or not at all.
+    """Context manager that writes a file; readers see the complete file or none.
 
-    An exception in the block leaves nothing.
+    If the block raises an exception, no new file appears.
     """
     return store_for(str(uri)).publish(str(uri))
 
 
 def delete_file(uri: str) -> None:
-    """Removes a file, if it is there."""
+    """Deletes a file if it exists."""
     store_for(uri).delete(uri)
 
 
 def prune_folder(folder: str, root: str) -> None:
-    """Removes a folder, and those above it below `root`, as far as they are empty."""
+    """Deletes a folder if it is empty, then its empty parents up to `root`."""
     store_for(folder).prune(folder, root)
 
 
 def check_writable(folder: str) -> None:
-    """Raises StorageError unless files can be written below the folder."""
+    """Raises StorageError if files cannot be written below the folder."""
     store_for(folder).check_writable(folder)
 
 
 def lock_folder(
     folder: str, say: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[Held]:
-    """Keeps other runs out of the folder until the block ends; makes it if needed."""
+    """Locks a folder against other runs until the block ends; creates it if needed."""
     return store_for(folder).lock(folder, say)
 
 
 def is_locked(folder: str) -> bool:
-    """True while another run keeps a folder, as far as can be told from here."""
+    """True if another run has locked a folder, as far as this machine can tell."""
     return store_for(folder).is_locked(folder)
 
 
 def local_copy(uri: str, sha256: str) -> pathlib.Path:
-    """A local file with this content, for libraries that read by name."""
-    return copies.local_copy(store_for(uri), uri, sha256)
+    """Path of a local file with this content, for libraries that need a file name.
+
+    A local file is returned as it is. Otherwise an earlier copy is returned, or a new
+    copy is made.
+
+    Raises:
+        StorageError: if the file cannot be read, or has another sha256.
+    """
+    if is_local(uri):
+        return pathlib.Path(local_path(uri))
+    path = _copy_path(uri, sha256)
+    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+        return path
+    data = read_file(uri)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        problem = "is not the file it was when the run began; run the command again"
+        raise StorageError("unreadable", shown(uri), problem)
+    return keep_copy(uri, data)
+
+
+def keep_copy(uri: str, data: bytes) -> pathlib.Path:
+    """Writes the content of a remote file to a local file of the same name."""
+    path = _copy_path(uri, hashlib.sha256(data).hexdigest())
+    with publish(path) as file:
+        file.write(data)
+    return path
+
+
+def _copy_path(uri: str, sha256: str) -> pathlib.Path:
+    folder = os.environ.get(COPIES_VARIABLE)
+    if not folder:
+        folder = os.path.join(tempfile.gettempdir(), f"fsd-sinet-beam-{os.getuid()}")
+    return pathlib.Path(folder, sha256[:32], file_name(uri))
 
 
 def open_dataset(uris: Sequence[str]) -> ds.Dataset:
-    """Parquet files of one kind of place as one table; at least one."""
+    """Opens one or more Parquet files of one store as one table."""
     return store_for(uris[0]).dataset(uris)

@@ -1,10 +1,10 @@
-"""Connects to buckets: credentials and endpoints from the environment, once a process.
+"""Connects to buckets, with credentials and endpoints from the environment.
 
-No key ever comes from an option. What the stores' own tools look for is found: the
-variables AWS_*, the files in ~/.aws, the role of an instance; for Google the variable
-GOOGLE_APPLICATION_CREDENTIALS, `gcloud auth application-default login`, the machine's
-own service account. Where nothing is found requests are sent without: public buckets
-can be read, others answer at once.
+No option takes a key. Credentials are found where the stores' own tools look: for S3
+the variables AWS_*, the files in ~/.aws and the role of the instance; for Google the
+variable GOOGLE_APPLICATION_CREDENTIALS, `gcloud auth application-default login` and the
+service account of the machine. Without credentials, requests are sent anonymously:
+public buckets can be read, and private buckets refuse at once.
 """
 
 import datetime
@@ -20,13 +20,13 @@ from transforms.storage.store import limits
 
 _S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _S3_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
-# The first is the one of Google's Python tools, the second that of its C++ library.
+# Google's Python tools read the first variable, its C++ library the second.
 _GS_ENDPOINTS = ("STORAGE_EMULATOR_HOST", "CLOUD_STORAGE_EMULATOR_ENDPOINT")
 _GS_CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 _GS_LOGIN = ".config/gcloud/application_default_credentials.json"
-# Google's servers tell machines of theirs who they are, under this name.
-_GS_MACHINES = "metadata.google.internal"
-_GS_MACHINES_S = 2.0
+# Google's own machines get their service account from a server of this name.
+_GS_METADATA_HOST = "metadata.google.internal"
+_GS_METADATA_TIMEOUT_S = 2.0
 
 _REFUSED = re.compile(
     r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT_MATCH|UNAUTHENTICATED|"
@@ -45,16 +45,18 @@ _REMEDIES = {
 
 @functools.cache
 def open_bucket(scheme: str, bucket: str) -> pafs.FileSystem:
-    """The filesystem of a bucket; its paths begin with the bucket's name.
+    """Opens the filesystem of a bucket, once a process.
+
+    Paths in the filesystem begin with the name of the bucket.
 
     Raises:
-        OSError, ValueError: if the environment names an endpoint that is none.
+        OSError, ValueError: if the environment names an endpoint that is not usable.
     """
     return _open_s3(bucket) if scheme == "s3" else _open_gs()
 
 
 def remedy_for(scheme: str, words: str) -> str:
-    """What to set, if a store's words are those of one that refuses us."""
+    """Which variables to set, if a store's error text says that access is denied."""
     return f"; {_REMEDIES[scheme]}" if _REFUSED.search(words) else ""
 
 
@@ -74,13 +76,16 @@ def _open_s3(bucket: str) -> pafs.S3FileSystem:
         connect_timeout=min(10.0, limits().timeout_s),
         request_timeout=limits().timeout_s,
         retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=limits().attempts),
-        # A small object is then sent with one request.
+        # With this setting, a small object is sent with one request.
         allow_delayed_open=True,
     )
 
 
 def _region_of(bucket: str) -> str | None:
-    """Amazon says where a bucket is; None lets the library look at its own files."""
+    """The region of a bucket, asked from Amazon.
+
+    None makes the library look for the region in the files in ~/.aws.
+    """
     try:
         return pafs.resolve_s3_region(bucket)
     except OSError:
@@ -99,18 +104,23 @@ def _open_gs() -> pafs.GcsFileSystem:
 
 
 def _has_google_credentials() -> bool:
-    """False if there are none, which the library only knows after many retries."""
+    """True if Google's credentials can be found.
+
+    Without this check, the library would only give up after many retries.
+    """
     if _first((_GS_CREDENTIALS, "GCE_METADATA_HOST")):
         return True
     if (pathlib.Path.home() / _GS_LOGIN).is_file():
         return True
     try:
-        socket.create_connection((_GS_MACHINES, 80), _GS_MACHINES_S).close()
+        socket.create_connection(
+            (_GS_METADATA_HOST, 80), _GS_METADATA_TIMEOUT_S
+        ).close()
     except OSError:
         return False
     return True
 
 
 def _first(names: tuple[str, ...]) -> str:
-    """The first of these variables that is set."""
+    """Value of the first of these variables that is set; empty if none is."""
     return next((os.environ[name] for name in names if os.environ.get(name)), "")

@@ -1,4 +1,4 @@
-"""What goes wrong with a file or a folder, in words for people."""
+"""The error that every store raises: StorageError."""
 
 from typing import Literal
 
@@ -8,13 +8,13 @@ Kind = Literal[
 
 
 class StorageError(Exception):
-    """A file or folder cannot be read or written; secrets are cut out of the message.
+    """A file or folder cannot be read or written. The message contains no secrets.
 
     Attributes:
-        kind: One word for what was found.
-        uri: As it may be shown.
-        problem: What was found, in the store's own words, and what to do.
-        is_refused: The store is there and does not let us in.
+        kind: Kind of problem, in one word.
+        uri: Path or uri of the file or folder, without passwords and signatures.
+        problem: What failed, with the store's own error text, and what to do.
+        is_refused: Whether the store answered but denied access.
     """
 
     def __init__(

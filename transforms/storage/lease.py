@@ -1,9 +1,11 @@
-"""A lock for stores that have none: an object that its holder keeps renewing.
+"""A lock for buckets, which have no locks: an object that its holder keeps renewing.
 
-Who finds one waits whether it changes. It does if its holder lives; a killed run's does
-not, and after a while it is taken over. If the holder was on this machine nobody waits.
-Clocks are not compared. Two runs that begin within a moment are told apart by who wrote
-last. A holder that was asleep for longer may lose it: then it ends.
+A run that finds such an object watches whether it changes. If the object changes, its
+holder is alive, and the run gives up. If the object does not change for LEASE_S, the
+run takes the lock over. If the holder was on the same machine, its process is looked up
+instead, without waiting. Clocks of machines are not compared. If two runs write the
+lock at almost the same time, the last one to write has it. A holder that was suspended
+may lose the lock to another run; it then ends itself.
 """
 
 import contextlib
@@ -21,6 +23,7 @@ from transforms.storage.errors import StorageError
 
 RENEW_S = 5.0
 LEASE_S = 20.0
+# Time between writing a lock and reading it again to see who wrote last.
 _SETTLE_S = 0.5
 
 
@@ -37,11 +40,11 @@ def lease(files: _Files, uri: str, say: Callable[[str], None]) -> Iterator["Leas
     """Holds the lock at `uri` until the block ends.
 
     Raises:
-        StorageError: locked, if another run has it.
+        StorageError: locked, if another run holds the lock.
     """
     held = Lease(files, uri)
-    held.take(say)
-    renewal = threading.Thread(target=held.keep, daemon=True)
+    held.acquire(say)
+    renewal = threading.Thread(target=held.renew_until_stopped, daemon=True)
     renewal.start()
     try:
         yield held
@@ -54,13 +57,13 @@ def lease(files: _Files, uri: str, say: Callable[[str], None]) -> Iterator["Leas
 
 
 def is_leased(files: _Files, uri: str) -> bool:
-    """True if there is a lock, unless its holder was on this machine and is gone."""
-    found = _content(files, uri)
-    return found is not None and _holder_lives(found) is not False
+    """True if there is a lock, unless its holder was on this machine and has ended."""
+    found = _read_lock(files, uri)
+    return found is not None and _is_holder_alive(found) is not False
 
 
 class Lease:
-    """One lock of this process."""
+    """A lock that this process takes and holds."""
 
     def __init__(self, files: _Files, uri: str) -> None:
         self.stop = threading.Event()
@@ -69,39 +72,42 @@ class Lease:
         self._token = uuid.uuid4().hex
         self._count = 0
 
-    def take(self, say: Callable[[str], None]) -> None:
+    def acquire(self, say: Callable[[str], None]) -> None:
+        """Takes the lock, or raises StorageError if another run holds it."""
         found = self._read()
         if found is not None:
-            lives = _holder_lives(found)
-            if lives:
+            is_alive = _is_holder_alive(found)
+            if is_alive:
                 raise self._locked()
-            if lives is None:
+            if is_alive is None:
                 say(
-                    f"waiting up to {LEASE_S:.0f} s: does the run live that has a lock?"
+                    "the output is locked; checking whether the run that locked it is "
+                    f"still alive, for up to {LEASE_S:.0f} s"
                 )
-                self._watch(found)
+                self._wait_for_expiry(found)
         self._write()
-        # Somebody may have begun in the same moment.
+        # Another run may have written the lock at the same moment.
         time.sleep(_SETTLE_S)
         if not self.is_held():
             raise self._locked()
 
     def is_held(self) -> bool:
-        """True as long as nobody else has written the lock."""
+        """True as long as no other run has written the lock."""
         found = self._read()
         return found is not None and found.get("token") == self._token
 
-    def keep(self) -> None:
-        """Renews until the lock is given back; ends the process if it was taken."""
+    def renew_until_stopped(self) -> None:
+        """Renews the lock until `stop` is set; ends the process if the lock is lost."""
         while not self.stop.wait(RENEW_S):
-            # The store may be back in a moment.
+            # The store may only be unreachable for a moment.
             with contextlib.suppress(StorageError):
                 if not self.is_held():
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
                 self._write()
 
-    def _watch(self, found: dict[str, Any]) -> None:
+    def _wait_for_expiry(self, found: dict[str, Any]) -> None:
+        """Returns when the lock is gone or was not renewed for LEASE_S."""
         deadline = time.monotonic() + LEASE_S
         while time.monotonic() < deadline:
             time.sleep(min(1.0, RENEW_S))
@@ -117,7 +123,7 @@ class Lease:
         )
 
     def _read(self) -> dict[str, Any] | None:
-        return _content(self._files, self._uri)
+        return _read_lock(self._files, self._uri)
 
     def _write(self) -> None:
         self._count += 1
@@ -126,8 +132,8 @@ class Lease:
             file.write(json.dumps(content).encode("ascii"))
 
 
-def _content(files: _Files, uri: str) -> dict[str, Any] | None:
-    """What a lock says; None if there is none."""
+def _read_lock(files: _Files, uri: str) -> dict[str, Any] | None:
+    """Content of a lock; None if there is no lock, empty if it is not valid."""
     try:
         content = json.loads(files.read(uri))
     except StorageError as error:
@@ -140,19 +146,24 @@ def _content(files: _Files, uri: str) -> dict[str, Any] | None:
 
 
 def _this_process() -> dict[str, Any]:
-    return {"machine": _machine(), "pid": os.getpid(), "start": _start(os.getpid())}
+    pid = os.getpid()
+    return {"machine": _machine(), "pid": pid, "start": _start_time(pid)}
 
 
-def _holder_lives(content: dict[str, Any]) -> bool | None:
-    """Whether the holder's process runs; None if it is not of this machine."""
+def _is_holder_alive(content: dict[str, Any]) -> bool | None:
+    """Whether the holder's process runs; None if it is on another machine."""
     machine, pid = content.get("machine"), content.get("pid")
     if machine != _machine() or not machine or not isinstance(pid, int):
         return None
-    return _start(pid) is not None and _start(pid) == content.get("start")
+    start = _start_time(pid)
+    return start is not None and start == content.get("start")
 
 
 def _machine() -> str | None:
-    """Differs between machines, their starts, and containers that number processes."""
+    """Identifies this machine since its boot, and its namespace of process ids.
+
+    None if the system does not tell.
+    """
     try:
         boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text("ascii")
         return f"{boot.strip()} {os.readlink('/proc/self/ns/pid')}"
@@ -160,12 +171,15 @@ def _machine() -> str | None:
         return None
 
 
-def _start(pid: int) -> str | None:
-    """When a process began, None if there is none: numbers of processes come again."""
+def _start_time(pid: int) -> str | None:
+    """When a process started; None if it does not run.
+
+    The start time is compared because process ids are reused.
+    """
     try:
         text = pathlib.Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
         return None
     fields = text.rpartition(")")[2].split()
-    # Z: ended, and only not yet collected by its parent.
+    # Z is a zombie: the process has ended, but its parent has not collected it yet.
     return None if fields[0] == "Z" else fields[19]

@@ -1,26 +1,44 @@
-"""Files of this machine."""
+"""Files on the disks of this machine."""
 
 import contextlib
 import datetime
+import errno
 import fcntl
 import glob
+import io
 import os
 import pathlib
 import stat
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from transforms.storage.errors import Kind, StorageError
-from transforms.storage.store import FileInfo, Held, always_held
+from transforms.storage.store import FileInfo, Held
 from transforms.storage.uris import local_path
+
+_AGAIN = "and run the same command again"
+_PERMISSIONS = "give this user write permission for {folder}, or choose another folder"
+# What to do about an error of the system, by error number.
+_REMEDIES = {
+    errno.ENOSPC: f"free space in {{folder}} {_AGAIN}",
+    errno.EDQUOT: f"free space in {{folder}} or ask for a larger quota, {_AGAIN}",
+    errno.EACCES: _PERMISSIONS,
+    errno.EPERM: _PERMISSIONS,
+    errno.EROFS: "mount the disk of {folder} for writing, or choose another folder",
+    errno.ENOTDIR: "choose another folder",
+    errno.EEXIST: "choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: f"raise the limit of open files (`ulimit -n`) {_AGAIN}",
+    errno.ENFILE: f"stop other programs that have files open {_AGAIN}",
+}
 
 
 class LocalStore:
-    """Local disks and what is mounted like one."""
+    """Files on local disks, and on file systems that are mounted as local."""
 
     def read(self, uri: str) -> bytes:
         with self.open(uri) as file, _problems(uri):
@@ -29,7 +47,7 @@ class LocalStore:
     def open(self, uri: str) -> BinaryIO:
         with _problems(uri):
             path = local_path(uri)
-            # A pipe or a device would keep the worker waiting for ever.
+            # Reading from a pipe or a device could block the worker for ever.
             if not stat.S_ISREG(os.stat(path).st_mode):
                 raise IsADirectoryError
             return open(path, "rb")
@@ -37,7 +55,7 @@ class LocalStore:
     def open_arrow(self, uri: str) -> pa.NativeFile:
         with _problems(uri):
             path = local_path(uri)
-            # Nothing cannot be mapped.
+            # An empty file cannot be memory-mapped.
             return (
                 pa.memory_map(path) if os.path.getsize(path) else pa.BufferReader(b"")
             )
@@ -65,7 +83,7 @@ class LocalStore:
                     for name in names
                     if hidden or not name.startswith(".")
                 ]
-                # Links to folders are followed, each folder once.
+                # Links to folders are followed, but each folder is listed only once.
                 seen.add(os.path.realpath(parent))
                 folders[:] = sorted(
                     name
@@ -90,14 +108,15 @@ class LocalStore:
 
     @contextlib.contextmanager
     def publish(self, uri: str) -> Iterator[BinaryIO]:
-        """The bytes go to a hidden temporary file beside it, reach the disk, and get
-        the final name by an atomic rename. An exception in the block leaves nothing.
+        """Writes a hidden temporary file to disk, then renames it to its final name.
+
+        The rename is atomic. If the block raises an exception, no file is left.
         """
         with _problems(uri, "unwritable"):
             final = pathlib.Path(local_path(uri))
             final.parent.mkdir(parents=True, exist_ok=True)
             temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}.tmp")
-            writer = open(temporary, "wb")
+            writer = io.BufferedWriter(_NewFile(temporary, uri))
         try:
             with writer:
                 yield writer
@@ -107,7 +126,9 @@ class LocalStore:
             with _problems(uri, "unwritable"):
                 os.replace(temporary, final)
         finally:
-            temporary.unlink(missing_ok=True)
+            # A disk that fails here must not hide the error that came first.
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
     def delete(self, uri: str) -> None:
         with _problems(uri, "unwritable"), contextlib.suppress(FileNotFoundError):
@@ -125,30 +146,36 @@ class LocalStore:
         except UnicodeEncodeError as error:
             problem = f"{folder!r} is not a UTF-8 name"
             raise StorageError("unwritable", folder, problem) from error
-        existing = pathlib.Path(folder)
-        if existing.exists() and not existing.is_dir():
+        if os.path.exists(folder) and not os.path.isdir(folder):
             raise StorageError("unwritable", folder, "is a file, expected a folder")
-        while not existing.exists():
-            existing = existing.parent
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            problem = f"cannot be written: check {existing}"
-            raise StorageError("unwritable", folder, problem)
+        existing = os.path.abspath(folder)
+        while not os.path.exists(existing):
+            existing = os.path.dirname(existing)
+        with _problems(folder, "unwritable"):
+            if not os.path.isdir(existing):
+                raise NotADirectoryError(errno.ENOTDIR, f"{existing} is a file")
+            if os.statvfs(existing).f_flag & os.ST_RDONLY:
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+            if not os.access(existing, os.W_OK | os.X_OK):
+                raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
     @contextlib.contextmanager
     def lock(self, folder: str, say: Callable[[str], None]) -> Iterator[Held]:
-        """The lock belongs to the process, not to a file: a killed run leaves none."""
+        """Locks the folder with flock; the system unlocks it when the process ends."""
         with _problems(folder, "unwritable"):
             os.makedirs(folder, exist_ok=True)
             descriptor = os.open(folder, os.O_RDONLY)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise StorageError(
-                    "locked", folder, "another run is writing to it; wait or stop it"
-                ) from error
-            with always_held() as held:
-                yield held
+            with _problems(folder, "unwritable"):
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise StorageError(
+                        "locked",
+                        folder,
+                        "another run is writing to it; wait or stop it",
+                    ) from error
+            yield _SystemLock()
         finally:
             os.close(descriptor)
 
@@ -168,6 +195,25 @@ class LocalStore:
             return ds.dataset([local_path(uri) for uri in uris], format="parquet")
 
 
+class _SystemLock:
+    """A lock that the system keeps for this process; no other run can take it."""
+
+    def is_held(self) -> bool:
+        return True
+
+
+class _NewFile(io.FileIO):
+    """A new file that raises StorageError if the system cannot write to it."""
+
+    def __init__(self, path: pathlib.Path, uri: str) -> None:
+        super().__init__(path, "wb")
+        self._uri = uri
+
+    def write(self, data: Any) -> int:
+        with _problems(self._uri, "unwritable"):
+            return super().write(data)
+
+
 def _size(uri: str) -> int | None:
     try:
         return os.stat(local_path(uri)).st_size
@@ -176,7 +222,7 @@ def _size(uri: str) -> int | None:
 
 
 def _info(path: str) -> FileInfo:
-    """Without size for a link to nothing: its row fails in the ledger."""
+    """Describes a file. A broken link has no size; its clip fails in the ledger."""
     try:
         status = os.stat(path)
     except OSError:
@@ -187,23 +233,35 @@ def _info(path: str) -> FileInfo:
 
 @contextlib.contextmanager
 def _problems(uri: str, otherwise: Kind = "unreadable") -> Iterator[None]:
-    """Errors of the system as StorageError."""
-    kind = otherwise
+    """Raises errors of the system as StorageError.
+
+    Args:
+        uri: File or folder that is read or written.
+        otherwise: Kind of the error, unless the error has a kind of its own.
+    """
     try:
         yield
-        return
-    except FileNotFoundError as error:
-        cause: Exception = error
-        kind = "not_found" if otherwise == "unreadable" else otherwise
-        problem = "no such file; check its path"
-        if otherwise != "unreadable":
-            problem = f"cannot be written: {error.strerror}"
     except IsADirectoryError as error:
-        cause, kind = error, "not_a_file"
         problem = "got a directory or device, expected a file"
+        raise StorageError("not_a_file", uri, problem) from error
     except (OSError, ValueError) as error:
-        cause = error
-        problem = f"{error}; check the name and permissions"
         if otherwise == "unwritable":
-            problem = f"cannot be written: {error}"
-    raise StorageError(kind, uri, problem) from cause
+            problem = f"cannot be written: {_write_problem(uri, error)}"
+        elif isinstance(error, FileNotFoundError):
+            otherwise, problem = "not_found", "no such file; check its path"
+        elif isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            problem = f"{error.strerror}; {_REMEDIES[error.errno]}"
+        else:
+            problem = f"{error}; check the name and permissions"
+        raise StorageError(otherwise, uri, problem) from error
+
+
+def _write_problem(uri: str, error: OSError | ValueError) -> str:
+    """Why a file or folder cannot be written, and what to do."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    folder = os.path.abspath(local_path(uri))
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    remedy = _REMEDIES.get(error.errno, f"check {{folder}} {_AGAIN}")
+    return f"{error.strerror}; {remedy.format(folder=folder)}"

@@ -1,8 +1,8 @@
-"""Objects in the buckets of S3, of stores that speak its language, and of Google.
+"""Files in buckets: Amazon S3, stores with the same API, and Google Cloud Storage.
 
-By pyarrow.fs, which keeps its connections: one filesystem a bucket and process. Beam's
-own code builds a client for every call, and publishes half an object when an exception
-leaves the block that writes it.
+pyarrow.fs is used, with one filesystem for each bucket and process, because it keeps
+its connections. Beam's own filesystems build a client for every call, and publish half
+an object when an exception leaves the block that writes it.
 """
 
 import contextlib
@@ -28,12 +28,13 @@ from transforms.storage.uris import (
     shown,
 )
 
+# Largest number of folders that `sizes` lists.
 _MAX_FOLDERS = 100
 _NOT_THERE = ("NO_SUCH_BUCKET", "NO_SUCH_KEY", "bucket does not exist")
 
 
 class ObjectStore:
-    """Buckets. A folder is what the keys of its files have in common."""
+    """Files in buckets. A folder is the common start of the keys of its files."""
 
     def read(self, uri: str) -> bytes:
         with _problems(uri):
@@ -72,14 +73,14 @@ class ObjectStore:
         ]
 
     def sizes(self, uris: Sequence[str]) -> dict[str, int | None]:
-        """Every folder is listed once; where there are too many, nothing is known."""
+        """Lists every folder once; the result is empty for too many folders."""
         wanted = set(uris)
         folders = {posixpath.dirname(uri) for uri in wanted}
         if len(folders) > _MAX_FOLDERS:
             return {}
         sizes: dict[str, int | None] = dict.fromkeys(wanted)
         for folder in folders:
-            # An odd uri is for the ledger, not for us.
+            # A clip with a uri that cannot be read fails later, in the ledger.
             with contextlib.suppress(StorageError):
                 for info in self._entries(folder, recursive=False)[0]:
                     if info.uri in wanted:
@@ -109,10 +110,10 @@ class ObjectStore:
     def _entries(
         self, folder: str, recursive: bool
     ) -> tuple[list[FileInfo], list[str]]:
-        """Files and folders, each sorted."""
+        """Lists the files and the folders in a folder, each sorted."""
         with _problems(folder):
             filesystem, path = _locate(folder)
-            # Arrow lists everything below in Google's stores and then only tells files.
+            # In Google's stores Arrow lists everything below, but only files.
             is_flat = isinstance(filesystem, pafs.GcsFileSystem)
             selector = pafs.FileSelector(
                 path, recursive=recursive or is_flat, allow_not_found=True
@@ -133,16 +134,17 @@ class ObjectStore:
 
     @contextlib.contextmanager
     def publish(self, uri: str) -> Iterator[BinaryIO]:
-        """The bytes are collected in memory and sent when the block has ended well.
+        """Collects the bytes in memory and sends them when the block ends.
 
-        A store shows an object when all of it has come, so there is nothing to rename.
+        Nothing is sent if the block raises an exception. A store shows an object only
+        when it is complete, so no rename is needed.
         """
         buffer = io.BytesIO()
         yield buffer
         with _problems(uri, "unwritable"):
             filesystem, path = _locate(uri)
             stream = filesystem.open_output_stream(path)
-            # One write and no `with`: closing after an error would publish a part.
+            # Not in a `with` block: closing after an error would publish a part.
             stream.write(buffer.getbuffer())
             stream.close()
 
@@ -152,7 +154,10 @@ class ObjectStore:
             filesystem.delete_file(path)
 
     def prune(self, folder: str, root: str) -> None:
-        """The library leaves a mark for a folder whose last file it has removed."""
+        """Deletes the markers of empty folders.
+
+        Arrow leaves such a marker when it deletes the last file of a folder.
+        """
         while folder != root and not self.names(folder):
             with _problems(folder, "unwritable"):
                 filesystem, path = _locate(folder)
@@ -161,7 +166,7 @@ class ObjectStore:
             folder = posixpath.dirname(folder)
 
     def check_writable(self, folder: str) -> None:
-        """Only that it can be listed; whether it can be written, the lock will tell."""
+        """Checks that the folder can be listed. Locking it will show write access."""
         if isinstance(self.look_up(folder), FileInfo):
             problem = "is a file, expected a folder"
             raise StorageError("unwritable", shown(folder), problem)
@@ -169,11 +174,11 @@ class ObjectStore:
 
     @contextlib.contextmanager
     def lock(self, folder: str, say: Callable[[str], None]) -> Iterator[Held]:
-        with lease(self, _lock_of(folder), say) as held:
+        with lease(self, _lock_uri(folder), say) as held:
             yield held
 
     def is_locked(self, folder: str) -> bool:
-        return is_leased(self, _lock_of(folder))
+        return is_leased(self, _lock_uri(folder))
 
     def dataset(self, uris: Sequence[str]) -> ds.Dataset:
         with _problems(uris[0]):
@@ -182,7 +187,7 @@ class ObjectStore:
             return ds.dataset(paths, format="parquet", filesystem=filesystem)
 
 
-def _lock_of(folder: str) -> str:
+def _lock_uri(folder: str) -> str:
     return join(folder, "run.lock")
 
 
@@ -191,7 +196,7 @@ def _info(uri: str, entry: pafs.FileInfo) -> FileInfo:
 
 
 def _locate(uri: str) -> tuple[pafs.FileSystem, str]:
-    """The filesystem of a uri, and the name of the file in it."""
+    """The filesystem of a uri, and the path of the file in that filesystem."""
     path = uri.partition("://")[2]
     bucket, _, key = path.partition("/")
     if not bucket or "@" in bucket:
@@ -199,7 +204,7 @@ def _locate(uri: str) -> tuple[pafs.FileSystem, str]:
     parts = key.split("/")
     if {".", ".."} & {*parts} or ("" in parts and key):
         raise ValueError(
-            "keys with `//`, or with . or .. between slashes, cannot be addressed; "
+            "keys with `//`, or with . or .. between slashes, are not supported; "
             "copy the object to another key"
         )
     return open_bucket(scheme_of(uri), bucket), path
@@ -207,7 +212,7 @@ def _locate(uri: str) -> tuple[pafs.FileSystem, str]:
 
 @contextlib.contextmanager
 def _problems(uri: str, otherwise: Kind = "unreadable") -> Iterator[None]:
-    """Errors of the store as StorageError, with its own words."""
+    """Raises the store's errors as StorageError, with the store's own text."""
     kind, remedy = otherwise, ""
     try:
         yield

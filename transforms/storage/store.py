@@ -1,10 +1,10 @@
-"""What every kind of store can do, and the settings that they share."""
+"""The interface of every store, and the time and size limits that stores share."""
 
 import contextlib
 import dataclasses
 import datetime
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, Literal, Protocol
 
 import pyarrow as pa
@@ -13,12 +13,13 @@ import pyarrow.dataset as ds
 
 @dataclasses.dataclass(frozen=True)
 class FileInfo:
-    """A file, as its folder lists it.
+    """A file, as listed in its folder.
 
     Attributes:
-        uri: Absolute.
-        size_bytes: None if it is not known: a link to nothing, a server that is silent.
-        modified: When it was last written, None as above.
+        uri: Absolute path or uri of the file.
+        size_bytes: Size; None if unknown, as for a broken link or a web server that
+            does not tell.
+        modified: Time of the last change; None if unknown.
     """
 
     uri: str
@@ -31,14 +32,14 @@ _TIMEOUT, _ATTEMPTS = "FSDSINET_TIMEOUT_S", "FSDSINET_ATTEMPTS"
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """How long and how often to try, and how much to take.
+    """How long and how often to try, and how large a file may be.
 
     Attributes:
-        timeout_s: To wait for a connection, and for the next bytes.
-        total_s: For one file, with all attempts.
-        attempts: Before giving up.
-        backoff_s: Before the second attempt; doubled before each further one.
-        max_bytes: Of one file from the web.
+        timeout_s: Time to wait for a connection, and for the next bytes.
+        total_s: Time for one file, with all attempts.
+        attempts: Number of attempts before giving up.
+        backoff_s: Wait before the second attempt; doubled before each further attempt.
+        max_bytes: Largest size of a file from the web.
     """
 
     timeout_s: float = 30.0
@@ -49,10 +50,10 @@ class Limits:
 
 
 def limits() -> Limits:
-    """The limits of this process: some can be set in the environment.
+    """The limits of this process; the environment can set some of them.
 
     Raises:
-        ValueError: if what is set there is no number above 0.
+        ValueError: if a variable is not a number from 1 on.
     """
     return Limits(
         timeout_s=_number(_TIMEOUT, 30.0), attempts=int(_number(_ATTEMPTS, 4.0))
@@ -73,78 +74,68 @@ def _number(variable: str, default: float) -> float:
 
 
 class Held(Protocol):
-    """A folder that is kept for this process."""
+    """A folder that this process has locked."""
 
     def is_held(self) -> bool:
-        """False once another run may have taken the folder."""
+        """False once another run may have taken the lock."""
 
 
 class Store(Protocol):
-    """One kind of place. All methods raise StorageError."""
+    """Files of one or more schemes. All methods raise StorageError."""
 
     def read(self, uri: str) -> bytes:
-        """The whole content of a file."""
+        """Returns the whole content of a file."""
 
     def open(self, uri: str) -> BinaryIO:
-        """A file to read and seek in; remote ones are in memory, complete."""
+        """Opens a file for reading and seeking; a remote file is read into memory."""
 
     def open_arrow(self, uri: str) -> pa.NativeFile:
-        """The same for Arrow."""
+        """Opens a file for Arrow."""
 
     def look_up(self, uri: str) -> FileInfo | Literal["folder"] | None:
-        """What is there."""
+        """Tells whether a uri is a file, a folder or nothing."""
 
     def files(self, folder: str, recursive: bool, hidden: bool) -> Sequence[FileInfo]:
-        """The files in a folder, sorted; none if there is no such folder.
+        """Lists the files in a folder, sorted; empty if the folder does not exist.
 
         Args:
-            folder: Absolute.
-            recursive: Those in folders below, too.
-            hidden: Those with a name that begins with a dot, or in such a folder, too.
+            folder: Absolute path or uri.
+            recursive: Whether to list files in folders below, too.
+            hidden: Whether to list files whose name, or the name of a folder on the
+                way, begins with a dot.
         """
 
     def sizes(self, uris: Sequence[str]) -> dict[str, int | None]:
-        """Bytes of files, None for those that are not there.
+        """Sizes of files in bytes; None for a file that does not exist.
 
-        Left out are those of which it could only be known one by one.
+        The result may lack files whose size would need a request each.
         """
 
     def names(self, folder: str) -> set[str]:
-        """Names of the files and folders in a folder; none if there is no such one."""
+        """Names of all files and folders in a folder; empty if it does not exist."""
 
     def glob(self, pattern: str) -> tuple[Sequence[FileInfo], Sequence[str]]:
-        """The files and the folders that match, each sorted."""
+        """Lists the files and the folders that match a pattern, each sorted."""
 
     def publish(self, uri: str) -> contextlib.AbstractContextManager[BinaryIO]:
-        """Writes a file that is seen complete under its final name, or not at all."""
+        """Writes a file; readers see the complete file or none."""
 
     def delete(self, uri: str) -> None:
-        """Removes a file, if it is there."""
+        """Deletes a file if it exists."""
 
     def prune(self, folder: str, root: str) -> None:
-        """Removes a folder, and those above it below `root`, as far as empty."""
+        """Deletes a folder if it is empty, then its empty parents up to `root`."""
 
     def check_writable(self, folder: str) -> None:
-        """Raises StorageError unless files can be written below the folder."""
+        """Raises StorageError if files cannot be written below the folder."""
 
     def lock(
         self, folder: str, say: Callable[[str], None]
     ) -> contextlib.AbstractContextManager[Held]:
-        """Keeps other runs out of the folder until the block ends."""
+        """Locks a folder against other runs until the block ends."""
 
     def is_locked(self, folder: str) -> bool:
-        """True while another run keeps a folder, as far as can be told from here."""
+        """True if another run has locked a folder, as far as this machine can tell."""
 
     def dataset(self, uris: Sequence[str]) -> ds.Dataset:
-        """Parquet files as one table."""
-
-
-@contextlib.contextmanager
-def always_held() -> Iterator[Held]:
-    """For locks that the system keeps."""
-
-    class _Always:
-        def is_held(self) -> bool:
-            return True
-
-    yield _Always()
+        """Opens Parquet files as one table."""

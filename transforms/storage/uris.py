@@ -1,8 +1,8 @@
-"""Names of files and folders, local or remote: told apart, joined, shown.
+"""Handles paths and uris of files and folders: splits, joins, matches and shows them.
 
-Local files have paths or `file://` uris. What follows the bucket in `s3://` and `gs://`
-is the key as it is, with nothing escaped, as the stores' own commands have it. What
-begins with `http://` or `https://` is a URL as it stands in a browser.
+Local files have paths or `file://` uris. In `s3://` and `gs://` uris, the key follows
+the bucket as it is, with nothing escaped, as in the stores' own commands. `http://` and
+`https://` uris are URLs as in a browser.
 """
 
 import os
@@ -14,13 +14,14 @@ from fnmatch import fnmatchcase
 # Start of a uri that is not a local path, as a regular expression.
 URI_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]+://"
 _GLOB_CHARACTERS = re.compile(r"[*?[]")
-# What signs a URL at Amazon, Google, Microsoft and CloudFront, and until when.
+# Query parameters that sign a URL at Amazon, Google, Microsoft and CloudFront, or say
+# how long the signature is valid.
 _SIGNING = re.compile(
     r"(x-amz-[^=]*|x-goog-[^=]*|signature|awsaccesskeyid|googleaccessid|expires|policy|"
     r"key-pair-id|sig|sv|sr|st|se|sp|spr|skoid|sktid|skt|ske|sks|skv|token)=",
     re.IGNORECASE,
 )
-# Kept in URLs: what separates parts, and escapes that are there.
+# Characters that `quoted_url` keeps: separators, and the percent sign of escapes.
 _SAFE_IN_URL = "!$%&'()*+,/:;=?@[]~"
 _LONE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
@@ -28,7 +29,7 @@ _LONE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 def scheme_of(uri: str) -> str:
     """The scheme in lower case: `file` for a path, `s3`, `gs`, `http`, `https`, ..."""
     if "://" not in uri:
-        # Most of them, and there may be millions.
+        # Most uris are paths, and there may be millions: this is faster than a regex.
         return "file"
     found = re.match(URI_SCHEME, uri)
     return found.group()[:-3].lower() if found else "file"
@@ -53,10 +54,10 @@ def local_path(uri: str) -> str:
 
 
 def absolute(uri: str) -> str:
-    """The same place, whatever the current folder; folders without a slash at the end.
+    """The absolute path or uri, without a slash at the end (a URL stays as it is).
 
     Raises:
-        ValueError: see `local_path`.
+        ValueError: if the uri names a file of another machine.
     """
     scheme = scheme_of(uri)
     if scheme == "file":
@@ -66,7 +67,7 @@ def absolute(uri: str) -> str:
 
 
 def join(folder: str, *names: str) -> str:
-    """A file or folder below a folder. Names are names: nothing in them is escaped."""
+    """The path or uri of a file or folder below a folder; `names` are not escaped."""
     if scheme_of(folder) not in ("http", "https"):
         return "/".join([folder.rstrip("/"), *names])
     parts = urllib.parse.urlsplit(folder)
@@ -76,10 +77,10 @@ def join(folder: str, *names: str) -> str:
 
 
 def resolve(folder: str, name: str) -> str:
-    """The uri of a manifest's row: a relative name is below the manifest's folder.
+    """The uri of a row of a manifest; a relative name is below the manifest's folder.
 
-    In a store, `..` leads up to the bucket and no further; on a local disk it is left
-    to the system, as links may be on the way.
+    In a bucket or on a web server, `..` leads up to the bucket or host and no further.
+    On a local disk the system resolves `..`, because folders may be links.
     """
     if not name or name[0] == "/" or ("://" in name and re.match(URI_SCHEME, name)):
         return name
@@ -93,7 +94,7 @@ def resolve(folder: str, name: str) -> str:
 
 
 def file_name(uri: str) -> str:
-    """The last part of a name, without a URL's query."""
+    """The name of a file without its folder; without the query of a URL."""
     scheme = scheme_of(uri)
     if scheme in ("http", "https"):
         uri = urllib.parse.unquote(urllib.parse.urlsplit(uri).path)
@@ -101,17 +102,17 @@ def file_name(uri: str) -> str:
 
 
 def suffix(uri: str) -> str:
-    """`.wav` of `a/b.wav`; empty if there is none."""
+    """The extension of a file, such as `.wav` for `a/b.wav`; empty if it has none."""
     return posixpath.splitext(file_name(uri))[1]
 
 
 def stem(uri: str) -> str:
-    """`b` of `a/b.wav`."""
+    """The name of a file without extension, such as `b` for `a/b.wav`."""
     return posixpath.splitext(file_name(uri))[0]
 
 
 def with_suffix(uri: str, new_suffix: str) -> str:
-    """The file beside it that only ends differently; a URL keeps its query."""
+    """The path or uri with another extension; a URL keeps its query."""
     if scheme_of(uri) not in ("http", "https"):
         return posixpath.splitext(uri)[0] + new_suffix
     parts = urllib.parse.urlsplit(uri)
@@ -129,14 +130,14 @@ def folder_of(uri: str) -> str:
 
 
 def has_magic(uri: str) -> bool:
-    """True if a name may be a pattern: it has `*`, `?` or `[`."""
+    """True if a uri may be a pattern: it contains `*`, `?` or `[`."""
     return bool(_GLOB_CHARACTERS.search(uri))
 
 
 def shown(uri: str) -> str:
-    """A uri as people may see it: passwords and the query of a URL are cut out.
+    """A uri for messages and logs: without passwords and without the query of a URL.
 
-    A signed URL is a key to the file, and its signature is somewhere in the query.
+    Who knows a signed URL can read the file, and the signature is in the query.
     """
     if not re.match(URI_SCHEME, uri):
         return uri
@@ -147,7 +148,7 @@ def shown(uri: str) -> str:
 
 
 def unsigned(uri: str) -> str:
-    """A URL without password and signature: the same if it is signed again."""
+    """A URL without password and signature. Signing a URL again does not change it."""
     if scheme_of(uri) not in ("http", "https"):
         return uri
     uri = re.sub(r"^([^:]+://)[^/?#]*@", r"\1", uri)
@@ -157,15 +158,15 @@ def unsigned(uri: str) -> str:
 
 
 def quoted_url(url: str) -> str:
-    """A URL that can be sent: what may not be in one is escaped, its fragment cut."""
+    """A URL that can be sent: escaped where needed, and without its fragment."""
     url = _LONE_PERCENT.sub("%25", url.partition("#")[0])
     return urllib.parse.quote(url, safe=_SAFE_IN_URL)
 
 
 def matches(pattern: str, uri: str) -> bool:
-    """Whether a name fits a pattern of Python's glob: `**` is any number of folders.
+    """Whether a uri matches a pattern of Python's glob; `**` is any number of folders.
 
-    Hidden names fit only where the pattern spells out the dot.
+    A hidden name matches only where the pattern has the dot.
     """
     return _match(pattern.split("/"), uri.split("/"))
 

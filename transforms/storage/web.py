@@ -1,7 +1,7 @@
-"""Files on web servers: read only, one at a time, nothing can be listed.
+"""Reads files from web servers, one at a time; they cannot be listed or written.
 
-By urllib3, which keeps connections open; trying again, redirects and limits are ours,
-so that every end is one that we can name.
+urllib3 keeps connections open. Retries, redirects and limits are implemented here, so
+that every failure gets a message that names its cause.
 """
 
 import contextlib
@@ -31,9 +31,9 @@ from transforms.storage.uris import quoted_url, shown
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset([301, 302, 303, 307, 308])
 _GOOD = frozenset([200, 206])
-_GONE = frozenset([404, 410])
-# Trying again may help: the server is busy, or something on the way to it is.
-_PASSING = frozenset([408, 425, 429, 500, 502, 503, 504])
+_NOT_FOUND = frozenset([404, 410])
+# Another attempt may help: the server, or a proxy on the way to it, is busy.
+_TEMPORARY = frozenset([408, 425, 429, 500, 502, 503, 504])
 _CHUNK_BYTES = 1 << 20
 _HEADERS = {"User-Agent": "fsd-sinet-beam", "Accept-Encoding": "identity"}
 
@@ -42,10 +42,11 @@ Result = TypeVar("Result")
 
 
 class LostError(Exception):
-    """An attempt failed in a way that another one may mend.
+    """An attempt failed, and another attempt may succeed.
 
     Attributes:
-        is_lasting: Hardly within seconds: nobody is there.
+        is_lasting: Whether the next seconds will hardly help, because no connection
+            could be made.
     """
 
     def __init__(self, words: str, is_lasting: bool = False) -> None:
@@ -54,14 +55,14 @@ class LostError(Exception):
 
 
 class WebStore:
-    """Files behind http:// and https://."""
+    """Files with http:// and https:// URLs."""
 
     def __init__(self, its_limits: Limits | None = None) -> None:
         self._limits = its_limits or limits()
         self._pools: dict[str | None, urllib3.PoolManager] = {}
 
     def _pool(self, proxy: str | None) -> urllib3.PoolManager:
-        """Connections, kept; those through a proxy are others."""
+        """Open connections; every proxy has its own."""
         if proxy not in self._pools:
             timeout_s = self._limits.timeout_s
             self._pools[proxy] = _open_pool(
@@ -79,7 +80,7 @@ class WebStore:
         return pa.BufferReader(self.read(uri))
 
     def look_up(self, uri: str) -> FileInfo | Literal["folder"] | None:
-        """Asks for the file and reads none of it: not every server knows HEAD."""
+        """Sends a GET request and does not read the body: some servers refuse HEAD."""
         try:
             return self._try(uri, self._ask_once)
         except StorageError as error:
@@ -98,18 +99,18 @@ class WebStore:
         headers: Mapping[str, str] | None = None,
         accepted: Collection[int] = _GOOD,
     ) -> Response:
-        """Asks for a file and follows redirects; the body is still to be read.
+        """Requests a file and follows redirects; the caller reads the body.
 
-        Redirects lead to HTTP only, and from HTTPS to HTTPS only.
+        Redirects must lead to HTTP or HTTPS, and from HTTPS to HTTPS only.
 
         Args:
-            url: http or https.
-            headers: Of the request.
-            accepted: HTTP status codes that are no errors.
+            url: URL of the file, http or https.
+            headers: Headers of the request.
+            accepted: HTTP status codes that are not errors.
 
         Raises:
-            StorageError: if there is no such file, or none for us.
-            LostError: if another attempt may help.
+            StorageError: if the file does not exist, or the server denies access.
+            LostError: if another attempt may succeed.
         """
         target, fields = _without_password(url, dict(headers or {}))
         for _ in range(_MAX_REDIRECTS + 1):
@@ -163,7 +164,7 @@ class WebStore:
 
     def _read_once(self, url: str, deadline: float) -> bytes:
         response = self.get(url)
-        # Not given back to the pool half-read: closed.
+        # Closed, so that a connection with unread bytes does not return to the pool.
         with contextlib.closing(response):
             stated = response.headers.get("Content-Length", "")
             self._check_size(url, int(stated) if stated.isdecimal() else 0)
@@ -172,15 +173,15 @@ class WebStore:
                 data.write(chunk)
                 self._check_size(url, data.tell())
                 if time.monotonic() > deadline:
-                    problem = f"not there after {self._limits.total_s:,.0f} s"
+                    problem = f"not complete after {self._limits.total_s:,.0f} s"
                     raise _unreadable(url, problem)
         return data.getvalue()
 
     def _check_size(self, url: str, num_bytes: int) -> None:
         if num_bytes > self._limits.max_bytes:
             problem = (
-                f"larger than {self._limits.max_bytes / 1e6:,.0f} MB, which is the "
-                "most that is taken from the web; copy it to a disk or a bucket"
+                f"larger than {self._limits.max_bytes / 1e6:,.0f} MB, the limit for "
+                "files from the web; copy it to a disk or a bucket"
             )
             raise _unreadable(url, problem)
 
@@ -194,7 +195,7 @@ class WebStore:
         _refuse(folder, "unreadable", "files of a web server cannot be listed")
 
     def glob(self, pattern: str) -> tuple[Sequence[FileInfo], Sequence[str]]:
-        """Nothing: `*` and `?` are letters like others in a URL."""
+        """Finds nothing: in a URL, `*` and `?` do not make a pattern."""
         return [], []
 
     def publish(self, uri: str) -> contextlib.AbstractContextManager[BinaryIO]:
@@ -204,7 +205,7 @@ class WebStore:
         _refuse(uri, "unwritable", "a web server can only be read")
 
     def prune(self, folder: str, root: str) -> None:
-        """Nothing."""
+        """Does nothing: web servers have no folders to delete."""
 
     def check_writable(self, folder: str) -> None:
         _refuse(folder, "unwritable", "a web server can only be read")
@@ -234,7 +235,7 @@ def _open_pool(proxy: str | None, timeout: urllib3.Timeout) -> urllib3.PoolManag
 
 
 def _proxy_of(url: str) -> str | None:
-    """The proxy that http_proxy, https_proxy and no_proxy name for an address."""
+    """The proxy for a URL, from the variables http_proxy, https_proxy and no_proxy."""
     parts = urllib.parse.urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
     if not proxy or urllib.request.proxy_bypass(parts.netloc):
@@ -243,9 +244,9 @@ def _proxy_of(url: str) -> str | None:
 
 
 def _chunks(response: Response) -> Iterator[bytes]:
-    """The body in the pieces that come; complete, or LostError."""
+    """Yields the body piece by piece; raises LostError if it ends too early."""
     try:
-        # Not `stream`, which waits for as many bytes as it was asked for.
+        # `stream` would wait until it has as many bytes as requested.
         while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
             yield chunk
     except HTTPError as error:
@@ -255,9 +256,9 @@ def _chunks(response: Response) -> Iterator[bytes]:
 def _status_error(url: str, response: Response) -> StorageError | LostError:
     status = response.status
     words = f"HTTP {status} {response.reason or ''}".strip()
-    if status in _GONE:
+    if status in _NOT_FOUND:
         return StorageError("not_found", shown(url), f"{words}; check the uri")
-    if status in _PASSING:
+    if status in _TEMPORARY:
         return LostError(words)
     if status in (401, 403):
         words += "; the server wants a password, or a signature that has not expired"
@@ -265,7 +266,10 @@ def _status_error(url: str, response: Response) -> StorageError | LostError:
 
 
 def check_redirect(url: str, before: str, after: str) -> None:
-    """Raises StorageError unless a redirect leads to HTTP, or from HTTPS to HTTPS."""
+    """Raises StorageError unless a redirect is allowed.
+
+    From HTTP it may lead to HTTP or HTTPS, from HTTPS to HTTPS only.
+    """
     allowed = ("https",) if before.startswith("https:") else ("http", "https")
     if urllib.parse.urlsplit(after).scheme not in allowed:
         raise _unreadable(
@@ -276,7 +280,7 @@ def check_redirect(url: str, before: str, after: str) -> None:
 
 
 def _without_password(url: str, fields: dict[str, str]) -> tuple[str, dict[str, str]]:
-    """A password in a URL is sent as browsers did: as a header."""
+    """Moves the password of a URL to a header, as browsers do."""
     parts = urllib.parse.urlsplit(url)
     user, found, host = parts.netloc.rpartition("@")
     if not found:
@@ -291,7 +295,7 @@ def _host(url: str) -> tuple[str, str]:
 
 
 def words_of(error: HTTPError) -> str:
-    """urllib3's words without the address, in which there may be a key."""
+    """urllib3's error text without the URL, which may contain a key."""
     if isinstance(error, ReadTimeoutError):
         return "the server stopped sending"
     reason = error.args[-1] if error.args else error

@@ -1,4 +1,4 @@
-"""Counts what is done and times the steps, as Beam counters of ours."""
+"""Beam counters of this package: outcomes, and the time that each step takes."""
 
 import contextlib
 import time
@@ -7,28 +7,17 @@ from typing import Any
 
 from apache_beam.metrics import Metrics
 
-from transforms.workers.status import add_done
-
 METRICS_NAMESPACE = "fsdsinet"
 
 
-def report_done(error_type: str | None, num_patches: int, audio_s: float) -> None:
-    """Counts a finished clip, with an error type if it failed; also in the status."""
-    failed = error_type is not None
-    count("clips")
-    count(f"clips_failed_{error_type}" if failed else "clips_ok")
-    count("patches", num_patches)
-    add_done(failed, num_patches, audio_s)
-
-
 def count(name: str, number: int = 1) -> None:
-    """Adds to a Beam counter of ours."""
+    """Adds to a Beam counter in the namespace of this package."""
     Metrics.counter(METRICS_NAMESPACE, name).inc(number)
 
 
 @contextlib.contextmanager
 def timed(step: str) -> Iterator[None]:
-    """Adds the time of the block to the counter `<step>_us`."""
+    """Adds the time that the block takes to the counter `<step>_us`."""
     start = time.perf_counter_ns()
     try:
         yield
@@ -37,7 +26,7 @@ def timed(step: str) -> Iterator[None]:
 
 
 def our_counters(result: Any) -> dict[str, int]:
-    """Our counters of a Beam PipelineResult that is done, by name."""
+    """The counters of this package in a finished Beam PipelineResult, by name."""
     return {
         counter.key.metric.name: counter.committed
         for counter in result.metrics().query()["counters"]
