@@ -1,16 +1,22 @@
 """Runs `fsdsinet` in the background, and finds, stops and awaits processes."""
 
 import contextlib
+import glob
 import os
 import pathlib
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from tests.conftest import ROOT, command_line
 
-DEADLINE_S = 90
+# Far longer than anything takes on a busy machine.
+DEADLINE_S = 180
+# In /proc: running, sleeping, and waiting for a disk.
+RUNNING_STATES = {"R", "S", "D"}
+Found = TypeVar("Found")
 
 
 @contextlib.contextmanager
@@ -43,19 +49,43 @@ def running(
 @contextlib.contextmanager
 def held(pid: int) -> Iterator[None]:
     """Suspends a process, so that a job that waits for it cannot end."""
-    os.kill(pid, signal.SIGSTOP)
+    suspend(pid)
     try:
         yield
     finally:
+        resume(pid)
+
+
+def suspend(pid: int) -> None:
+    """Returns when no thread of the process runs any more."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+        wait_for(lambda: not thread_states(pid) & RUNNING_STATES)
+
+
+def resume(pid: int) -> None:
+    """Does nothing if the process has been killed meanwhile."""
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    """Waits until a condition holds; fails the test after DEADLINE_S."""
+def thread_states(pid: int) -> set[str]:
+    """Letters of the states of a process's threads; empty if there is no process."""
+    found = set()
+    for path in glob.glob(f"/proc/{pid}/task/*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            # The name before the state is in parentheses and may contain others.
+            found.add(pathlib.Path(path).read_text().rpartition(") ")[2][0])
+    return found
+
+
+def wait_for(condition: Callable[[], Found]) -> Found:
+    """Waits until a condition is true and returns its value; fails after DEADLINE_S."""
     deadline = time.monotonic() + DEADLINE_S
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.002)
+    return found
 
 
 def alive(pid: int) -> bool:
