@@ -99,7 +99,7 @@ def _add_report(commands: Any) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from pipeline.results.report.report import write_report
+    from pipeline.results.report.write_report import write_report
 
     refuse_beam_flags(arguments)
     num_bytes = write_report(arguments.dataset, arguments.output)
