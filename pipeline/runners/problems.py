@@ -77,6 +77,13 @@ def plain_reason(log: str) -> str:
     return _words(found)
 
 
+def plain_error(error: Exception) -> str:
+    """Returns the message of an exception, in the same words as `plain_reason`."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return _words(_Raised(type(error).__name__, str(error), step=""))
+    return str(error)
+
+
 def _exceptions(lines: list[str]) -> Iterator[_Raised]:
     for index, line in enumerate(lines):
         match = _RAISED.match(line)

@@ -1,8 +1,11 @@
 """What a user reads of a job that failed, from logs as Beam writes them."""
 
+import errno
+
 import pytest
 
-from pipeline.runners.problems import plain_reason
+from pipeline.errors import ConfigError
+from pipeline.runners.problems import plain_error, plain_reason
 
 # As a local job leaves it; the tracebacks are shortened.
 _LOG = """\
@@ -162,3 +165,24 @@ def test_exception_of_a_step_wins_over_later_ones() -> None:
 )
 def test_log_without_a_step_gives_its_last_words(log: str, expected: str) -> None:
     assert plain_reason(log) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/out/run.json"),
+            "/out/run.json: permission denied; check the permissions of the folder",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "no space left on device; free space on the disk",
+        ),
+        (OSError("no magic bytes in footer"), "no magic bytes in footer"),
+        (ConfigError("runner is 'x'; give another"), "runner is 'x'; give another"),
+    ],
+)
+def test_error_of_the_system_is_said_in_the_same_words(
+    error: Exception, expected: str
+) -> None:
+    assert plain_error(error) == expected
