@@ -60,7 +60,7 @@ def identity(spec: DatasetSpec) -> dict[str, Any]:
     }
 
 
-def _check_sameidentity(before: dict[str, Any], now: dict[str, Any]) -> None:
+def check_same_identity(before: dict[str, Any], now: dict[str, Any]) -> None:
     changed = [key for key in now if before.get(key) != now[key]]
     if changed:
         lines = [f"  {key}: was {before.get(key)}, is {now[key]}" for key in changed]
