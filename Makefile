@@ -13,7 +13,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := pipeline transforms training benchmarks demo deploy tests setup.py
+SOURCES := pipeline transforms training benchmarks demo deploy examples tests setup.py
 
 .PHONY: demo test test-minio minio prism test-flink flink image image-files test-training train check bench
 

@@ -1,10 +1,11 @@
-"""Time of every layer of the winograd engine, beside what sgemm would need for it.
+"""Measures the time of every layer of the winograd engine, compared with sgemm.
 
 Usage: python -m benchmarks.engine_layers [--models NAME...]
-Sgemm is numpy's product of two square matrices, on the same core in the same run. The
-products of a layer are those of its tiles; `of_sgemm` is the speed of the whole
-layer, transforms included, as part of sgemm's. A layer as a plain matrix product would
-need `direct_ms` at sgemm's speed.
+
+Sgemm is numpy's product of two square matrices, on the same core in the same run.
+`of_sgemm` is the speed of a layer divided by the speed of sgemm: it counts the matrix
+products of the layer's tiles, and the time of the whole layer with its transforms.
+`direct_ms` is the time of the layer as one plain matrix product at the speed of sgemm.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# One thread for numpy's products, too: it is read when numpy is imported.
+# numpy's products use one thread, too. numpy reads this when it is imported.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
@@ -29,13 +30,13 @@ _NUM_PATCHES, _ROUNDS, _SGEMM_SIZE = 16, 12, 1536
 
 
 class Stopwatch:
-    """Adds up the time of methods by the object they are called on."""
+    """Adds up the time of methods for each object that they are called on."""
 
     def __init__(self) -> None:
         self.seconds: dict[int, float] = {}
 
     def watch(self, owner: type, name: str) -> Callable[[], None]:
-        """Measures a method from now on; the result undoes it."""
+        """Starts to measure a method; the returned function stops it."""
         method = getattr(owner, name)
 
         def measured(this: object, *arguments: object) -> object:
@@ -50,7 +51,7 @@ class Stopwatch:
 
 
 def sgemm_flops() -> float:
-    """float32 operations a second of numpy's matrix product."""
+    """float32 operations per second of numpy's matrix product."""
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, _SGEMM_SIZE, _SGEMM_SIZE)).astype(np.float32)
     times = []
@@ -62,7 +63,7 @@ def sgemm_flops() -> float:
 
 
 def seconds_by_part(runner: engine.WinogradEngine) -> list[dict[int, float]]:
-    """A round's seconds by `id` of each part."""
+    """Seconds of each part of the engine, by its `id`, for every round."""
     patches = check_patches()[:_NUM_PATCHES]
     runner.run(patches)
     found = []
@@ -87,7 +88,7 @@ def seconds_by_part(runner: engine.WinogradEngine) -> list[dict[int, float]]:
 
 
 def layers(model: str, flops: float) -> dict[str, Any]:
-    """ms a patch of every part, the best of all rounds of each."""
+    """Milliseconds per patch of every part, each the best of all rounds."""
     runner = engine.WinogradEngine(load_model(str(MODELS / f"{model}.pb")))
     rounds = seconds_by_part(runner)
 

@@ -1,10 +1,11 @@
-"""Speed of the engines alone, on one core, in alternating rounds.
+"""Measures the speed of the engines alone, on one core, in alternating rounds.
 
 Usage: python -m benchmarks.engine_speed [--rounds N] [--models NAME...]
-Every engine runs in a process of its own on the same patches. Peers (OpenVINO, MNN and,
-for models that do not sample adaptively, ONNX Runtime) are measured if .venv-bench is
-there (`make .venv-bench/ready`). Graphs with random weights
-are those of `training.graphs.random_graphs full`.
+
+Every engine runs in its own process on the same patches. Other inference engines
+("peers": OpenVINO, MNN and, for models without adaptive sampling, ONNX Runtime) are
+measured if .venv-bench exists (`make .venv-bench/ready`). The models have random
+weights; `python -m training.graphs.random_graphs full` writes them.
 """
 
 import argparse
@@ -26,7 +27,7 @@ NAMES = tuple(
     f"random-{name}"
     for name in ("vgg41-tlpf", "vgg42-aps", "vgg42-tlpf", "vgg42-tlpf_aps")
 )
-# The last as on processors without AVX-512.
+# Engines of this project. The last runs as on a processor without AVX-512.
 OURS = ("essentia", "winograd", "winograd-avx2")
 PEERS = ("openvino", "mnn", "onnxruntime")
 _AVX2 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"}
@@ -36,7 +37,7 @@ _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")
 
 
 def run_engine(engine: str, model: str, folder: pathlib.Path) -> dict[str, Any]:
-    """One process; also the largest differences from what Essentia gave."""
+    """Runs an engine in a process; returns its speed and difference from Essentia."""
     python = str(PEER_PYTHON) if engine in PEERS else sys.executable
     path = MODELS / f"{model}.pb"
     if engine == "onnxruntime":
@@ -63,7 +64,7 @@ def run_engine(engine: str, model: str, folder: pathlib.Path) -> dict[str, Any]:
 
 
 def compare(model: str, rounds: int, folder: pathlib.Path) -> dict[str, Any]:
-    """The best of all rounds of every engine, and the ratios that follow."""
+    """The best round of every engine, and ratios of their speeds."""
     peers: tuple[str, ...] = PEERS if PEER_PYTHON.exists() else ()
     if not save_layers(str(MODELS / f"{model}.pb"), folder / "layers.npz"):
         peers = tuple(name for name in peers if name != "onnxruntime")

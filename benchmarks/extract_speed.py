@@ -1,11 +1,13 @@
-"""Speed and memory of `fsdsinet extract` beside the reference script, in one run.
+"""Measures speed and memory of `fsdsinet extract`, compared with the reference script.
 
-The same clips (0.3 to 30 s, as in FSD50K; 44.1 kHz mono WAV, or stereo at 48 kHz in
-turn as FLAC, MP3 and Ogg Vorbis) go through the reference
-script (one process with its own threads, as a user would run it), through two of these
-with one thread each and half of the clips, and through `extract` with two workers and
-with one. Start-up counts. The reference writes activations only, `extract` embeddings,
-too.
+One run measures the same clips in four ways:
+- the reference script in one process with its own threads, as a user would run it;
+- the reference script in two processes, with one thread and half of the clips each;
+- `extract` with two workers;
+- `extract` with one worker.
+Clips have 0.3 to 30 s as in FSD50K. They are 44.1 kHz mono WAV, or with --compressed
+48 kHz stereo in turn as FLAC, MP3 and Ogg Vorbis. All times include the start-up. The
+reference writes only activations; `extract` writes embeddings, too.
 
 Usage: python -m benchmarks.extract_speed [--clips N] [--rounds N] [--model NAME...]
     [--compressed] [--memory] [--many N]
@@ -36,8 +38,10 @@ MEMORY_CLIPS = (1_000, 10_000)
 
 
 def run_reference(model: pathlib.Path, files: list[str], num_processes: int) -> float:
-    """Wall time of the reference script over files, in one process with threads of its
-    own, or in several with one thread each."""
+    """Wall time of the reference script for some files.
+
+    One process uses as many threads as it likes; several processes use one thread each.
+    """
     script = [
         sys.executable,
         str(ROOT / "benchmarks" / "support" / "reference.py"),
@@ -64,7 +68,7 @@ def run_reference(model: pathlib.Path, files: list[str], num_processes: int) -> 
 def run_extract(
     model: pathlib.Path, corpus: pathlib.Path, num_workers: int
 ) -> dict[str, float]:
-    """Wall time of a run, the time of its steps, patches, and what `Watch` sees."""
+    """Runs `extract`; returns wall time, times of steps, and the values of `Watch`."""
     with tempfile.TemporaryDirectory() as folder:
         output = pathlib.Path(folder) / "out"
         watch = Watch()
@@ -91,7 +95,7 @@ def run_extract(
 
 
 def compare(model: pathlib.Path, corpus: pathlib.Path) -> dict[str, Any]:
-    """One round of all four, and the ratios that follow."""
+    """One round of all four ways, and ratios of their times."""
     files = sorted(map(str, corpus.iterdir()))
     reference_s, pool_s = (run_reference(model, files, n) for n in (1, 2))
     two, one = (run_extract(model, corpus, workers) for workers in (2, 1))
@@ -120,7 +124,7 @@ def compare(model: pathlib.Path, corpus: pathlib.Path) -> dict[str, Any]:
 
 
 def measure_memory(model: pathlib.Path, folder: pathlib.Path) -> dict[str, float]:
-    """Peak memory of a worker for few and for many clips of just over a second."""
+    """Peak memory of a worker for few and for many clips of 1.05 s."""
     results = {}
     for num_clips in MEMORY_CLIPS:
         corpus = make_corpus(folder / f"short{num_clips}", num_clips, 1.05)
@@ -129,20 +133,27 @@ def measure_memory(model: pathlib.Path, folder: pathlib.Path) -> dict[str, float
 
 
 def compare_workers(model: pathlib.Path, corpus: pathlib.Path) -> dict[str, float]:
-    """Wall time with one worker and with two, of a corpus beside which start-up is
-    short, and their ratio."""
+    """Wall times with one and with two workers, and their ratio, for a large corpus."""
     one, two = (run_extract(model, corpus, n)["wall_s"] for n in (1, 2))
     return {"1_worker_s": one, "2_workers_s": two, "two_workers_to_one": one / two}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--clips", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--model", nargs="+", default=["random-vgg41-tlpf"])
     parser.add_argument("--compressed", action="store_true", help="FLAC, MP3 and Ogg")
-    parser.add_argument("--memory", action="store_true", help="also 10,000 short clips")
-    parser.add_argument("--many", type=int, help="one and two workers on N clips, too")
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="also measure 1,000 and 10,000 short clips",
+    )
+    parser.add_argument(
+        "--many", type=int, help="also compare one and two workers on N clips"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -153,7 +164,7 @@ def main() -> None:
             many = make_fsd50k_like(folder / "many", arguments.many, formats)
         for model in arguments.model:
             path = MODELS / f"{model}.pb"
-            # Engines are compiled and compared once for a model.
+            # The first run compiles and checks the engine, which is not measured.
             run_extract(path, one_clip, 1)
             rounds = [compare(path, corpus) for _ in range(arguments.rounds)]
             rounds.sort(key=lambda result: result["speedup_to_reference"])

@@ -1,14 +1,15 @@
-"""Throughput on a Flink of this machine with one worker process and with two.
+"""Measures throughput on a local Flink with one and with two worker processes.
 
-The same clips (0.3 to 30 s, as in FSD50K) go through `extract --runner flink` on one
-TaskManager and on two, in turn, and through a local run with two workers. The ledger
-files say who computed a shard and when (`worker` in their metadata). From that come the
-time from the first shard begun to the last one committed, and the throughput: for every
-process seconds of audio by the time from its first shard to its last, added up. The
-whole command is timed, too.
+The same clips (0.3 to 30 s, as in FSD50K) are processed by `extract --runner flink`
+with one TaskManager and with two, and by a local run with two workers. The whole
+command is timed. The metadata of the ledger files say which process computed a shard,
+and when (`worker`). From them the benchmark computes:
+- work_s: seconds from the start of the first shard to the commit of the last shard;
+- audio_s_per_s: for every process the seconds of audio divided by the seconds from the
+  start of its first shard to the commit of its last shard, summed over processes.
 
-What the cores can give is measured beside it: the network alone, without files, Beam or
-Flink, in one process and in two at the same time.
+For comparison with the limit of the cores, the network alone is measured (without
+files, Beam and Flink), in one process and in two processes at the same time.
 
 Usage: python -m benchmarks.flink_speed [--clips N] [--rounds N]
 """
@@ -30,7 +31,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.support.corpora import make_fsd50k_like
-from benchmarks.support.engine_run import ours
+from benchmarks.support.engine_run import own_engine
 from benchmarks.support.machine import MODELS, save
 from deploy.flink.local_flink import JOB_SERVER, LocalFlink
 
@@ -43,7 +44,7 @@ def graph() -> pathlib.Path:
 
 
 def run(corpus: pathlib.Path, output: pathlib.Path, *options: str) -> dict[str, Any]:
-    """Runs extract; returns seconds of the command, and of its workers' work."""
+    """Runs extract; returns the times and the throughput of the command."""
     command = [sys.executable, "-m", "pipeline", "extract", str(corpus)]
     command += ["--model", str(graph()), "--output", str(output), *options]
     start = time.perf_counter()
@@ -67,7 +68,7 @@ def run(corpus: pathlib.Path, output: pathlib.Path, *options: str) -> dict[str, 
 
 
 def _span(workers: list[dict[str, Any]]) -> float:
-    """Seconds from the first shard begun to the last one committed."""
+    """Seconds from the start of the first shard to the commit of the last shard."""
     begun = min(worker["started_s"] for worker in workers)
     return float(max(worker["committed_s"] for worker in workers) - begun)
 
@@ -75,7 +76,7 @@ def _span(workers: list[dict[str, Any]]) -> float:
 def on_flink(
     corpus: pathlib.Path, folder: pathlib.Path, num_workers: int
 ) -> dict[str, Any]:
-    """A run on a cluster of its own, with a TaskManager for every worker."""
+    """Runs extract on a new cluster with one TaskManager per worker."""
     with LocalFlink(folder / "flink", num_workers) as flink:
         master = f"--flink_master={flink.address}"
         jar = f"--flink_job_server_jar={JOB_SERVER}"
@@ -84,8 +85,8 @@ def on_flink(
 
 
 def network_alone(num_processes: int) -> float:
-    """Patches a second of the network in so many processes at once, added up."""
-    # As `extract` sets it for its workers.
+    """Patches per second of the network, summed over simultaneous processes."""
+    # `extract` sets the same for its workers.
     os.environ["OMP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
     all_ready, rates = context.Barrier(num_processes), context.SimpleQueue()
@@ -101,7 +102,7 @@ def network_alone(num_processes: int) -> float:
 
 
 def _put_network_rate(all_ready: Barrier, rates: "SimpleQueue[float]") -> None:
-    run = ours("winograd", str(graph()))
+    run = own_engine("winograd", str(graph()))
     patches = np.random.default_rng(0).normal(size=(64, 101, 96)).astype(np.float32)
     run(patches)
     all_ready.wait()
@@ -113,15 +114,18 @@ def _put_network_rate(all_ready: Barrier, rates: "SimpleQueue[float]") -> None:
 
 
 def two_by_one(one: list[float], two: list[float]) -> float:
-    """How many times as much two processes did as one, all rounds together.
+    """Throughput of two processes divided by that of one, over all rounds.
 
-    The best of each would compare minutes in which the cores were not equally fast.
+    A comparison of the best rounds would be wrong if the speed of the cores changes
+    between rounds.
     """
     return round(sum(two) / sum(one), 2)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=2)
     parsed = parser.parse_args()
@@ -129,7 +133,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         corpus = make_fsd50k_like(folder / "clips", parsed.clips)
-        # Or the disk is busy with it during the first run.
+        # Otherwise the disk would still write the corpus during the first run.
         os.sync()
         for index in range(parsed.rounds):
             rounds.append(

@@ -1,8 +1,9 @@
-"""Speed of resampling and log-mel beside Essentia's, on one core, in turns.
+"""Measures the speed of resampling and log-mel, compared with Essentia, on one core.
 
 Usage: python -m benchmarks.front_end_speed [--rounds N]
-Milliseconds of processor time for 30 s of noise, the best of all rounds, and what
-differs.
+
+Times are milliseconds of processor time for 30 s of noise, the best of all rounds. The
+result also has the number and the largest size of differences from Essentia.
 """
 
 import argparse
@@ -28,13 +29,13 @@ _SECONDS = 30
 
 
 def noise(rate_hz: int) -> FloatArray:
-    # A sample more, so that it is no multiple of MonoLoader's block.
+    # One more sample, so that the length is no multiple of MonoLoader's block.
     samples = np.random.default_rng(0).uniform(-1, 1, _SECONDS * rate_hz + 1)
     return samples.astype(np.float32)
 
 
 def essentias_bands(frames: FloatArray) -> FloatArray:
-    """A frame a call, as TensorflowPredictFSDSINet computes them."""
+    """Essentia's log-mel, one frame per call as in TensorflowPredictFSDSINet."""
     bands = essentia_standard().TensorflowInputFSDSINet()
     return np.stack([bands(frame) for frame in frames])
 
@@ -42,7 +43,7 @@ def essentias_bands(frames: FloatArray) -> FloatArray:
 def compare(
     before: Callable[[], FloatArray], after: Callable[[], FloatArray], rounds: int
 ) -> dict[str, Any]:
-    """Both in turn; the first time of each, which may compile, is not measured."""
+    """Runs both in turn; the first run of each may compile and is not measured."""
     expected, actual = before(), after()
     best = {"essentia": float("inf"), "ours": float("inf")}
     for _ in range(rounds):
@@ -73,7 +74,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     rounds = parser.parse_args().rounds
     if os.environ.get("OMP_NUM_THREADS") != "1":
-        # As in a worker; numpy's BLAS has read it by now, so begin again.
+        # Workers use one thread. numpy's BLAS has already read the variable, so start
+        # this module again with it.
         command = [sys.executable, "-m", "benchmarks.front_end_speed", *sys.argv[1:]]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         sys.exit(subprocess.run(command, env=environment).returncode)

@@ -1,7 +1,9 @@
-"""Time and memory to plan a manifest of a million rows, without running it.
+"""Measures time and memory of planning a manifest of a million rows.
 
-Measures `extract --dry-run`, and what a run does beyond it before work starts: write
-the plan file and read its shards. Usage: python -m benchmarks.plan_million
+Usage: python -m benchmarks.plan_million
+
+The first part is `extract --dry-run`. The second part also does what a run does before
+its workers start: it writes the plan file and reads the shards of the file.
 """
 
 import argparse

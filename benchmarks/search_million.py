@@ -1,10 +1,12 @@
-"""Time and memory of `fsdsinet search` in a million clips of 512 numbers.
+"""Measures time and memory of `fsdsinet search` in a million clips of 512 numbers.
 
-The whole command in a process of its own, start and output included. A dataset in the
-shards that extract makes (64 clips each) and one in larger shards are searched in turn;
-of several rounds the fastest counts, because the machine may be shared; the time on the
-processor, which others disturb less, is given too. The files are in the system's cache
-after the first round. Usage: python -m benchmarks.search_million [--rounds N]
+Usage: python -m benchmarks.search_million [--rounds N]
+
+The whole command is measured, with start and output. Two datasets are searched in turn:
+one with shards of 64 clips, as extract makes them, and one with larger shards. The
+result is the fastest of several rounds, because the machine may be shared. The result
+also has the processor time, which depends less on other programs. After the first round
+the files are in the cache of the operating system.
 """
 
 import argparse
@@ -35,7 +37,7 @@ SPEC = DatasetSpec(
 
 
 def write_dataset(root: pathlib.Path, shard_clips: int) -> None:
-    """Embeddings as a network's maxima are: none negative, half of them 0."""
+    """Writes a dataset. As in real embeddings no number is negative, and half are 0."""
     rng = np.random.default_rng(0)
     schema, ledger = clips_schema(SPEC, MODEL), ledger_schema(SPEC)
     for start in range(0, NUM_CLIPS, shard_clips):
@@ -65,7 +67,7 @@ def write_dataset(root: pathlib.Path, shard_clips: int) -> None:
 
 
 def measure(root: pathlib.Path, *options: str) -> dict[str, float]:
-    """Seconds, seconds on the processor and peak memory of one search."""
+    """Wall time, processor time and peak memory of one search."""
     command = [sys.executable, "-m", "pipeline", "search", str(root)]
     start = time.perf_counter()
     process = subprocess.Popen(

@@ -1,9 +1,9 @@
-"""What a bucket costs beside a disk: listing, reading, and a whole run.
-
-Against MinIO on this machine, so without the time that a network takes; that is put in
-for one comparison, of clips fetched ahead or not. Needs `make minio`.
+"""Measures a bucket compared with a disk: listing, reading, and a whole run.
 
 Usage: python -m benchmarks.storage_speed [--objects N] [--clips N] [--rounds N]
+
+The bucket is on a MinIO server on this machine (`make minio`), so that there is no
+network latency. One comparison, of clips that are fetched ahead or not, adds a latency.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from transforms.models.loading import load_model
 
 MODEL = "fsd-sinet-vgg41-tlpf-demo"
 BUCKET = "s3://bucket"
-# From a machine to a bucket in the same region, as an order of magnitude.
+# Typical order of magnitude between a machine and a bucket in the same region.
 LATENCY_S = 0.03
 
 
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def measure_listing(num_objects: int) -> dict[str, float]:
-    """Seconds to list a folder of many small objects, the best of three."""
+    """Seconds to list a folder of many small objects, the best of three rounds."""
     uris = [f"{BUCKET}/many/{i % 97}/{i}.wav" for i in range(num_objects)]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(functools.partial(put, data=b"x" * 100), uris))
@@ -76,7 +76,7 @@ def put(uri: str, data: bytes) -> None:
 
 
 def measure_decoding(corpus: pathlib.Path) -> dict[str, float]:
-    """Seconds to read and decode all clips in one process, the best of three."""
+    """Seconds to read and decode all clips in one process, the best of three rounds."""
     paths = sorted(corpus.iterdir())
     for path in paths:
         put(f"{BUCKET}/corpus/{path.name}", path.read_bytes())
@@ -106,7 +106,7 @@ def measure_decoding(corpus: pathlib.Path) -> dict[str, float]:
 
 
 def measure_extract(corpus: pathlib.Path, rounds: int) -> dict[str, Any]:
-    """Wall time of the whole command with two workers, in turn, the best of each."""
+    """Wall times of the whole command with two workers, on disk and bucket in turn."""
     load_model(MODEL)
     ways = {
         "disk to disk": (str(corpus), None),

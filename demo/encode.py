@@ -1,7 +1,8 @@
-"""Writes audio files with real encoders: for the demo clips and for tests.
+"""Writes audio files with real encoders, for the demo clips, training and tests.
 
-PyAV has all but one: what FFmpeg's own Vorbis encoder writes, FFmpeg 2.8 (Essentia's)
-decodes otherwise than later versions. Vorbis comes from libvorbis, by soundfile.
+All encoders but one come from PyAV. Vorbis comes from libvorbis in soundfile, because
+FFmpeg 2.8 (which Essentia uses) decodes the files of FFmpeg's own Vorbis encoder
+differently from later versions.
 """
 
 import fractions
@@ -20,14 +21,17 @@ def encode(
     codec: str,
     bit_rate: int | None = None,
 ) -> pathlib.Path:
-    """Encodes samples; the container follows from the file's extension.
+    """Encodes samples to a file, whose extension decides the container.
 
     Args:
         path: File to write.
-        samples: [num_channels, num_samples], -1 to 1.
-        sample_rate_hz: Of the samples and of the file.
+        samples: [num_channels, num_samples] from -1 to 1.
+        sample_rate_hz: Sample rate of the samples and of the file.
         codec: FFmpeg's name of the encoder, or libvorbis.
-        bit_rate: In bits a second; the encoder's default if None.
+        bit_rate: Bits per second; None for the encoder's default.
+
+    Returns:
+        The path.
     """
     if codec == "libvorbis":
         soundfile.write(path, samples.T, sample_rate_hz, format="OGG", subtype="VORBIS")

@@ -1,12 +1,13 @@
-"""Renders the demo clips: synthetic sounds, a public-domain soundfont, speech.
-
-All of it is made here, so the clips are free to use (CC0): sounds by formula, phrases
-played with csound's sf_GMbank (public domain), sentences by espeak-ng and flite. The
-soundfont and flite's voice awb are ones that the demo model was not trained on. The
-rendered files are in the repository; this script is only needed to change them. It
-needs the Debian packages espeak-ng, flite, fluidsynth and csound-soundfont.
+"""Renders the demo clips: sounds made by formula, a public-domain soundfont, speech.
 
 Usage: python -m demo.render
+
+The rendered clips are in the repository. This script is only needed to change them. It
+needs the Debian packages espeak-ng, flite, fluidsynth and csound-soundfont.
+
+This script makes all clips, so they are free to use (CC0): sounds by formula, phrases
+played with csound's sf_GMbank (public domain), and sentences read by espeak-ng and
+flite. The demo models were not trained on this soundfont and on flite's voice awb.
 """
 
 import csv
@@ -39,14 +40,14 @@ def noise(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def bell(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Partials of a church bell, from hum to nominal and above."""
+    """The partials of a church bell, from hum to nominal and above."""
     partials = (0.5, 1, 1.2, 1.5, 2, 2.7, 3.0, 4.1)
     tones = [np.sin(2 * np.pi * 440 * p * t) * np.exp(-t * (1 + p)) for p in partials]
     return 0.15 * np.sum(tones, axis=0)
 
 
 def strikes(times: np.ndarray, sound: Sound) -> Sound:
-    """The sound again at each of the given times."""
+    """A sound that is repeated at the given times."""
 
     def repeated(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         result = np.zeros_like(t)
@@ -111,11 +112,11 @@ def silence(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def hammer(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Hit too hard: clips at full scale."""
+    """Strokes that are too loud and so are clipped at full scale."""
     return np.clip(4 * strikes(np.arange(0, 3, 0.6), kick)(t, rng), -1, 1)
 
 
-# file, sound, seconds, rate, channels, encoder, bit rate, what it is
+# File, sound, seconds, sample rate, channels, encoder, bit rate, description.
 CLIPS: tuple[tuple[str, Sound, float, int, int, str, int | None, str], ...] = (
     ("sweep.flac", sweep, 3, 48000, 1, "flac", None, "rising sine sweep"),
     ("noise.ogg", noise, 3, 44100, 2, "libvorbis", None, "white noise"),
@@ -147,7 +148,7 @@ SPEECH = (
 
 
 def speak(voice: str, text: str) -> np.ndarray:
-    """Mono float32 speech at 22,050 Hz, espeak-ng's rate."""
+    """Mono float32 speech by espeak-ng, at its sample rate of 22,050 Hz."""
     wav = subprocess.run(
         ["espeak-ng", "-v", voice, "--stdout", text], check=True, capture_output=True
     ).stdout
@@ -156,7 +157,7 @@ def speak(voice: str, text: str) -> np.ndarray:
     return np.concatenate(frames, axis=1).astype(np.float32) / 32768
 
 
-# file, recipe of `training.recipes.rendered`, seed, encoder, bit rate, what it is
+# File, recipe of `training.recipes.rendered`, seed, encoder, bit rate, description.
 PLAYED: tuple[tuple[str, str, int, str, int | None, str], ...] = (
     ("piano.flac", "piano", 1, "flac", None, "piano"),
     ("drum_loop.ogg", "drum_kit", 2, "libvorbis", None, "drum loop"),
@@ -170,7 +171,7 @@ _AWB_TEXT = "This sentence was read by a computer that sounds like a man from Sc
 
 
 def speak_awb() -> np.ndarray:
-    """Mono float32 speech by flite, at 16 kHz."""
+    """Mono float32 speech by flite's voice awb, at 16 kHz."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "speech.wav"
         subprocess.run(
@@ -195,6 +196,7 @@ def write_signals() -> list[tuple[str, str]]:
 
 
 def write_speech() -> list[tuple[str, str]]:
+    """Writes the clips of speech; returns file names and descriptions."""
     rows = []
     for name, voice, codec, text in SPEECH:
         encode(FOLDER / name, speak(voice, text), 22050, codec)
@@ -205,6 +207,7 @@ def write_speech() -> list[tuple[str, str]]:
 
 
 def write_played() -> list[tuple[str, str]]:
+    """Writes PLAYED; returns file names and descriptions."""
     (font,) = (font for font in HELD_OUT_FONTS if font.name == "gmbank")
     recipes = {recipe.name: recipe for recipe in RECIPES}
     rows = []
@@ -218,8 +221,8 @@ def write_played() -> list[tuple[str, str]]:
     return rows
 
 
-def write_odd() -> list[tuple[str, str]]:
-    """A file that is cut off, and one that is no audio."""
+def write_broken() -> list[tuple[str, str]]:
+    """Writes a truncated file and one without audio; returns names and descriptions."""
     whole = (FOLDER / "siren.wav").read_bytes()
     (FOLDER / "cut_off.wav").write_bytes(whole[: len(whole) // 2])
     noise_bytes = np.random.default_rng(99).bytes(5000)
@@ -232,7 +235,7 @@ def write_odd() -> list[tuple[str, str]]:
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
-    rows = [*write_signals(), *write_speech(), *write_played(), *write_odd()]
+    rows = [*write_signals(), *write_speech(), *write_played(), *write_broken()]
     with open(
         FOLDER.parent / "manifest.csv", "w", newline="", encoding="utf-8"
     ) as file:

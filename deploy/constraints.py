@@ -1,8 +1,10 @@
-"""Prints the versions that are installed of the packages that setup.py asks for.
+"""Prints the installed versions of the packages that setup.py requires.
 
-For the workers' image, so that it has what the tests ran with. Packages that only Beam
-asks for are left out: its image has the versions that Beam was tested with.
 Usage: python -m deploy.constraints
+
+The workers' image is built with these versions, so that it has the packages that the
+tests ran with. Packages that only Beam requires are left out: Beam's image has the
+versions that Beam was tested with.
 """
 
 import importlib.metadata
@@ -13,7 +15,7 @@ PROJECT = "fsd-sinet-beam"
 
 
 def constraints() -> list[str]:
-    """Lines of a constraints file for pip."""
+    """The lines of a constraints file for pip."""
     needed = map(Requirement, importlib.metadata.requires(PROJECT) or [])
     names = [r.name for r in needed if not r.marker or r.marker.evaluate({"extra": ""})]
     return [f"{name}=={importlib.metadata.version(name)}" for name in sorted(names)]

@@ -1,5 +1,6 @@
-"""What a run shows while it goes: a live line on a terminal, plain lines elsewhere."""
+"""What the user reads on the terminal: progress lines, durations and hints."""
 
+import difflib
 import sys
 import time
 from collections.abc import Iterable
@@ -12,12 +13,14 @@ _PLAIN_INTERVAL_S = 10.0
 
 
 class ProgressLine:
-    """Shows clips done, failures, speed and time left.
+    """Shows the clips done, the failures, the speed and the time left.
+
+    A terminal shows one line that is updated; anything else gets a new line every ten
+    seconds.
 
     Args:
-        total: Clips of the manifest.
-        stream: Where to write (standard error if None); a terminal gets one line
-            that is drawn again.
+        total: Number of clips in the manifest.
+        stream: Stream to write to; standard error if None.
     """
 
     def __init__(self, total: int, stream: TextIO | None = None) -> None:
@@ -30,13 +33,19 @@ class ProgressLine:
         self._width = 0
 
     def set_committed(self, num_clips: int, num_failed: int) -> None:
-        """What earlier attempts and runs have committed; the rest is counted live."""
+        """Sets the totals that earlier attempts and runs have committed.
+
+        `update` adds the totals of the workers that run now.
+        """
         if self._first_result is None:
             self._first_committed = num_clips
         self._committed, self._committed_failed = num_clips, num_failed
 
     def update(self, statuses: dict[int, WorkerStatus], note: str = "") -> None:
-        """Shows the totals of the workers; the note says what else there is to say."""
+        """Shows the totals of the workers, and a note after them.
+
+        A call soon after the last line shows nothing.
+        """
         now = time.monotonic()
         interval = _LIVE_INTERVAL_S if self._live else _PLAIN_INTERVAL_S
         if now - self._last < interval:
@@ -54,6 +63,7 @@ class ProgressLine:
         self._stream.flush()
 
     def close(self) -> None:
+        """Removes the line from a terminal."""
         if self._live and self._width:
             self._stream.write("\r" + " " * self._width + "\r")
             self._stream.flush()
@@ -73,17 +83,17 @@ class ProgressLine:
         left_s = (self._total - done) / clips_per_s
         return (
             f"{done:,} of {self._total:,} clips, {failed:,} failed, "
-            f"{patches:,.0f} patches/s, {audio:,.0f} h of audio per h, "
+            f"{patches:,.0f} patches/s, {audio:,.0f}x real time, "
             f"{format_duration(left_s)} left"
         )
 
 
 class DownloadLine:
-    """Shows how far a download is, on a terminal; nothing elsewhere.
+    """Shows the progress of a download on a terminal; writes nothing elsewhere.
 
     Args:
-        name: What is downloaded.
-        stream: Where to write (standard error if None).
+        name: Name of the file.
+        stream: Stream to write to; standard error if None.
     """
 
     def __init__(self, name: str, stream: TextIO | None = None) -> None:
@@ -94,7 +104,7 @@ class DownloadLine:
         self._width = 0
 
     def update(self, num_bytes: int, total: int | None) -> None:
-        """Bytes that are there, and of the whole file if that is known."""
+        """Shows the bytes received, and the size of the file if the server told it."""
         now = time.monotonic()
         if not self._live or now - self._last < _LIVE_INTERVAL_S:
             return
@@ -106,21 +116,38 @@ class DownloadLine:
         self._stream.flush()
 
     def close(self) -> None:
+        """Removes the line from a terminal."""
         if self._width:
             self._stream.write("\r" + " " * self._width + "\r")
             self._stream.flush()
 
 
 def say(text: str) -> None:
-    """Tells the user something, on standard error."""
+    """Prints a line for the user on standard error."""
     print(f"fsdsinet: {text}", file=sys.stderr)
 
 
 def format_duration(seconds: float) -> str:
-    """For people: 5 s, 3 min 20 s, 2 h 5 min."""
+    """Formats a duration for people: 5 s, 3 min 20 s, 2 h 5 min."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600:,} h {seconds % 3600 // 60} min"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Returns the question whether the nearest known name was meant.
+
+    Args:
+        name: Name that is not known: an option, a command, a key or a value.
+        known: Known names of the same kind.
+
+    Returns:
+        "did you mean NAME?"; empty if no known name is near.
+    """
+    # Dashes are not compared, or all short options would be near each other.
+    by_letters = {other.lstrip("-"): other for other in known}
+    near = difflib.get_close_matches(name.lstrip("-"), by_letters, n=1)
+    return f"did you mean {by_letters[near[0]]}?" if near else ""

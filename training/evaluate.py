@@ -2,9 +2,10 @@
 
 Usage: python -m training.evaluate MODEL.pb
 
-Reads what `training.render held_out` wrote and the real recordings, runs the model as
-Essentia's users would (TensorflowPredictFSDSINet, mean over the patches of a clip), and
-writes MODEL.scores.json: the source of every figure in the model card.
+The sounds are the clips that `training.render held_out` wrote, and real recordings. The
+model runs as Essentia's users would run it (TensorflowPredictFSDSINet, mean over the
+patches of a clip). The result is MODEL.scores.json, from which `training.model_card`
+takes its figures.
 """
 
 import argparse
@@ -17,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from training.graphs.export import label_indices
+from training.network.shift_invariance import embedding_changes_in_clip
 from training.packages import EVALUATION, require
 from training.recipes.ontology import with_ancestors
 from training.recipes.recipe import Recipe
 from training.recipes.rendered import NOT_CLAIMED, RECIPES, TRAINED_LABELS
 from training.recordings.held_out import Recording, read_recordings
-from training.shift_invariance import embedding_changes_in_clip
 from training.synthesis.formulas import render_formula
 from transforms.engines.essentia import EssentiaEngine
 from transforms.essentia_import import essentia_standard
@@ -31,20 +32,21 @@ from transforms.models.loading import load_model as load_spec
 from transforms.models.registry import published_labels
 
 HELD_OUT = pathlib.Path("build/training/held_out")
-# Labels that say no more than their parents do for what they were trained on.
+# Labels that are trained on, but describe a family of sounds and not one kind of sound.
 _GENERAL = frozenset(
     {"Guitar", "Human voice", "Musical instrument", "Percussion", "Water"}
 )
 SPECIFIC_LABELS = tuple(
     sorted({label for r in RECIPES for label in r.labels} - _GENERAL - {*NOT_CLAIMED})
 )
-# From the most to the least specific: a drum is percussion, though music as well.
+# Ordered from the most to the least specific, because a drum is percussion and music.
 _FAMILY_ROOTS = ("Percussion", "Musical instrument", "Human voice", "Animal", "Alarm")
-# A score from which on a user would take a label for true.
+# Threshold above which a user would take a label as true.
 HEARD = 0.5
 _NOISES = ("coloured_noise", "hum", "clicks", "sweeps", "silence")
 _NUM_NOISES, _NOISE_S = 8, 4.0
-# In frames of 10 ms; three sub-samplings by 2 make 8 the period.
+# In frames of 10 ms. The networks subsample three times by 2, so that a shift by 8
+# frames shifts their grids as a whole.
 _SHIFTS = range(1, 8)
 _COUNTED = ("family_in_top_3", "label_in_top_3", "label_first", "label_heard")
 
@@ -53,7 +55,13 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """A held-out clip of a recipe: who rendered it, and the model's answer."""
+    """A held-out clip.
+
+    Attributes:
+        recipe: Recipe of the clip.
+        source: Name of the soundfont that played it, or "voices".
+        scores: Mean activations [200] of the model.
+    """
 
     recipe: Recipe
     source: str
@@ -61,7 +69,10 @@ class Clip:
 
 
 def load_model(path: pathlib.Path) -> Predict:
-    """The mean activations [200] of a waveform [num_samples], by Essentia itself."""
+    """Returns a function from a waveform [num_samples] to mean activations [200].
+
+    The function runs the model in Essentia's own algorithm.
+    """
     model = essentia_standard().TensorflowPredictFSDSINet(
         graphFilename=str(path), lastPatchMode="repeat"
     )
@@ -87,9 +98,9 @@ def score_held_out(predict: Predict, folder: pathlib.Path) -> list[Clip]:
 
 
 def average_precisions(clips: Sequence[Clip]) -> dict[str, float]:
-    """Average precision of every trained label that some clip has and some has not.
+    """Average precision of every trained label that some clips have and others lack.
 
-    Clips for which the truth of a label is unknown do not count for it.
+    Clips for which the truth of a label is unknown do not count for that label.
     """
     scores = np.stack([clip.scores for clip in clips])
     result = {}
@@ -106,7 +117,7 @@ def average_precisions(clips: Sequence[Clip]) -> dict[str, float]:
 
 
 def heard_part(clips: Sequence[Clip]) -> float:
-    """Part of the trained labels that clips truly have whose score is over HEARD."""
+    """Fraction of the true trained labels of all clips that score over HEARD."""
     labels = published_labels()
     true = [
         clip.scores[labels.index(label)]
@@ -118,9 +129,9 @@ def heard_part(clips: Sequence[Clip]) -> float:
 
 
 def average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Mean of the precision at every true clip, by falling score.
+    """Mean of the precision at every true clip, with clips sorted by falling score.
 
-    Ties count as if the false ones came first, so that a constant score earns nothing.
+    Among equal scores false clips come first, so that a constant score gains nothing.
     """
     order = np.lexsort((truth, -scores))
     hits = truth[order]
@@ -129,7 +140,7 @@ def average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
 
 
 def score_recording(recording: Recording, scores: np.ndarray) -> dict[str, Any]:
-    """What the model heard in a real recording, and whether it is right."""
+    """The highest labels of a real recording, and whether they are right."""
     labels = published_labels()
     order = np.argsort(-scores, kind="stable")
     top = [labels[index] for index in order[:3]]
@@ -152,7 +163,7 @@ def score_recording(recording: Recording, scores: np.ndarray) -> dict[str, Any]:
 
 
 def family_members(labels: Sequence[str]) -> set[str]:
-    """All labels of the families (percussion, speech, ...) of the given labels."""
+    """All trained labels of the families (percussion, voice, ...) of some labels."""
     members: set[str] = set()
     for label in labels:
         ancestors = with_ancestors(label)
@@ -163,7 +174,7 @@ def family_members(labels: Sequence[str]) -> set[str]:
 
 
 def score_noises(predict: Predict) -> dict[str, float]:
-    """The highest score of any label for each kind of noise."""
+    """Highest score of any label, for each kind of noise."""
     rng = np.random.default_rng(1)
     return {
         name: max(
@@ -175,7 +186,7 @@ def score_noises(predict: Predict) -> dict[str, float]:
 
 
 def shift_changes(path: pathlib.Path, recordings: Sequence[Recording]) -> list[float]:
-    """Mean change of the embedding by shifts of 1 to 7 frames, on real recordings."""
+    """Mean change of the embeddings of real recordings by shifts of 1 to 7 frames."""
     engine = EssentiaEngine(load_spec(str(path)))
     changes = [
         embedding_changes_in_clip(
@@ -190,7 +201,7 @@ def shift_changes(path: pathlib.Path, recordings: Sequence[Recording]) -> list[f
 
 
 def evaluate(path: pathlib.Path, held_out: pathlib.Path) -> dict[str, Any]:
-    """All scores of a model, ready for JSON."""
+    """All scores of a model, as JSON content."""
     predict = load_model(path)
     clips = score_held_out(predict, held_out)
     sources = sorted({clip.source for clip in clips})
@@ -248,7 +259,7 @@ def print_summary(scores: dict[str, Any]) -> None:
 
 
 def by_source(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Rows by their `source`, in the order of the first of each."""
+    """Groups rows by `source`; groups are in the order of their first rows."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(row["source"], []).append(row)

@@ -1,12 +1,11 @@
-"""Shows that a trained model and its exported graph give the same activations.
+"""Checks that a trained model and its exported graph give the same activations.
 
-Usage, in the main environment and then in the one that trains:
-python -m training.export_check essentia MODEL.pb
-python -m training.export_check keras NAME
+Usage: python -m training.export_check essentia MODEL.pb  (in the main environment)
+       python -m training.export_check keras NAME         (in the training environment)
 
-The first step runs Essentia's TensorflowPredictFSDSINet on 20 held-out clips and keeps
-their patches and its activations; the second runs the network of the last checkpoint on
-these patches and writes MODEL.check.json with the largest difference.
+The first command runs Essentia's TensorflowPredictFSDSINet on 20 held-out clips and
+saves their patches and activations. The second command runs the network of the last
+checkpoint on these patches and writes MODEL.check.json with the largest difference.
 """
 
 import argparse
@@ -26,9 +25,11 @@ TOLERANCE = 1e-5
 def run_essentia(model: pathlib.Path, held_out: pathlib.Path) -> pathlib.Path:
     """Writes patches and activations of one clip of each of 20 held-out files.
 
-    Clips with silent frames are left out: Essentia puts noise of its own into them.
+    Clips with silent frames are skipped, because Essentia adds random noise to silent
+    frames.
     """
-    # Here, because Essentia's TensorFlow and the one that trains exclude each other.
+    # Imported here, because Essentia's TensorFlow and the training environment's
+    # TensorFlow cannot be loaded in one process.
     from transforms.essentia_import import essentia_standard
     from transforms.front_end.patches import PatchSpec, cut_patches, log_mel, normalise
 
@@ -42,7 +43,10 @@ def run_essentia(model: pathlib.Path, held_out: pathlib.Path) -> pathlib.Path:
             patches.append(cut_patches(mel, PatchSpec(last_patch="discard")))
             activations.append(np.asarray(predict(samples)))
     if len(patches) < NUM_CLIPS:
-        raise SystemExit(f"found {len(patches)} clips in {held_out}, need {NUM_CLIPS}")
+        raise SystemExit(
+            f"clips without silence in {held_out}: got {len(patches)}, expected "
+            f"{NUM_CLIPS}; run training.render held_out first"
+        )
     output = model.with_suffix(".check.npz")
     np.savez(
         output, patches=np.concatenate(patches), activations=np.concatenate(activations)
@@ -51,7 +55,7 @@ def run_essentia(model: pathlib.Path, held_out: pathlib.Path) -> pathlib.Path:
 
 
 def compare_with_keras(name: str) -> float:
-    """The largest difference of an activation between Keras and Essentia."""
+    """Largest difference between an activation in Keras and in Essentia."""
     from training.network.batches import Sounds, read_sounds
     from training.train import MODELS, Training, calibrate
 
@@ -61,15 +65,17 @@ def compare_with_keras(name: str) -> float:
     plan = MODELS[name]
     training = Training(plan, Sounds((), (), TRAINED_LABELS), folder)
     kept = read_sounds([FOLDER / split for split in plan.calibration])
-    calibrate(training.network.model, TRAINED_LABELS, kept, plan)
-    logits, _ = training.network.model(patches[..., np.newaxis], training=False)
+    calibrate(training.network, TRAINED_LABELS, kept, plan)
+    logits, _ = training.network(patches[..., np.newaxis], training=False)
     ours = 1 / (1 + np.exp(-logits.numpy().astype(np.float64)))
     theirs = theirs[:, label_indices(TRAINED_LABELS)]
     return float(np.abs(ours - theirs).max())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     steps = parser.add_subparsers(dest="step", required=True)
     essentia = steps.add_parser("essentia")
     essentia.add_argument("model", type=pathlib.Path)
@@ -85,7 +91,10 @@ def main() -> None:
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"{NUM_CLIPS} clips, largest difference {difference:.1e}: {path}")
     if difference > TOLERANCE:
-        raise SystemExit(f"over {TOLERANCE}: the export is wrong")
+        raise SystemExit(
+            f"export check failed: got a difference of {difference:.1e}, expected at "
+            f"most {TOLERANCE:.0e}"
+        )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 Usage: python -m training.model_card build/training/NAME/NAME.pb
 
-The text is that of model_card_head.md and model_card_second_phase.md; every figure
-comes from what `training.evaluate` and `training.export_check` wrote beside the model.
-Their results are copied to training/results/, so that a test can compare.
+The card is made of texts (here and in training/model_cards/) and of the figures that
+`training.evaluate` and `training.export_check` wrote beside the model. The figures are
+copied to training/model_cards/, so that a card can be written again when its text
+changes, and so that a test can compare the card with them.
 """
 
 import argparse
@@ -18,9 +19,8 @@ from training.evaluate import HEARD, by_source
 from transforms.models.registry import REGISTRY, file_hash, registered_model
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-_HEAD = pathlib.Path(__file__).with_name("model_card_head.md")
-_SECOND_PHASE = _HEAD.with_name("model_card_second_phase.md")
-BUNDLED, RESULTS = ROOT / "transforms/models/bundled", ROOT / "training/results"
+BUNDLED, RESULTS = ROOT / "transforms/models/bundled", ROOT / "training/model_cards"
+_HEAD, _SECOND_PHASE = RESULTS / "head.md", RESULTS / "second_phase.md"
 
 
 def model_card(
@@ -29,9 +29,9 @@ def model_card(
     """The card as markdown.
 
     Args:
-        metadata: Of the model, in Essentia's format.
-        scores: From `training.evaluate`.
-        check: From `training.export_check`.
+        metadata: Metadata of the model, in Essentia's format.
+        scores: Results of `training.evaluate`.
+        check: Result of `training.export_check`.
     """
     name, num_trained = metadata["name"], len(metadata["trained_classes"])
     architecture = registered_model(name).architecture
@@ -46,8 +46,8 @@ def model_card(
         _held_out_part(scores),
         _recordings_part(scores["recordings"]),
         _silence_part(scores),
-        "## Equal in Essentia\n\n"
-        f"On {check['num_clips']} held-out clips the activations in Essentia's "
+        "## Comparison with Essentia\n\n"
+        f"On {check['num_clips']} held-out clips the activations of Essentia's "
         "`TensorflowPredictFSDSINet` differ from those of the training framework by "
         f"at most {check['largest_difference']:.0e}.\n",
         _shift_part(scores["embedding_change_by_shift"]),
@@ -58,9 +58,9 @@ def model_card(
 
 
 def _second_phase_part(metadata: dict[str, Any]) -> str:
-    """What the second phase adds, of a model that has had it."""
-    has_one = "added" in metadata["dataset"].get("splits", ())
-    return _SECOND_PHASE.read_text(encoding="utf-8") if has_one else ""
+    """Text about the second phase of training; empty for a model without one."""
+    has_second_phase = "added" in metadata["dataset"].get("splits", ())
+    return _SECOND_PHASE.read_text(encoding="utf-8") if has_second_phase else ""
 
 
 def _held_out_part(scores: dict[str, Any]) -> str:
@@ -82,8 +82,8 @@ def _held_out_part(scores: dict[str, Any]) -> str:
     return _section(
         "Held-out soundfonts and voices",
         "Mean average precision over labels, of the mean activations of clips of 4 s. "
-        f"Of the labels that the clips truly have, {scores['heard_part']:.0%} score "
-        f"over {HEARD}.",
+        f"Of the true labels of the clips, {scores['heard_part']:.0%} score over "
+        f"{HEARD}.",
         "| | clips | labels | mAP |\n|---|---|---|---|",
         lines,
     )
@@ -101,9 +101,11 @@ def _recordings_part(rows: Sequence[dict[str, Any]]) -> str:
     return _section(
         "Real recordings",
         "Human telephone prompts, a recorded drum kit, samples of Sonic Pi, "
-        "instruments and everyday sounds of GCompris. Right family (percussion, music, "
-        "voice, ...): among the three highest labels; right label: among the three "
-        f"highest of the specific labels, first of them, and over {HEARD}.",
+        "instruments and everyday sounds of GCompris. The columns count recordings "
+        "with a label of the right family (percussion, music, voice, ...) among the "
+        "three highest labels; with a right label among the three highest specific "
+        "labels; with a right label as the highest specific label; and with a right "
+        f"label that scores over {HEARD}.",
         "| | recordings | family in top 3 | label in top 3 | label first "
         f"| label over {HEARD} |\n|---|---|---|---|---|---|",
         lines,
@@ -123,13 +125,13 @@ def _silence_part(scores: dict[str, Any]) -> str:
         for row in sorted(rows, key=lambda row: -row["highest_false_score"])
     ]
     return _section(
-        "Sounds that it does not know",
+        "Sounds that the model does not know",
         f"Of {len(rows)} recordings of animals, machines and other sounds without a "
-        f"trained label, {high} get some label over {HEARD} that is wrong. Not wrong "
-        "is what may be said of a sound all the same (an owl is an animal; a till "
-        "rings a bell, and bells are music in the ontology). Highest score of any "
-        f"label for noises by formula: {noises}.",
-        "| recording | highest label | highest wrong one |\n|---|---|---|",
+        f"trained label, {high} get a wrong label that scores over {HEARD}. A label "
+        "that can describe the sound is not counted as wrong (an owl is an animal; a "
+        "till rings a bell, and bells are music in the ontology). Highest score of any "
+        f"label for noises made by formula: {noises}.",
+        "| recording | highest label | highest wrong label |\n|---|---|---|",
         lines,
     )
 
@@ -140,8 +142,9 @@ def _shift_part(changes: Sequence[float]) -> str:
     return _section(
         "Shift invariance",
         "Relative change of the embedding when a patch of a real recording (of an "
-        "instrument) starts some frames of 10 ms later. 0 would be invariant; with "
-        "borders no network of the family is.",
+        "instrument) starts some frames of 10 ms later. It would be 0 for a "
+        "shift-invariant network. It is above 0 for every network of the family, "
+        "because patches have borders.",
         f"| frames | {numbers} |\n|---|{'---|' * len(changes)}",
         [f"| change | {values} |"],
     )
@@ -153,10 +156,10 @@ def _labels_part(precisions: dict[str, float]) -> str:
         for label, value in sorted(precisions.items(), key=lambda item: -item[1])
     ]
     return _section(
-        "Labels that it knows",
+        "Labels that the model knows",
         "Average precision on the held-out soundfonts and voices. Most effects "
-        "(thunder, trains, dogs, shots, wind, ...) were trained from few recordings "
-        "and hardly transfer.",
+        "(thunder, trains, dogs, shots, wind, ...) were trained on few recordings, and "
+        "the model hardly recognises other recordings of them.",
         "| label | AP |\n|---|---|",
         lines,
     )
@@ -171,7 +174,7 @@ def _all_recordings_part(rows: Iterable[dict[str, Any]]) -> str:
     return _section(
         "Every real recording",
         "",
-        "| recording | right | highest labels | highest specific labels |\n"
+        "| recording | right labels | highest labels | highest specific labels |\n"
         "|---|---|---|---|",
         lines,
     )
@@ -192,13 +195,13 @@ def _heard(top: dict[str, float], number: int) -> str:
 
 
 def read_results(folder: pathlib.Path, name: str) -> list[dict[str, Any]]:
-    """Scores and check of a model."""
+    """Reads the results of `training.evaluate` and `training.export_check`."""
     paths = [folder / f"{name}.{kind}.json" for kind in ("scores", "check")]
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
 def register(path: pathlib.Path) -> None:
-    """Puts the hash of a bundled model into its entry in the registry."""
+    """Writes the hash of a bundled model to its entry in the registry."""
     registry = json.loads(REGISTRY.read_text(encoding="utf-8"))
     registry["models"][path.stem]["hash"] = f"sha256:{file_hash(path, 'sha256')}"
     text = json.dumps(registry, indent=1, ensure_ascii=False)

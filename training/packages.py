@@ -1,7 +1,7 @@
-"""The Debian packages with sounds and synthesisers, and whether they are installed.
+"""Checks that the Debian packages with sounds and synthesisers are installed.
 
-They are looked for before anything starts: a missing voice would stop a rendering after
-an hour.
+The check is done before rendering starts, because a missing voice would stop a
+rendering only after an hour.
 """
 
 import dataclasses
@@ -24,14 +24,20 @@ _ASTERISK_VOICES = f"{_SHARE}/asterisk/sounds"
 
 @dataclasses.dataclass(frozen=True)
 class Package:
-    """A Debian package, and a program or the path of something that it brings."""
+    """A Debian package.
+
+    Attributes:
+        name: Name of the package.
+        provides: Name of a program, or absolute path of a file or folder, that is in
+            the package.
+    """
 
     name: str
-    brings: str
+    provides: str
 
 
 def _recordings_of(recipes: Iterable[Recipe]) -> tuple[Package, ...]:
-    """Packages of the recordings that recipes are made of."""
+    """Packages of the recordings that the recipes use."""
     groups = (r.source.group for r in recipes if isinstance(r.source, Recordings))
     all_groups = GROUPS | ADDED_GROUPS
     archives = dict.fromkeys(a for group in groups for a in all_groups[group])
@@ -84,28 +90,34 @@ EVALUATION = (
 
 
 def rendering_packages(split: str, *, is_whole: bool = True) -> tuple[Package, ...]:
-    """What rendering a split needs; without festival and recordings for a part of it,
-    of which only those that render know what it needs."""
+    """Packages that rendering a split needs.
+
+    Args:
+        split: One of `training.render.SPLITS`.
+        is_whole: Whether all recipes are rendered. If not, the packages of festival and
+            of recordings are left out, because only some recipes need them.
+    """
     parts = (*SYNTHESISERS, *FONTS[split])
     return (*parts, *VOICES[split], *RECORDINGS[split]) if is_whole else parts
 
 
 def missing(packages: Sequence[Package]) -> list[Package]:
-    """Those that are not installed."""
-    return [package for package in packages if not _is_there(package.brings)]
+    """The packages that are not installed."""
+    return [package for package in packages if not _is_installed(package)]
 
 
 def require(packages: Sequence[Package], purpose: str) -> None:
-    """Makes sure that packages are installed.
+    """Checks that packages are installed.
 
     Args:
-        packages: What must be there.
-        purpose: What needs them, for the message.
+        packages: Required packages.
+        purpose: Task that needs the packages, for the message.
 
     Raises:
-        FileNotFoundError: naming all that are missing, and how to install them.
+        FileNotFoundError: if packages are missing. The message names all of them and
+            the command that installs them.
     """
-    # A package may bring several archives.
+    # One package may provide several archives, and so appear several times.
     names = dict.fromkeys(package.name for package in missing(packages))
     if names:
         raise FileNotFoundError(
@@ -114,7 +126,7 @@ def require(packages: Sequence[Package], purpose: str) -> None:
         )
 
 
-def _is_there(brings: str) -> bool:
-    if brings.startswith("/"):
-        return pathlib.Path(brings).exists()
-    return shutil.which(brings) is not None
+def _is_installed(package: Package) -> bool:
+    if package.provides.startswith("/"):
+        return pathlib.Path(package.provides).exists()
+    return shutil.which(package.provides) is not None

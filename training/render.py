@@ -2,13 +2,17 @@
 
 Usage: python -m training.render SPLIT [--short] [--recipes NAME...] [--output FOLDER]
 
-SPLIT is one of SPLITS: what is trained on first, and what later, too; what calibrates
-the model then; what it is scored on.
+SPLIT is one of
+  trained             sounds for both phases of training
+  added               further sounds for the second phase
+  calibration         sounds that calibrate a model after the first phase
+  added_calibration   further sounds that calibrate it after the second phase
+  held_out            sounds that only score a model
 
-A job is one recipe with one soundfont (or other source); each writes one file to
-build/training/<split>/ (or FOLDER) and is skipped if the file is there, so that a
-stopped run continues. The same jobs always give the same clips: their seeds are their
-names.
+A job is one recipe with one soundfont or other source. Each job writes one file to
+build/training/<split>/ (or FOLDER). A job whose file exists is skipped, so that a
+stopped run continues. A job always gives the same clips, because its seed is computed
+from its name.
 """
 
 import argparse
@@ -21,13 +25,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training import degrade
 from training.packages import rendering_packages, require
 from training.recipes.added import ADDED, ADDED_CALIBRATION
 from training.recipes.recipe import Recipe
 from training.recipes.rendered import CALIBRATION, RECIPES
 from training.recipes.sources import Played, Recordings, Signal, Speech
 from training.recordings.clips import num_sounds, render_recordings
+from training.synthesis import degrade
 from training.synthesis.formulas import render_formula
 from training.synthesis.soundfonts import (
     HELD_OUT_FONTS,
@@ -49,14 +53,15 @@ class Plan:
     """How much of a split is rendered.
 
     Attributes:
-        phrases: Clips of a recipe and soundfont.
-        other_clips: Clips of speech, signals and recordings. Speech has three times as
-            many, a group of recordings as many as recordings, up to four times.
+        phrases: Number of clips of a recipe and soundfont.
+        other_clips: Number of clips of a formula. Speech has three times as many. A
+            group of recordings has one clip per recording, but at least this number
+            and at most four times this number.
         clip_s: Length of a clip.
-        degraded: Degraded versions of a clip, beside the clean one.
-        keeps_audio: Whether the waveforms are kept beside the log-mels.
-        odd_times: How many times as many clips a formula without label has: each draws
-            one kind of call or machine.
+        degraded: Number of degraded versions of a clip, besides the clean version.
+        keeps_audio: Whether the files hold the waveforms besides the log-mels.
+        odd_times: Factor for the number of clips of a formula without a label. Such a
+            formula makes another kind of call or machine in every clip.
     """
 
     phrases: int
@@ -85,7 +90,7 @@ SHORT_PLANS = {
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One recipe with one source of sound; `font` is None for all but soundfonts."""
+    """One recipe with one source; `font` is None if the source is no soundfont."""
 
     recipe: Recipe
     split: str
@@ -104,8 +109,11 @@ _RECIPES = {
 
 
 def plan_jobs(split: str, recipes: Sequence[Recipe] | None = None) -> list[Job]:
-    """All jobs of a split, or those of some of its recipes. Recordings and signals are
-    not held out: they are neither independent nor scored."""
+    """Jobs of a split, or of some of its recipes.
+
+    The held-out split has no recordings and signals, because these would not be
+    independent of those that are trained on.
+    """
     recipes = _RECIPES[split] if recipes is None else recipes
     fonts = HELD_OUT_FONTS if split == "held_out" else TRAINED_FONTS
     jobs = []
@@ -119,7 +127,7 @@ def plan_jobs(split: str, recipes: Sequence[Recipe] | None = None) -> list[Job]:
 
 
 def render_clips(job: Job, plan: Plan, rng: np.random.Generator) -> list[FloatArray]:
-    """The clean clips of a job: float32 [clip_s * 22050] each."""
+    """Renders the clean clips of a job: float32 [clip_s * 22050] each."""
     source = job.recipe.source
     match source:
         case Speech():
@@ -145,20 +153,21 @@ def render_clips(job: Job, plan: Plan, rng: np.random.Generator) -> list[FloatAr
 
 
 def run_job(job: Job, plan: Plan, folder: pathlib.Path) -> str:
-    """Renders a job to its file in `folder` and returns a line about it.
+    """Renders a job to its file in `folder` and returns a line of progress.
 
-    The file has `mels`, float16 [1 + degraded, clips, frames, 96], and perhaps `audio`,
-    float32 [clips, samples].
+    The file has the array `mels`, float16 [1 + degraded, clips, frames, 96], and, if
+    the plan keeps audio, `audio`, float32 [clips, samples].
     """
     path = folder / f"{job.name}.npz"
     if path.exists():
-        return f"{job.name}: there"
+        return f"{job.name}: file exists"
     rng = np.random.default_rng(zlib.crc32(f"{job.split}/{job.name}".encode()))
     clips = render_clips(job, plan, rng)
-    # A preset that is silent at some key would teach that silence has its label.
+    # Some presets are silent at some keys. Such clips would teach that silence has the
+    # label of the preset.
     heard = [clip for clip in clips if np.abs(clip).max() > 1e-3]
     if not heard and job.recipe.labels:
-        return f"{job.name}: SILENT"
+        return f"{job.name}: SILENT, nothing written"
     clips = heard or clips
     versions = [clips]
     for _ in range(plan.degraded):
@@ -180,26 +189,32 @@ def _mel(clip: FloatArray) -> np.ndarray:
 
 
 def choose_recipes(split: str, names: Sequence[str]) -> tuple[Recipe, ...]:
-    """The recipes of a split with these names, in their order; all if none is named.
+    """Recipes of a split with the given names, in the order of the split.
+
+    Args:
+        split: One of SPLITS.
+        names: Names of recipes; all recipes of the split if empty.
 
     Raises:
-        ValueError: if the split has no recipe with a name.
+        ValueError: if the split has no recipe with one of the names.
     """
     recipes = _RECIPES[split]
     known = [recipe.name for recipe in recipes]
-    strangers = [name for name in names if name not in known]
-    if strangers:
+    unknown = [name for name in names if name not in known]
+    if unknown:
         raise ValueError(
-            f"{split} has no recipe named {', '.join(strangers)}, expected some of: "
+            f"{split} has no recipe named {', '.join(unknown)}, expected some of: "
             f"{', '.join(known)}"
         )
     return tuple(recipe for recipe in recipes if not names or recipe.name in names)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("split", choices=SPLITS)
-    parser.add_argument("--short", action="store_true", help="few clips, for tests")
+    parser.add_argument("--short", action="store_true", help="for tests: few clips")
     parser.add_argument("--recipes", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--output", type=pathlib.Path, help="folder of the files")
     arguments = parser.parse_args(argv)

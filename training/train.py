@@ -2,10 +2,10 @@
 
 Usage: python -m training.train NAME [--short] [--sounds FOLDER] [--output FOLDER]
 
-NAME is one of MODELS. Runs in the training environment (TensorFlow), after
-`training.render`. Prints its progress, keeps a checkpoint every few minutes and goes on
-from it when run again; writes build/training/<NAME>/<NAME>.pb with its metadata. FOLDER
-is another one than build/training.
+NAME is one of MODELS. Run this in the training environment (TensorFlow), after
+`training.render`. It prints its progress and writes build/training/<NAME>/<NAME>.pb
+with its metadata. It saves a checkpoint every few minutes; a later run continues from
+the last checkpoint. FOLDER replaces build/training.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import os
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -24,7 +25,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.facts import demo_facts
 from training.graphs.export import label_indices, to_sinet_weights, write_model
 from training.graphs.sinet_graph import NUM_MELS, PATCH_FRAMES, Pooling
 from training.network.batches import (
@@ -37,6 +37,7 @@ from training.network.batches import (
 from training.network.calibrate import lowered_bias, surely_false
 from training.network.model import build_network
 from training.network.start import set_to_graph
+from transforms.models.registry import published_labels
 
 FOLDER = pathlib.Path("build/training")
 _BATCHES_AHEAD = 4
@@ -47,25 +48,28 @@ class TrainingPlan:
     """How a model is trained.
 
     Attributes:
-        width: 1 is VGG41.
-        pooling: What subsamples.
-        num_steps: Batches in all. A number of steps, not a time, so that two trainings
-            with one seed agree.
+        width: Factor for the numbers of channels; 1 is VGG41.
+        pooling: Subsampling method.
+        num_steps: Number of batches. The length is a number of steps and not a time,
+            so that two trainings with the same seed give the same weights.
         batch_size: Patches in a batch.
-        learning_rate: Highest rate of Adam; it rises for the first 6 % of the steps and
-            then falls to 0 along a cosine.
-        short_part: Part of the steps, at the beginning, that see patches of half the
-            length: the network takes any length, and learns nearly twice as fast.
-        seed: Of weights and batches.
-        checkpoint_steps: Between checkpoints.
-        splits: What of `training.render` is trained on.
-        calibration: Splits of sounds that the biases are calibrated on.
-        quiet_part: Part of the patches of these that are to score below 0.5 for a
-            label that they do not have.
-        silent_part: Part of them that are to score below 0.5 for all these labels.
-        starts_from: Name of the model whose weights it starts from; None for random
-            ones. Batch normalisation then stays as it is.
-        frozen: Beginnings of names of layers that are not trained.
+        learning_rate: Highest learning rate of Adam. The rate rises in the first 6 % of
+            the steps and falls to 0 along a cosine.
+        short_part: Fraction of the steps, at the beginning, that use patches of half
+            the length. The network accepts any length and learns nearly twice as fast
+            from short patches.
+        seed: Seed of weights and batches.
+        checkpoint_steps: Steps between checkpoints.
+        splits: Splits of `training.render` to train on.
+        calibration: Splits whose sounds calibrate the biases.
+        quiet_part: Fraction of the calibration patches that must score below 0.5 for a
+            label that they do not have, for each label.
+        silent_part: Fraction of the calibration patches that must score below 0.5 for
+            all labels that they do not have.
+        starts_from: Name of the model whose weights the training starts from, or None
+            for random weights. If it is given, the statistics of batch normalisation
+            are not updated.
+        frozen: Prefixes of the names of layers that are not trained.
     """
 
     width: float
@@ -106,7 +110,7 @@ def _second_phase(first: str, num_steps: int, silent_part: float) -> TrainingPla
 
 
 MODELS = _FIRST_PHASES | {
-    # With 0.995 a held-out owl has a human voice of 0.53.
+    # With 0.995 a held-out recording of an owl scores 0.53 for "Human voice".
     "fsd-sinet-vgg41-tlpf-demo": _second_phase(
         "fsd-sinet-vgg41-tlpf-first", 3200, silent_part=0.998
     ),
@@ -117,19 +121,19 @@ MODELS = _FIRST_PHASES | {
 
 
 def graph_of(name: str, output: pathlib.Path) -> pathlib.Path:
-    """The graph of a model in a folder of models."""
+    """Path of a model's graph in a folder of models."""
     return output / name / f"{name}.pb"
 
 
 def shortened(plan: TrainingPlan) -> TrainingPlan:
-    """A training of seconds, a quarter as wide: for tests."""
+    """A plan for tests: a quarter of the width, trained in seconds."""
     return dataclasses.replace(
         plan, width=plan.width / 4, num_steps=12, batch_size=8, checkpoint_steps=4
     )
 
 
 class Training:
-    """A model in training: a network, its optimiser, and the step they are at."""
+    """A model in training: network, optimiser and number of finished steps."""
 
     def __init__(
         self, plan: TrainingPlan, sounds: Sounds, folder: pathlib.Path
@@ -166,11 +170,11 @@ class Training:
 
     @property
     def step(self) -> int:
-        """Batches seen so far."""
+        """Number of batches trained on so far."""
         return int(self._step.numpy())
 
     def run(self) -> Iterator[float]:
-        """Trains to the end, and yields the loss of every batch."""
+        """Trains to the last step and yields the loss of every batch."""
         self._trace_first_step()
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             for batch in self._batches(pool):
@@ -184,7 +188,7 @@ class Training:
                 yield loss
 
     def _batches(self, pool: concurrent.futures.Executor) -> Iterator[Batch]:
-        """The batches still to come, drawn while others are trained on."""
+        """Remaining batches, drawn in another thread while the network is trained."""
         ahead: collections.deque[concurrent.futures.Future[Batch]] = collections.deque()
         for index in range(self.step, self.plan.num_steps):
             ahead.append(
@@ -203,10 +207,11 @@ class Training:
             yield ahead.popleft().result()
 
     def _trace_first_step(self) -> None:
-        """Traces what the first step runs, also if a training goes on behind it.
+        """Traces the training function for the first step, even if that step is done.
 
-        For a second length of patches TensorFlow makes a graph of any length, whose
-        last bits differ from those of a graph for that length alone.
+        For a second patch length TensorFlow makes a graph for any length. Its results
+        differ in the last bits from those of a graph for one length, so a continued
+        training must trace the same graphs in the same order.
         """
         size, num_labels = self.plan.batch_size, len(self.sounds.labels)
         patches = (size, num_frames(self.plan, 0), NUM_MELS, 1)
@@ -226,14 +231,14 @@ class Training:
 
 
 def learning_rate(plan: TrainingPlan, step: int) -> float:
-    """The rate of a step: warm-up, then a cosine to 0."""
+    """Learning rate of a step: warm-up, then a cosine to 0."""
     position = step / plan.num_steps
     warm_up = min(1.0, position / 0.06 + 0.02)
     return plan.learning_rate * warm_up * (0.5 + 0.5 * math.cos(math.pi * position))
 
 
 def num_frames(plan: TrainingPlan, step: int) -> int:
-    """Length of the patches of a step."""
+    """Frames of the patches of a step."""
     is_short = step < plan.short_part * plan.num_steps
     return (PATCH_FRAMES + 1) // 2 if is_short else PATCH_FRAMES
 
@@ -241,7 +246,7 @@ def num_frames(plan: TrainingPlan, step: int) -> int:
 def calibrate(
     network: keras.Model, labels: Sequence[str], kept: Sounds, plan: TrainingPlan
 ) -> None:
-    """Lowers the biases of a trained network, see `training.network.calibrate`."""
+    """Lowers the biases of a trained network (see `training.network.calibrate`)."""
     logits, is_false = [], []
     for recipe, patches in whole_patches(kept):
         logits.append(network(patches[..., np.newaxis], training=False)[0].numpy())
@@ -264,14 +269,14 @@ def train(
     calibration: Sounds,
     folder: pathlib.Path,
 ) -> None:
-    """Trains (or goes on with) a model and writes it to `folder`.
+    """Trains a model, from its last checkpoint if it has one, and writes it.
 
     Args:
-        name: Of the model.
-        plan: How it is trained.
-        sounds: Trained on.
-        calibration: Sounds that the biases are calibrated on.
-        folder: For checkpoints and the model.
+        name: Name of the model.
+        plan: Training plan.
+        sounds: Sounds to train on.
+        calibration: Sounds that calibrate the biases.
+        folder: Folder for checkpoints and the model.
     """
     training = Training(plan, sounds, folder)
     first, started = training.step, time.monotonic()
@@ -287,23 +292,56 @@ def train(
                 f"{rate * plan.batch_size:.0f} patches/s, {left_min:.0f} min left",
                 flush=True,
             )
-    calibrate(training.network.model, sounds.labels, calibration, plan)
-    weights = to_sinet_weights(training.network.model, label_indices(sounds.labels))
+    calibrate(training.network, sounds.labels, calibration, plan)
+    weights = to_sinet_weights(training.network, label_indices(sounds.labels))
     facts = demo_facts(sounds.labels, plan.splits, sounds.hours)
     write_model(folder / f"{name}.pb", weights, plan.pooling, facts)
     print(folder / f"{name}.pb")
 
 
+def demo_facts(
+    trained_labels: Sequence[str], splits: Sequence[str], hours: tuple[float, float]
+) -> dict[str, Any]:
+    """Metadata of a demo model, for `training.graphs.export.write_metadata`.
+
+    Args:
+        trained_labels: Labels that the model knows.
+        splits: Splits of `training.render` that the model was trained on.
+        hours: Hours of clips, and hours of log-mels computed from the clips.
+    """
+    clips_h, mels_h = hours
+    return {
+        "version": "1",
+        "description": "DEMO model: an FSD-SINet architecture trained on rendered "
+        "instruments, drums, effects and synthetic speech. It has never seen FSD50K, "
+        "knows only the trained_classes, and is no substitute for a published model.",
+        "author": "The fsd-sinet-beam authors",
+        "framework_version": "written for 2.5",
+        "dataset": {
+            "name": "rendered by this project (training/), see the model card",
+            "size": f"about {mels_h:.0f} hours of log-mels from {clips_h:.0f} hours of "
+            "clips",
+            "splits": list(splits),
+        },
+        "license": "AGPL-3.0-or-later",
+        "citation": "Architecture: E. Fonseca, A. Ferraro and X. Serra, Improving "
+        "Sound Event Classification by Increasing Shift Invariance in Convolutional "
+        "Neural Networks, arXiv 2107.00623",
+        "classes": list(published_labels()),
+        "trained_classes": list(trained_labels),
+    }
+
+
 def train_model(
     name: str, sounds: pathlib.Path, output: pathlib.Path, *, is_short: bool
 ) -> None:
-    """Trains a model of MODELS, after the one that it starts from unless that is there.
+    """Trains a model of MODELS. If it starts from a missing model, trains that first.
 
     Args:
-        name: Of the model.
-        sounds: Folder with what `training.render` wrote, a folder for every split.
-        output: Folder for models, a folder for each.
-        is_short: Whether it takes seconds, for tests.
+        name: Name of the model.
+        sounds: Folder that `training.render` wrote, with one subfolder per split.
+        output: Folder for models, with one subfolder per model.
+        is_short: Whether to use the short plan for tests.
     """
     plan = shortened(MODELS[name]) if is_short else MODELS[name]
     first = plan.starts_from
@@ -321,7 +359,9 @@ def train_model(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=sorted(MODELS))
-    parser.add_argument("--short", action="store_true", help="seconds, for tests")
+    parser.add_argument(
+        "--short", action="store_true", help="for tests: a training of seconds"
+    )
     parser.add_argument("--sounds", type=pathlib.Path, default=FOLDER, metavar="FOLDER")
     parser.add_argument("--output", type=pathlib.Path, default=FOLDER, metavar="FOLDER")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Corpora for benchmarks: many clips of varied sound, made here."""
+"""Makes corpora of many clips of varied sound for benchmarks."""
 
 import pathlib
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from demo.encode import encode
 
-# Extension, encoder, sample rate and channels of each.
+# Extension, encoder, sample rate and number of channels of each format.
 Formats = tuple[tuple[str, str, int, int], ...]
 WAV: Formats = (("wav", "pcm_s16le", 44100, 1),)
 COMPRESSED: Formats = (
@@ -27,9 +27,9 @@ MEAN_CLIP_S = 7.6
 def make_corpus(
     folder: pathlib.Path, num_clips: int, seconds: float, formats: Formats = MIXED
 ) -> pathlib.Path:
-    """Writes clips of one length in turn in some formats; returns the folder.
+    """Writes clips of one length, in the given formats in turn; returns the folder.
 
-    One in ten is made, the others are links to it under names of their own.
+    One of ten clips is made; the others are hard links to it under other names.
     """
     folder.mkdir(parents=True)
     originals = max(4, num_clips // 10)
@@ -50,14 +50,10 @@ def make_corpus(
 def make_fsd50k_like(
     folder: pathlib.Path, num_clips: int, formats: Formats = WAV
 ) -> pathlib.Path:
-    """Clips of 0.3 to 30 s, 7.6 s on average, as FSD50K's, in turn in some formats.
-
-    Returns:
-        The folder.
-    """
+    """Writes clips of 0.3 to 30 s, with FSD50K's mean of 7.6 s; returns the folder."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    # Exponential but for the ends, with the mean of FSD50K's clips.
+    # An exponential distribution with cut ends and the mean of FSD50K's clips.
     seconds = np.clip(rng.exponential(8.0, num_clips), 0.3, 30)
     seconds *= MEAN_CLIP_S / seconds.mean()
     for index, length_s in enumerate(np.clip(seconds, 0.3, 30)):
@@ -70,7 +66,7 @@ def make_fsd50k_like(
 def varied_sound(
     num_samples: int, rate_hz: int, num_channels: int, seed: int
 ) -> np.ndarray:
-    """Gliding tones and noise: float64 [num_channels, num_samples], -1 to 1."""
+    """Gliding tones and noise: float64 [num_channels, num_samples] from -1 to 1."""
     rng = np.random.default_rng(seed)
     t = np.arange(num_samples) / rate_hz
     tones = sum(

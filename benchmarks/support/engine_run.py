@@ -1,9 +1,10 @@
-"""Times one engine on one core: patches/s, memory, and what it computed.
+"""Measures speed and memory of one engine on one core, and saves its outputs.
 
 Usage: python -m benchmarks.support.engine_run ENGINE MODEL.pb PATCHES.npy OUTPUTS.npz
-ENGINE is one of ours, or a peer: openvino, mnn or onnxruntime, which takes the layers
-that benchmarks.support.onnx_graph saves for a model (see benchmarks/requirements.txt).
-Prints a line of JSON.
+
+ENGINE is an engine of this project or a peer of benchmarks/requirements.txt: openvino,
+mnn or onnxruntime. For onnxruntime MODEL.pb is the file of layers that
+`benchmarks.support.onnx_graph` saves for a model. The result is one line of JSON.
 """
 
 import json
@@ -25,7 +26,8 @@ OUTPUTS = ("model/predictions/Sigmoid", "model/global_max_pooling1d/Max")
 _PASSES, _SHORTEST_S = 5, 4.0
 
 
-def ours(name: str, model: str) -> Run:
+def own_engine(name: str, model: str) -> Run:
+    """A function that runs an engine of this project."""
     from transforms.engines.table import ENGINES
     from transforms.models.loading import load_model
 
@@ -86,7 +88,7 @@ def onnxruntime(layers: str) -> Run:
 
 
 def in_batches(run: Callable[[np.ndarray], list[np.ndarray]], size: int = 16) -> Run:
-    """Runs 16 patches at a time, where the peers are fastest."""
+    """Runs batches of 16 patches, with which the peers are fastest."""
 
     def run_all(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found = [
@@ -107,7 +109,7 @@ PEERS: dict[str, Callable[[str], Run]] = {
 
 
 def measure(run: Run, patches: np.ndarray) -> dict[str, Any]:
-    """Best and median of several passes over the patches, after one to warm up."""
+    """Best and median speed of several passes over the patches, after a first pass."""
     run(patches)
     times: list[float] = []
     while len(times) < _PASSES or sum(times) < _SHORTEST_S:
@@ -125,7 +127,7 @@ def main() -> None:
     name, model, patches_path, output = sys.argv[1:]
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     start = time.perf_counter()
-    run = PEERS[name](model) if name in PEERS else ours(name, model)
+    run = PEERS[name](model) if name in PEERS else own_engine(name, model)
     patches = np.load(patches_path)
     activations, embeddings = run(patches[:1])
     ready_s = time.perf_counter() - start

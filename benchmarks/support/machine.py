@@ -1,4 +1,4 @@
-"""What a result was measured on, and where models and results are kept."""
+"""Writes results of benchmarks, with a description of the machine and versions."""
 
 import importlib.metadata
 import json
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# Where `training.graphs.random_graphs full` writes.
+# Folder of the graphs that `python -m training.graphs.random_graphs full` writes.
 MODELS = ROOT / "build" / "models"
 RESULTS = ROOT / "benchmarks" / "results"
 _PACKAGES = ("apache-beam", "essentia-tensorflow", "av", "numpy", "pyarrow")
@@ -35,14 +35,14 @@ def machine() -> dict[str, Any]:
 
 
 def peak_mb() -> float:
-    """Peak memory of this process. That of getrusage begins with its parent's."""
+    """Peak memory of this process; getrusage would count the parent's memory, too."""
     status = pathlib.Path("/proc/self/status").read_text().splitlines()
     (peak_kb,) = (int(s.split()[1]) for s in status if s.startswith("VmHWM:"))
     return peak_kb / 1e3
 
 
 def save(name: str, results: dict[str, Any]) -> None:
-    """Writes results with machine and versions, and prints them."""
+    """Writes results with machine and versions, and prints the results."""
     content = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),

@@ -1,7 +1,8 @@
 """Writes an FSD-SINet with low-pass filters as ONNX, for ONNX Runtime.
 
-ONNX Runtime reads no frozen graphs of TensorFlow. `save_layers` runs where our reader
-of graphs is, `build` among the peers, where onnx is.
+ONNX Runtime does not read frozen graphs of TensorFlow. `save_layers` runs in the main
+environment, which has the reader of graphs. `build` runs in the environment of the
+peers, which has onnx.
 """
 
 import pathlib
@@ -9,13 +10,17 @@ from typing import Any
 
 import numpy as np
 
-# ONNX's name of the padding that TensorFlow calls SAME.
+# ONNX's name for TensorFlow's padding SAME.
 _SAME = {"auto_pad": "SAME_UPPER"}
 _OPSET, _IR_VERSION = 17, 10
 
 
 def save_layers(model: str, path: pathlib.Path) -> bool:
-    """Writes the layers of a frozen graph to a file; False if it samples adaptively."""
+    """Writes the layers of a frozen graph to a file.
+
+    Returns:
+        Whether the file was written; False for a graph with adaptive sampling.
+    """
     from transforms.engines.network import read_network_of
     from transforms.models.loading import load_model
 
@@ -34,7 +39,7 @@ def save_layers(model: str, path: pathlib.Path) -> bool:
 
 
 class _Writer:
-    """Collects nodes, each of which is named by what it gives."""
+    """Collects nodes; the name of a node is the name of its output."""
 
     def __init__(self, layers: str) -> None:
         with np.load(layers) as arrays:
@@ -43,7 +48,7 @@ class _Writer:
         self.constants: list[Any] = []
 
     def constant(self, name: str, *axes: int) -> str:
-        """One of the layers' arrays, its axes in ONNX's order."""
+        """Adds an array of the layers, with its axes in ONNX's order."""
         from onnx import numpy_helper
 
         value = self._layers[name]
@@ -77,7 +82,7 @@ class _Writer:
 
 
 def build(layers: str) -> bytes:
-    """The graph: patches [n, 101, 96, 1] to activations and embeddings."""
+    """The ONNX graph, from patches [n, 101, 96, 1] to activations and embeddings."""
     writer = _Writer(layers)
     at = writer.convolution(writer.add("Transpose", "patches", perm=[0, 3, 1, 2]), 0)
     for block in range(3):

@@ -1,8 +1,9 @@
-"""The reference: the script of the post that announced the models, over many files.
+"""The reference: the script of the post that announced the models, for many files.
 
-MonoLoader and TensorflowPredictFSDSINet, one file after the other in one process with
-TensorFlow's own threads, as a user would run it. Tests compare with its numbers,
-benchmarks with its speed. It shares no code with the pipeline.
+It runs MonoLoader and TensorflowPredictFSDSINet on one file after the other, in one
+process with TensorFlow's own threads, as a user would run them. Tests compare the
+pipeline with its numbers, and benchmarks with its speed. It shares no code with the
+pipeline.
 
 Usage: python benchmarks/support/reference.py MODEL.pb OUT.npz FILE... [options]
 """

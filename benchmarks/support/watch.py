@@ -1,4 +1,4 @@
-"""Watches a run of `fsdsinet extract` from outside: start-up, time and memory."""
+"""Measures start-up, time and memory of a run of `fsdsinet extract` from outside."""
 
 import contextlib
 import os
@@ -17,12 +17,12 @@ _POLL_S = 0.1
 
 
 class Watch:
-    """What is seen of one run.
+    """Measurements of one run.
 
     Attributes:
-        first_patch_s: From the start of the command to the first patch done.
-        worker_s: Seconds of all workers, each from its first clip to its last.
-        peak_mb: Of the worker that needed most memory.
+        first_patch_s: Seconds from the start of the command to its first patch.
+        worker_s: Seconds from a worker's first clip to its last, summed over workers.
+        peak_mb: Peak memory of the worker that needed the most memory.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Watch:
         return sum(ends[pid] - begin for pid, begin in self._first_seen.items())
 
     def until_end(self, process: subprocess.Popen[bytes]) -> float:
-        """Watches a launcher until it ends; returns its seconds."""
+        """Watches a launcher until it ends; returns its wall time in seconds."""
         while process.poll() is None:
             self._folder = self._folder or _status_folder()
             if self._folder:
@@ -59,7 +59,7 @@ class Watch:
 
 
 def _status_folder() -> str | None:
-    """Where the workers of the run that goes on report; None before there are any."""
+    """Folder of the worker statuses of the current run; None before workers exist."""
     name = STATUS_FOLDER_VARIABLE.encode()
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

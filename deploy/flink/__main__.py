@@ -1,6 +1,6 @@
-"""Starts and stops a Flink on this machine, to try jobs on a real cluster.
+"""Starts and stops a Flink cluster on this machine, to try jobs on a real cluster.
 
-`make flink` brings what it needs.
+Run `make flink` first: it fetches Flink and builds Beam's job server.
 """
 
 import argparse
@@ -22,7 +22,7 @@ NOT_THERE = "no local Flink runs"
 
 @contextlib.contextmanager
 def _state_file(folder: pathlib.Path) -> Iterator[IO[str]]:
-    """Says where the cluster is. Its process keeps the file locked while it runs."""
+    """Opens the file with PID and address, which the cluster's process keeps locked."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "running.json", "a+", encoding="utf-8") as file:
         yield file
@@ -50,7 +50,7 @@ def _write(file: IO[str], address: str) -> None:
 
 
 def run(folder: pathlib.Path, num_task_managers: int, port: int) -> None:
-    """Is the cluster's process, until it gets a signal to end."""
+    """Runs the cluster in this process until it gets a signal to end."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _state_file(folder) as file:
         try:
@@ -70,7 +70,7 @@ def run(folder: pathlib.Path, num_task_managers: int, port: int) -> None:
 
 
 def start(folder: pathlib.Path, num_task_managers: int, port: int) -> None:
-    """Returns when all slots are free. The cluster goes on in the background."""
+    """Starts a cluster in the background and returns when all slots are free."""
     options = [
         f"--folder={folder.resolve()}",
         f"--task-managers={num_task_managers}",
@@ -97,18 +97,18 @@ def start(folder: pathlib.Path, num_task_managers: int, port: int) -> None:
 
 
 def stop(folder: pathlib.Path) -> None:
-    """Returns when no process is left."""
+    """Stops the cluster and returns when all its processes have ended."""
     with _state_file(folder) as file:
         if not _is_locked(file):
             sys.exit(NOT_THERE)
         os.kill(_read(file)[0], signal.SIGTERM)
-        # Whoever holds the lock lets go of it when it has ended.
+        # The cluster's process releases the lock when it has ended.
         fcntl.flock(file, fcntl.LOCK_EX)
     print("stopped")
 
 
 def status(folder: pathlib.Path) -> None:
-    """Prints where it is, and how many slots are free."""
+    """Prints the address of the cluster and the number of free slots."""
     with _state_file(folder) as file:
         if not _is_locked(file):
             sys.exit(NOT_THERE)
@@ -131,7 +131,7 @@ def main() -> None:
             "--folder",
             type=pathlib.Path,
             default=ROOT / "build" / "flink" / "local",
-            help="of settings and logs; default: build/flink/local",
+            help="folder for settings and logs; default: build/flink/local",
         )
         if action in (start, run):
             command.add_argument(
@@ -141,7 +141,9 @@ def main() -> None:
                 metavar="N",
                 dest="num_task_managers",
             )
-            command.add_argument("--port", type=int, default=8081, help="0: any")
+            command.add_argument(
+                "--port", type=int, default=8081, help="0: any free port"
+            )
     options = vars(parser.parse_args())
     options.pop("action")(**options)
 

@@ -1,7 +1,8 @@
-"""A real Flink on this machine: JobManager and TaskManagers, a process each.
+"""Runs a real Flink cluster on this machine: a JobManager and TaskManagers.
 
-For tests, and to try a job on a cluster before there is one; `make flink` brings what
-it needs. `python -m deploy.flink` starts and stops one by hand.
+The cluster is for tests, and to try jobs before there is a larger cluster. Run `make
+flink` first: it fetches Flink and builds Beam's job server. `python -m deploy.flink`
+starts and stops a cluster by hand.
 """
 
 import contextlib
@@ -20,13 +21,14 @@ from typing import Any, Self
 import urllib3
 import yaml
 
-from transforms.workers.child_process import SMALL_JVM
+from pipeline.runners.flink.jvm import SMALL_JVM
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLINK = ROOT / "build" / "flink" / "flink-1.19.3"
 JOB_SERVER = ROOT / "build" / "flink" / "job-server.jar"
 
-# Loopback only. Port 0 is any that is free, so that clusters can be side by side.
+# Only the loopback interface is used. Port 0 is any free port, so that several clusters
+# can run at the same time.
 _NETWORK = {
     "jobmanager.rpc.address": "localhost",
     "jobmanager.rpc.port": 0,
@@ -36,8 +38,8 @@ _NETWORK = {
     "rest.address": "localhost",
     "rest.bind-address": "localhost",
 }
-# Flink's start scripts compute these from the size of a machine, and every one must be
-# there. They are enough for jobs that keep their data in the workers.
+# All of these must be set; Flink's start scripts would compute them from the size of
+# the machine. The sizes are enough for jobs that keep their data in the workers.
 _MEMORY = {
     "taskmanager.cpu.cores": 1.0,
     "taskmanager.memory.framework.heap.size": "128m",
@@ -52,27 +54,30 @@ _MEMORY = {
     "taskmanager.memory.jvm-overhead.max": "64m",
 }
 _JOB_MANAGER_JVM = ("-Xmx384m",)
-# Both heaps; both kinds of buffers beside them.
+# The heap size covers framework and task heap; the direct memory covers framework
+# off-heap and network memory.
 _TASK_MANAGER_JVM = ("-Xmx384m", "-XX:MaxDirectMemorySize=192m")
-# In milliseconds. A loss is seen in seconds (by default 50), and its work done again.
-# All attempts together must last longer than the time-out: until a loss is seen, work
-# is sent to what was lost. With a delay of 1 s a job failed after three such attempts.
+# Times without a unit are milliseconds. With these settings Flink notices the loss of a
+# TaskManager in 8 s (by default 50 s) and does its work again. All restart attempts
+# together must last longer than the heartbeat timeout: until then Flink sends work to
+# the lost TaskManager. With a delay of 1 s a job failed after three such attempts.
 _FAULTS = {
     "heartbeat.interval": 2_000,
     "heartbeat.timeout": 8_000,
     "restart-strategy.type": "fixed-delay",
     "restart-strategy.fixed-delay.attempts": 3,
     "restart-strategy.fixed-delay.delay": "3 s",
-    # A job that asks for more slots than there are fails, by default after 300 s.
+    # A job that requests more slots than exist fails after this time (default 300 s).
     "slot.request.timeout": 20_000,
-    # Every job leaves its jar of 163 MB until then; in seconds, by default an hour.
+    # Flink keeps the jar of every job, 163 MB, for this time in seconds (default an
+    # hour).
     "blob.service.cleanup.interval": 5,
 }
 SETTINGS: Mapping[str, Any] = {
     **_NETWORK,
     **_MEMORY,
     **_FAULTS,
-    # One, so that every slot gets a worker process of its own.
+    # With one slot per TaskManager every slot gets its own worker process.
     "taskmanager.numberOfTaskSlots": 1,
 }
 _LOGGING = """
@@ -83,15 +88,15 @@ appender.console.type = CONSOLE
 appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{HH:mm:ss,SSS} %-5p %c{1} %m%n
 """
-# Flink reaches into these on Java 17.
+# Packages of Java 17 that Flink needs to access by reflection.
 _OPENED = (
     "lang lang.reflect net io nio text time "
     "util util.concurrent util.concurrent.atomic util.concurrent.locks"
 )
 _JVM = (
     *SMALL_JVM,
-    # By default each looks at its timers 200 times a second: an idle cluster took 4 %
-    # from two workers that have a core each.
+    # By default each process checks its timers 200 times per second: an idle cluster
+    # took 4 % of the time of two workers that had one core each.
     "-Dpekko.scheduler.tick-duration=100ms",
     *(f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in _OPENED.split()),
 )
@@ -106,11 +111,11 @@ _LIBC = ctypes.CDLL(None)
 
 
 class LocalFlinkError(Exception):
-    """The cluster did not start, or did not get into a state in time."""
+    """The cluster did not start, or did not reach a state in time."""
 
 
 def why_missing() -> str | None:
-    """What has to be done first; None if all is there."""
+    """Says what is missing to run a cluster, or None if nothing is missing."""
     for path in (JOB_SERVER, FLINK / "ready"):
         if not path.exists():
             return f"no {path}: 'make flink' builds it, which needs Java 17 and Maven"
@@ -122,17 +127,18 @@ def why_missing() -> str | None:
 class LocalFlink:
     """A standalone Flink cluster, with one slot in every TaskManager.
 
-    To be started in the main thread: its processes end when the thread does that
-    started them, so that they never outlive this process, however it ends.
+    Start the cluster in the main thread. Its processes get SIGKILL when the thread that
+    started them ends, so that they never outlive this process.
 
     Args:
-        folder: For settings, logs and temporary files; not shared with another cluster.
-        num_task_managers: How many there are at first, numbered from 0.
-        port: Of the REST interface and the web page; 0 for any that is free.
-        settings: Flink's, over SETTINGS.
+        folder: Folder for settings, logs and temporary files; no other cluster may use
+            it.
+        num_task_managers: Number of TaskManagers at the start, numbered from 0.
+        port: Port of the REST interface and the web page; 0 for any free port.
+        settings: Settings of Flink that replace those in SETTINGS.
 
     Attributes:
-        address: HOST:PORT of the REST interface: what Beam calls the Flink master.
+        address: HOST:PORT of the REST interface, which Beam calls the Flink master.
     """
 
     def __init__(
@@ -164,10 +170,10 @@ class LocalFlink:
         self.stop()
 
     def start(self) -> None:
-        """Returns when all slots are free.
+        """Starts all processes and returns when all slots are free.
 
         Raises:
-            LocalFlinkError: if something is missing, or a process does not start.
+            LocalFlinkError: if files or Java are missing, or a process does not start.
         """
         if reason := why_missing():
             raise LocalFlinkError(reason)
@@ -184,7 +190,7 @@ class LocalFlink:
         self.wait_free(self._num_task_managers, _START_S)
 
     def stop(self) -> None:
-        """Kills all processes, those that TaskManagers started, too."""
+        """Kills all processes, also those that TaskManagers started."""
         for process in self._started:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -192,18 +198,18 @@ class LocalFlink:
         self._started.clear()
         self._task_managers.clear()
         self._job_manager = None
-        # Jars of jobs, mostly. Settings and logs stay.
+        # These files are mostly jars of jobs. Settings and logs are kept.
         shutil.rmtree(self._folder / "tmp", ignore_errors=True)
 
     def wait(self) -> None:
-        """Waits until the JobManager ends, which it does not by itself."""
+        """Waits until the JobManager ends; it only ends if it is killed."""
         assert self._job_manager
         self._job_manager.wait()
 
     def start_task_manager(self, index: int) -> None:
-        """Starts one, for the first time or again; `wait_free` waits for its slot."""
-        assert index not in self._task_managers, "it is there already"
-        # Another name each time, or Flink takes it for the one that it lost.
+        """Starts a TaskManager, also a killed one; `wait_free` waits for its slot."""
+        assert index not in self._task_managers, "this TaskManager already runs"
+        # A new name each time. Otherwise Flink would take the process for the lost one.
         name = f"task-manager-{index}-{len(self._started)}"
         arguments = {
             "jobmanager.rpc.port": self._config("jobmanager.rpc.port"),
@@ -217,13 +223,13 @@ class LocalFlink:
         )
 
     def kill_task_manager(self, index: int) -> None:
-        """Ends one by SIGKILL; Flink notices it some seconds later."""
+        """Kills a TaskManager by SIGKILL; Flink notices this some seconds later."""
         process = self._task_managers.pop(index)
         process.kill()
         process.wait()
 
     def task_manager_in_use(self, limit_s: float = _CHANGE_S) -> int:
-        """Number of a TaskManager whose slot a job has; waits until there is one."""
+        """Waits until a job uses the slot of a TaskManager, and returns its number."""
         found: list[int] = []
 
         def look() -> bool:
@@ -237,17 +243,17 @@ class LocalFlink:
         return found[0]
 
     def overview(self) -> dict[str, Any]:
-        """Numbers of TaskManagers, slots and jobs."""
+        """The numbers of TaskManagers, slots and jobs."""
         answer: dict[str, Any] = self.get("/overview")
         return answer
 
     def jobs(self) -> list[dict[str, Any]]:
-        """All jobs, the ended ones, too: `jid`, `name`, `state` and more of each."""
+        """All jobs, also ended ones, each with `jid`, `name`, `state` and more."""
         jobs: list[dict[str, Any]] = self.get("/jobs/overview")["jobs"]
         return jobs
 
     def cancel_all(self, limit_s: float = _CHANGE_S) -> None:
-        """Cancels what runs, and waits until it has ended."""
+        """Cancels all running jobs and waits until they have ended."""
 
         def running() -> list[str]:
             return [job["jid"] for job in self.jobs() if job["state"] not in _ENDED]
@@ -257,7 +263,7 @@ class LocalFlink:
         self._wait_until(lambda: not running(), limit_s, "jobs did not end")
 
     def wait_free(self, num_slots: int, limit_s: float = _CHANGE_S) -> None:
-        """Waits until Flink has just the living TaskManagers, and free slots."""
+        """Waits until Flink has only the living TaskManagers, and enough free slots."""
 
         def is_free() -> bool:
             now = self.overview()
@@ -269,10 +275,10 @@ class LocalFlink:
         self._wait_until(is_free, limit_s, f"not {num_slots} slots got free")
 
     def get(self, path: str, method: str = "GET") -> Any:
-        """What the REST interface answers.
+        """The answer of the REST interface.
 
         Raises:
-            OSError: if it does not answer, or with an error.
+            OSError: if there is no answer, or an error.
         """
         try:
             answer = self._http.request(method, f"http://{self.address}{path}")
@@ -287,7 +293,7 @@ class LocalFlink:
         return str({entry["key"]: entry["value"] for entry in entries}[key])
 
     def _has_address(self) -> bool:
-        """Whether the JobManager has written where it listens, and answers."""
+        """Whether the JobManager has logged its address and answers there."""
         if not self.address:
             log = self._folder / "job-manager.log"
             found = _LISTENING.search(log.read_text(errors="replace"))
@@ -311,7 +317,7 @@ class LocalFlink:
             *jvm,
             *_JVM,
             f"-Djava.io.tmpdir={self._folder}/tmp",
-            # The first is where the web page looks for the log.
+            # Flink's web page reads the log from log.file.
             f"-Dlog.file={log_path}",
             f"-Dlog4j.configurationFile=file:{self._folder}/log4j.properties",
             f"--class-path={FLINK}/*",
@@ -325,7 +331,7 @@ class LocalFlink:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # A group of its own, with the processes that it starts.
+                # A new process group, which also has the processes that it starts.
                 start_new_session=True,
                 preexec_fn=_dying_with(os.getpid()),
             )
@@ -361,7 +367,7 @@ class LocalFlink:
 
 
 def _dying_with(parent: int) -> Callable[[], None]:
-    """What a child does first, so that it ends with its parent. Linux only."""
+    """A function that makes a child process end with its parent. Linux only."""
 
     def tie() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

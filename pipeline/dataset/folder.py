@@ -1,4 +1,4 @@
-"""The dataset folder: its ledger, its run.json, and what a run may do to it."""
+"""The dataset folder: its lock, run.json and ledger, and the removal of its files."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DatasetError
 from transforms import storage
 from transforms.parquet import write_table
 from transforms.schemas import LEDGER_FIELDS
@@ -24,7 +24,7 @@ _PLAN_NAME = "plan.arrow"
 _LOCK_NAME = "run.lock"
 _PART = re.compile(r"part-[^/.]+\.parquet")
 _PART_FOLDER = re.compile(r"ledger|patches/[^/]+|clips/[^/]+")
-# What transforms.storage.publish leaves on a disk if it is killed.
+# Temporary files that transforms.storage.publish leaves on a disk if it is killed.
 _TEMPORARY = re.compile(
     r"\.(part-.+\.parquet|run\.json|plan\.arrow)\.[0-9a-f]{32}\.tmp"
 )
@@ -33,12 +33,12 @@ _TEMPORARY = re.compile(
 class Dataset:
     """One output folder, on a disk or in a bucket.
 
-    Nothing is created or changed by the constructor. Only files with our names are ever
-    removed; others in the folder are left alone.
+    The constructor creates and changes nothing. Files whose names are not those of a
+    dataset are never removed.
 
     Attributes:
-        root: The folder, an absolute path or a uri.
-        shown: The same for people.
+        root: Absolute path or uri of the folder.
+        shown: The folder as messages show it, without credentials.
     """
 
     def __init__(self, path: str) -> None:
@@ -58,7 +58,12 @@ class Dataset:
         return storage.join(self.root, _RUN_NAME)
 
     def check_writable(self) -> None:
-        """Raises ConfigError unless the folder is ours, or can be made so."""
+        """Raises an error unless a run may write its dataset to this folder.
+
+        Raises:
+            ConfigError: if the folder cannot be written, or holds other files.
+            DatasetError: if its run.json cannot be read.
+        """
         try:
             storage.check_writable(self.root)
         except StorageError as error:
@@ -71,8 +76,8 @@ class Dataset:
             raise ConfigError(f"output {error}") from error
         if not all(name == _LOCK_NAME or _TEMPORARY.fullmatch(name) for name in names):
             raise ConfigError(
-                f"output {self.shown} has files but no {_RUN_NAME}, so it is no "
-                "dataset of ours; give an empty or new folder"
+                f"output {self.shown} has files but no {_RUN_NAME}, so it is not a "
+                "dataset; give an empty or new folder"
             )
 
     @contextlib.contextmanager
@@ -92,24 +97,27 @@ class Dataset:
             yield
 
     def is_ours(self) -> bool:
-        """False once another run may have taken the folder, or it cannot be reached."""
+        """Whether this run still holds the lock of the folder.
+
+        False, too, if the folder cannot be reached.
+        """
         with contextlib.suppress(StorageError):
             return self._held is not None and self._held.is_held()
         return False
 
     def is_being_written(self) -> bool:
-        """True while a run holds the folder's lock, as far as can be told from here."""
+        """Whether a run holds the lock of the folder; other machines may not see it."""
         return storage.is_locked(self.root)
 
     def state(self) -> object:
-        """Differs if a run has written to the dataset in between."""
+        """A value that changes whenever a run writes to the dataset."""
         return self.run(), self.parts("ledger")
 
     def run(self) -> dict[str, Any]:
-        """The content of run.json; empty if there is none.
+        """Returns the content of run.json; empty if the file does not exist.
 
         Raises:
-            ConfigError: if it is not one of ours.
+            DatasetError: if the file cannot be read, or another program wrote it.
         """
         path = storage.shown(self._run_path)
         try:
@@ -117,71 +125,81 @@ class Dataset:
         except StorageError as error:
             if error.kind == "not_found":
                 return {}
-            raise ConfigError(f"cannot read {error}") from error
+            raise DatasetError(f"cannot read {error}") from error
         except ValueError as error:
-            raise ConfigError(f"cannot read {path}: {error}") from error
+            raise DatasetError(f"cannot read {path}: {error}") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ConfigError(
-                f"{path} is not of a dataset of ours; give another folder"
+            raise DatasetError(
+                f"{path} was not written by fsdsinet: expected the format {FORMAT!r}; "
+                "give another folder"
             )
         return content
 
     def existing_run(self) -> dict[str, Any]:
-        """The content of run.json.
+        """Returns the content of run.json.
 
         Raises:
-            ConfigError: if there is none, or it is not one of ours.
+            DatasetError: if the file does not exist, cannot be read, or another
+                program wrote it.
         """
         run = self.run()
         if not run:
-            raise ConfigError(f"{self.shown} is no dataset: it has no {_RUN_NAME}")
+            raise DatasetError(
+                f"{self.shown} is not a dataset: it has no {_RUN_NAME}; give the "
+                "folder that extract wrote"
+            )
         return run
 
     def write_run(self, content: dict[str, Any]) -> None:
         text = json.dumps({"format": FORMAT, **content}, indent=1, ensure_ascii=False)
         with storage.publish(self._run_path) as file:
-            # Names of files that are not UTF-8 become escapes, as JSON has them.
+            # Bytes of file names that are not UTF-8 become escapes.
             file.write((text + "\n").encode("utf-8", "backslashreplace"))
 
     def model_names(self) -> list[str]:
         return [model["name"] for model in self.run().get("models", [])]
 
     def find_model(self, name: str | None) -> str:
-        """The model of that name, or the only one if no name is given.
+        """Returns the name of a model of the dataset.
+
+        Args:
+            name: Name to look for; None for the only model.
 
         Raises:
-            ConfigError: if there is none, or a name is needed.
+            ConfigError: if there is no such model, or `name` is None and there are
+                several models.
         """
         names = self.model_names()
         if name is None and len(names) == 1:
             return names[0]
         if name not in names:
-            raise ConfigError(f"model is {name!r}, expected one of: {', '.join(names)}")
+            given = "no model was given" if name is None else f"model is {name!r}"
+            raise ConfigError(f"{given}, expected one of: {', '.join(names)}")
         return str(name)
 
     def parts(self, table: str) -> list[str]:
-        """Committed files of a table: `ledger`, `clips/model=NAME`, ..."""
+        """Uris of the parts of a table: `ledger`, `clips/model=NAME`, ...
+
+        Parts of other tables than the ledger may belong to shards that are not
+        committed yet.
+        """
         found = (info.uri for info in self._files(table))
         return [uri for uri in found if _PART.fullmatch(storage.file_name(uri))]
 
     def file(self, table: str, name: str) -> str:
-        """Where a part of a table is, or would be."""
+        """Uri of a file of a table; the file need not exist."""
         return storage.join(self.root, *table.split("/"), name)
 
     def open_table(self, table: str) -> ds.Dataset | None:
-        """A table of the dataset, None as long as it has no file."""
+        """Opens a table of the dataset; None as long as it has no file."""
         files = self.parts(table)
         return storage.open_dataset(files) if files else None
 
     def read_ledger(self, columns: list[str] | None = None) -> pa.Table:
-        ledger = self.open_table("ledger")
-        if ledger is None:
-            types = {field.name: field.type for field in LEDGER_FIELDS}
-            return pa.table({n: pa.array([], types[n]) for n in columns or types})
-        return ledger.to_table(columns=columns)
+        return read_ledger_files(self.parts("ledger"), columns)
 
     def read_done(self) -> pa.Table:
-        """clip_id, uri and status of the ledger, and the manifest's columns in it."""
+        """Reads clip_id, uri, status and the manifest's columns of the ledger."""
         ledger = self.open_table("ledger")
         assert ledger is not None
         carried = ledger.schema.names[len(LEDGER_FIELDS) :]
@@ -207,20 +225,20 @@ class Dataset:
                 storage.delete_file(uri)
 
     def remove_temporary(self) -> None:
-        """Removes the plan and what killed processes had begun to write."""
+        """Removes the plan, and files that killed processes had begun to write."""
         storage.delete_file(self.plan_path)
         for info in self._files(recursive=True):
             if _TEMPORARY.fullmatch(storage.file_name(info.uri)):
                 storage.delete_file(info.uri)
 
     def forget_failed(self) -> None:
-        """Takes failed rows out of the ledger, so that they are to be done again.
+        """Removes the rows of failed clips from the ledger, so that a run repeats them.
 
-        A shard without other rows loses its ledger file. Killed half-way, the rows
-        that are gone are done by the next run like any others.
+        A shard that has only failed rows loses its ledger file. If this process is
+        killed half-way, the next run repeats the clips whose rows are gone already.
         """
         for uri in self.parts("ledger"):
-            # Not read_table: its schema would get a column from the path.
+            # Not read_table: it would add a column for a folder named key=value.
             ledger = pq.ParquetFile(storage.open_arrow(uri)).read()
             kept = ledger.filter(pc.equal(ledger["status"], "ok"))
             if not kept.num_rows:
@@ -233,13 +251,24 @@ class Dataset:
         return list(storage.list_files(folder, recursive, hidden=True))
 
     def _all_parts(self) -> list[str]:
-        """Parts of all tables, committed or not."""
+        """Uris of the parts of all tables, committed or not."""
         found = []
         for info in self._files(recursive=True):
             folder, _, name = info.uri[len(self.root) + 1 :].rpartition("/")
             if _PART.fullmatch(name) and _PART_FOLDER.fullmatch(folder):
                 found.append(info.uri)
         return found
+
+
+def read_ledger_files(files: list[str], columns: list[str] | None) -> pa.Table:
+    """Reads columns of ledger files, all columns if None.
+
+    Without files, the table has no rows, and the columns that every ledger has.
+    """
+    if files:
+        return storage.open_dataset(files).to_table(columns=columns)
+    types = {field.name: field.type for field in LEDGER_FIELDS}
+    return pa.table({n: pa.array([], types[n]) for n in columns or types})
 
 
 def _say(text: str) -> None:

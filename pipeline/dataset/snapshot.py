@@ -1,96 +1,155 @@
-"""What of a dataset is committed at one moment, so that it can be read as one whole.
+"""Reads the committed results of a dataset, as they are at one moment.
 
-A shard's ledger file is written last: files of other shards may be of a run that is
-still going. Where ledger and results disagree otherwise, files were lost or mixed up,
-and nothing computed from them would mean anything.
+A run writes the ledger file of a shard last. Files in `clips` or `patches` without a
+ledger file belong to shards that are not committed, and are left out. A ledger file
+whose results are missing means that files were lost or mixed up: reading stops with an
+error, because numbers computed from the rest would be wrong.
 """
 
+import copy
 import json
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from pipeline.dataset.folder import Dataset
-from pipeline.errors import DatasetError
+from pipeline.dataset.folder import Dataset, read_ledger_files
+from pipeline.errors import ConfigError, DatasetError
 from transforms import storage
 
 
 class Snapshot:
-    """The committed files of one model.
+    """The committed files of one model of a dataset.
 
     Attributes:
         dataset: The folder.
         model: Name of the model.
         run: Content of run.json.
-        names: Of the committed parts, sorted; the same in every table.
+        parts: File names of the committed parts, sorted; the same in every table.
 
     Args:
         output: Folder of a dataset.
-        model: Name; may be None if the dataset has one model.
+        model: Name of the model; may be None if the dataset has only one.
 
     Raises:
-        DatasetError: if there is no such dataset or model, or nothing is committed.
+        DatasetError: if the folder holds no dataset.
+        ConfigError: if the dataset has no such model.
     """
 
     def __init__(self, output: str, model: str | None) -> None:
         self.dataset = Dataset(output)
         self.run = self.dataset.existing_run()
         self.model = self.dataset.find_model(model)
+        self.parts = [*map(storage.file_name, self.dataset.parts("ledger"))]
         self._files: dict[str, list[str]] = {}
-        self.names = [*map(storage.file_name, self.dataset.parts("ledger"))]
-        if not self.names:
-            raise DatasetError(
-                f"{self.dataset.shown} has no results yet: {self._state()}"
-            )
+        self._schemas: dict[str, pa.Schema] = {}
+
+    def of_model(self, model: str) -> "Snapshot":
+        """Returns the snapshot of another model at the same moment."""
+        other = copy.copy(self)
+        other.model = self.dataset.find_model(model)
+        other._files, other._schemas = {}, {}
+        return other
+
+    @property
+    def model_entry(self) -> dict[str, Any]:
+        """The entry of the model in run.json: its name, path, sha256 and sizes."""
+        models: list[dict[str, Any]] = self.run["models"]
+        return next(entry for entry in models if entry["name"] == self.model)
 
     def unfinished(self) -> str | None:
-        """Says what is missing if the run has not ended; None if it has."""
+        """Says how many clips are done if the run has not finished; None if it has."""
         if self.run.get("state") == "finished":
             return None
         planned = self.run.get("manifest", {}).get("num_clips", 0)
         done = self.ledger(["clip_id"]).num_rows
-        return f"{self._state()}: {done:,} of {planned:,} clips are there"
+        return f"{self._state()}: {done:,} of {planned:,} clips are done"
 
     def ledger_dataset(self) -> ds.Dataset:
-        files = [self.file("ledger", name) for name in self.names]
-        return storage.open_dataset(files)
+        """Opens the committed files of the ledger."""
+        self._check_not_empty()
+        return storage.open_dataset(self._ledger_files())
 
     def ledger(self, columns: list[str]) -> pa.Table:
-        return self.ledger_dataset().to_table(columns=columns)
+        """Reads columns of the ledger; no rows if nothing is committed."""
+        return read_ledger_files(self._ledger_files(), columns)
 
-    def file(self, table: str, name: str) -> str:
-        """The file of one committed part of `ledger`, `clips` or `patches`."""
-        return self.dataset.file(self._folder(table), name)
+    def find_clip(self, name: str) -> str:
+        """Returns the clip_id of a clip that has results.
 
-    def files(self, table: str) -> list[str]:
-        """The committed files of `clips` or `patches`.
+        Args:
+            name: A clip_id, or a uri or file name that only one clip has.
 
         Raises:
-            DatasetError: if one is missing.
+            ConfigError: if no clip or several clips have that name, or the clip has no
+                results.
+        """
+        self._check_not_empty()
+        ledger = self.ledger(["clip_id", "uri", "status", "error", "num_patches"])
+        found = ledger.filter(pc.equal(ledger["clip_id"], name))
+        if not found.num_rows:
+            ends = pc.ends_with(ledger["uri"], "/" + name.lstrip("/"))
+            found = ledger.filter(pc.or_(pc.equal(ledger["uri"], name), ends))
+        if not found.num_rows:
+            some = ", ".join(ledger["clip_id"][:5].to_pylist())
+            raise ConfigError(
+                f"no clip {name!r} in {self.dataset.shown}; its clips are {some}, ..."
+            )
+        if found.num_rows > 1:
+            ids = ", ".join(found["clip_id"][:5].to_pylist())
+            raise ConfigError(
+                f"{found.num_rows} clips are named {name!r}: give one clip_id of {ids}"
+            )
+        (row,) = found.to_pylist()
+        if row["status"] != "ok":
+            raise ConfigError(f"clip {row['clip_id']} has failed: {row['error']}")
+        if not row["num_patches"]:
+            raise ConfigError(
+                f"clip {row['clip_id']} is shorter than one patch and has no results; "
+                "extract with --last-patch repeat to keep such clips"
+            )
+        return str(row["clip_id"])
+
+    def file(self, table: str, part: str) -> str:
+        """Returns the uri of one part of `ledger`, `clips` or `patches`."""
+        return self.dataset.file(self._folder(table), part)
+
+    def files(self, table: str) -> list[str]:
+        """Returns the uris of the committed files of `clips` or `patches`.
+
+        Raises:
+            DatasetError: if nothing is committed yet, or a file is missing.
         """
         if table in self._files:
             return self._files[table]
+        self._check_not_empty()
         folder = self._folder(table)
         present = {*map(storage.file_name, self.dataset.parts(folder))}
-        lost = [name for name in self.names if name not in present]
+        lost = [part for part in self.parts if part not in present]
         if lost:
             raise DatasetError(
                 f"{self.dataset.shown} is damaged: {len(lost):,} of "
-                f"{len(self.names):,} ledger files have no file in {folder}, the first "
+                f"{len(self.parts):,} ledger files have no file in {folder}, the first "
                 f"{lost[0]}; restore them, or extract again with --overwrite"
             )
-        self._files[table] = [self.file(table, name) for name in self.names]
+        self._files[table] = [self.file(table, part) for part in self.parts]
         return self._files[table]
 
+    def has_column(self, table: str, column: str) -> bool:
+        """Whether `clips` or `patches` has a column; False if nothing is committed."""
+        return bool(self.parts) and column in self._schema(table).names
+
     def schema(self, table: str, column: str) -> pa.Schema:
-        """The schema of a table of the model.
+        """Returns the schema of `clips` or `patches`.
 
         Raises:
-            DatasetError: if it has no such column.
+            DatasetError: if the table has no such column.
         """
-        schema = pq.read_schema(storage.open_arrow(self.files(table)[0]))
+        schema = self._schema(table)
         if column not in schema.names:
             raise DatasetError(
                 f"{self.dataset.shown} has no {column} of model {self.model}: it was "
@@ -99,26 +158,42 @@ class Snapshot:
         return schema
 
     def labels(self, column: str) -> tuple[str, ...]:
-        """The model's labels, in the order of the values of a column of `clips`."""
+        """Returns the model's labels, in the order of the values of a clips column."""
         return tuple(json.loads(self.schema("clips", column).metadata[b"labels"]))
 
+    def read_part(self, table: str, part: str, columns: list[str]) -> pa.Table:
+        """Reads columns of one part of `ledger`, `clips` or `patches`."""
+        # Not read_table: it would add a column for the folder model=NAME.
+        uri = self.file(table, part)
+        with pq.ParquetFile(storage.open_arrow(uri), pre_buffer=False) as file:
+            return file.read(columns=columns)
+
     def clips(self, column: str) -> Iterator[pa.RecordBatch]:
-        """clip_id and one column of all clips, checked against the ledger.
+        """Reads clip_id and one column of all clips, and checks them.
 
         Raises:
-            DatasetError: if clips are not exactly those that the ledger says have
-                results.
+            DatasetError: if the clips are not exactly those for which the ledger
+                states results.
         """
         expected = self._ids_with_results()
         files = storage.open_dataset(self.files("clips"))
         for batch in files.to_batches(columns=["clip_id", column]):
             for clip_id in batch["clip_id"].to_pylist():
                 if clip_id not in expected:
-                    raise self.mismatch(clip_id, "has results twice, or none expected")
+                    raise self.mismatch(
+                        clip_id, "has results twice, or results that are not expected"
+                    )
                 expected.remove(clip_id)
             yield batch
         if expected:
             raise self.mismatch(min(expected), "has no results")
+
+    def mismatch(self, clip_id: str, problem: str) -> DatasetError:
+        """Returns the error for a clip whose ledger row and results disagree."""
+        return DatasetError(
+            f"{self.dataset.shown} is damaged: ledger and clips of model {self.model} "
+            f"differ: clip {clip_id!r} {problem}; extract again with --overwrite"
+        )
 
     def _ids_with_results(self) -> set[str]:
         ledger = self.ledger(["clip_id", "status", "num_patches"])
@@ -133,12 +208,20 @@ class Snapshot:
                 found.add(clip_id)
         return found
 
-    def mismatch(self, clip_id: str, problem: str) -> DatasetError:
-        """The error of a clip of which ledger and results differ."""
-        return DatasetError(
-            f"{self.dataset.shown} is damaged: ledger and clips of model {self.model} "
-            f"differ: clip {clip_id!r} {problem}; extract again with --overwrite"
-        )
+    def _check_not_empty(self) -> None:
+        if not self.parts:
+            raise DatasetError(
+                f"{self.dataset.shown} has no results yet: {self._state()}"
+            )
+
+    def _schema(self, table: str) -> pa.Schema:
+        if table not in self._schemas:
+            file = storage.open_arrow(self.files(table)[0])
+            self._schemas[table] = pq.read_schema(file)
+        return self._schemas[table]
+
+    def _ledger_files(self) -> list[str]:
+        return [self.file("ledger", part) for part in self.parts]
 
     def _folder(self, table: str) -> str:
         return table if table == "ledger" else f"{table}/model={self.model}"
@@ -149,3 +232,21 @@ class Snapshot:
             "stopped": "the run was stopped",
         }
         return states.get(self.run.get("state", ""), "the run has ended")
+
+
+def vectors_of(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Returns a column of vectors as a matrix, without a copy if it is one chunk.
+
+    Args:
+        column: fixed_size_list<float32>[size].
+
+    Returns:
+        float32 [num_rows, size]; the values of null rows are undefined.
+    """
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    # Not flatten(): it leaves out null rows.
+    values = column.values.to_numpy(zero_copy_only=False)
+    size = column.type.list_size
+    start = column.offset * size
+    return values[start : start + len(column) * size].reshape(-1, size)

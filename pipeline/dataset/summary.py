@@ -1,23 +1,33 @@
-"""The short summary at the end of a run, and the totals of run.json."""
+"""Sums up a dataset: the totals in run.json, and the text at the end of a run."""
 
 import collections
 import shlex
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.console import format_duration
 from pipeline.dataset.folder import Dataset
 
+TOTALS_COLUMNS = ["status", "error_type", "duration_s", "num_patches"]
 _NUM_TOP = 5
 _NUM_REASONS = 10
 _STEPS = "decode resample log_mel inference commit".split()
 
 
 def dataset_totals(dataset: Dataset) -> dict[str, Any]:
-    """Counts over the whole ledger."""
-    ledger = dataset.read_ledger(["status", "error_type", "duration_s", "num_patches"])
+    """Counts clips, failures, patches and hours of audio in the whole ledger."""
+    return ledger_totals(dataset.read_ledger(TOTALS_COLUMNS))
+
+
+def ledger_totals(ledger: pa.Table) -> dict[str, Any]:
+    """Counts clips, failures, patches and hours of audio in rows of the ledger.
+
+    Args:
+        ledger: Rows with TOTALS_COLUMNS.
+    """
     failed = ledger.filter(pc.equal(ledger["status"], "failed"))
     reasons = collections.Counter(failed["error_type"].to_pylist())
     return {
@@ -31,7 +41,7 @@ def dataset_totals(dataset: Dataset) -> dict[str, Any]:
 
 
 def finish_run(dataset: Dataset, counters: dict[str, int]) -> dict[str, Any]:
-    """Notes the end of a run in run.json; returns the totals."""
+    """Writes the end of a run and the totals to run.json, and returns the totals."""
     totals = dataset_totals(dataset)
     end = {"state": "finished", "finished": now(), "counters": counters}
     dataset.write_run(dataset.run() | end | {"totals": totals})
@@ -39,14 +49,20 @@ def finish_run(dataset: Dataset, counters: dict[str, int]) -> dict[str, Any]:
 
 
 def now() -> str:
-    """The time as run.json has it."""
+    """Returns the current time in the format of run.json."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def summary_text(
     dataset: Dataset, totals: dict[str, Any], elapsed_s: float | None
 ) -> str:
-    """What the user reads last; without a time if nobody took it."""
+    """Returns the lines that a user reads last.
+
+    Args:
+        dataset: Dataset of the finished run.
+        totals: Result of `dataset_totals`.
+        elapsed_s: How long the run took; None if that was not measured.
+    """
     took = "" if elapsed_s is None else f"; this run took {format_duration(elapsed_s)}"
     lines = [
         f"{totals['ok']:,} clips ok, {totals['failed']:,} failed; "
@@ -69,7 +85,7 @@ def summary_text(
 
 
 def _work_lines(counters: dict[str, int]) -> list[str]:
-    """What the workers of the last run did, in all; nothing if nobody counted."""
+    """Says how long each step took in all workers; no lines without counters."""
     steps = [name for name in _STEPS if f"{name}_us" in counters]
     if not steps:
         return []

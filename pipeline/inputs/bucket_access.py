@@ -1,4 +1,4 @@
-"""Asks once for every bucket whether it lets us in, before a run is started."""
+"""Checks before a run that its buckets can be read."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -7,34 +7,39 @@ from pipeline.errors import ConfigError
 from transforms import storage
 from transforms.storage import StorageError
 
-# A store may also refuse a clip because it is not there: so more than one.
-_NUM_ASKED = 3
+# Several clips of a bucket are tried: a store may also answer "access denied" for a
+# single clip that does not exist.
+_NUM_TRIED = 3
 _MAX_BUCKETS = 20
 
 
 def check_reach(uris: pa.ChunkedArray) -> None:
-    """Looks at the first clips of every bucket.
+    """Raises an error if a bucket refuses access to its first clips.
 
-    Without credentials every clip would fail, one by one.
+    Without this check and without credentials, the run would start, and every clip
+    would fail.
 
     Args:
-        uris: string, of all clips of the run, done or not.
+        uris: Uris of all clips of the run, strings.
 
     Raises:
-        ConfigError: if a bucket refuses all that are looked at.
+        ConfigError: if a bucket refuses access to all clips that were tried.
     """
     remote = uris.filter(pc.match_substring_regex(uris, r"^(?i:s3|gs)://[^/]+/"))
     found = pc.extract_regex(remote, r"^(?P<bucket>[^/]+//[^/]+)/")
     buckets = pc.unique(pc.struct_field(found, "bucket")).to_pylist()
     for bucket in buckets[:_MAX_BUCKETS]:
         clips = remote.filter(pc.starts_with(remote, f"{bucket}/"))
-        refused = [_refused(uri) for uri in clips[:_NUM_ASKED].to_pylist()]
+        refused = [_refusal(uri) for uri in clips[:_NUM_TRIED].to_pylist()]
         if all(refused):
             raise ConfigError(f"clips of {bucket} cannot be read: {refused[0]}")
 
 
-def _refused(uri: str) -> StorageError | None:
-    """Why a clip is refused; what else is wrong with it is for the ledger."""
+def _refusal(uri: str) -> StorageError | None:
+    """Returns the error if access is refused.
+
+    Other problems of a clip are not reported here: they become rows of the ledger.
+    """
     try:
         storage.look_up(uri)
     except StorageError as error:

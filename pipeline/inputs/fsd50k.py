@@ -1,4 +1,4 @@
-"""The FSD50K dataset as published: folders of audio and CSV files of ground truth.
+"""Reads the FSD50K dataset as published: audio folders and ground truth in CSV files.
 
 Layout (Fonseca et al., "FSD50K: an Open Dataset of Human-Labeled Sound Events"):
 FSD50K.dev_audio/, FSD50K.eval_audio/ and FSD50K.ground_truth/{dev,eval}.csv with the
@@ -20,19 +20,20 @@ from transforms.storage import StorageError
 
 _SUBSETS = ("dev", "eval")
 _GROUND_TRUTH = "FSD50K.ground_truth"
-# What a split is called -> its CSV, and the value of its column split there.
+# Name of a split -> name of the CSV file that holds it.
 SPLITS = {"train": "dev", "val": "dev", "dev": "dev", "eval": "eval"}
 
 
 def is_root(folder: str) -> bool:
-    """True if the folder holds audio of FSD50K under its published name."""
+    """Whether the folder holds an audio folder with a published name of FSD50K."""
     return bool(_present(folder))
 
 
 def read_manifest(root: str) -> pa.Table:
-    """The clips of the subsets whose audio is there.
+    """Lists the clips of the subsets whose audio folder exists.
 
     Returns:
+        A table with the columns
         clip_id (Freesound's id, equal to fname), uri, fname, split (train, val or
         eval) and labels (separated by commas, as published).
 
@@ -43,16 +44,16 @@ def read_manifest(root: str) -> pa.Table:
 
 
 def has_ground_truth(folder: str) -> bool:
-    """True if the folder holds the ground truth of FSD50K; audio is not needed."""
+    """Whether the folder holds the ground truth of FSD50K; audio is not needed."""
     return storage.look_up(storage.join(folder, _GROUND_TRUTH)) == "folder"
 
 
 def read_ground_truth(root: str, split: str) -> pa.Table:
-    """fname and labels (separated by commas, as published) of a split.
+    """Reads fname and labels (separated by commas, as published) of a split.
 
     Args:
-        root: Folder of the published ones.
-        split: One of SPLITS; dev is train and val.
+        root: Folder that holds the published folders.
+        split: One of SPLITS; dev is train and val together.
 
     Raises:
         ConfigError: if there is no such split, or its file is missing or unreadable.
@@ -68,7 +69,7 @@ def read_ground_truth(root: str, split: str) -> pa.Table:
 
 
 def read_vocabulary(root: str) -> tuple[str, ...]:
-    """The labels of the vocabulary, as published.
+    """Reads the labels of the vocabulary, as published.
 
     Raises:
         ConfigError: if the file is missing or not in the published format.
@@ -94,7 +95,7 @@ def _audio_folder(root: str, subset: str) -> str:
 
 
 def _read_csv(root: str, subset: str) -> pa.Table:
-    """fname, labels and, of dev, split: all as text."""
+    """Reads fname, labels and, in dev.csv, split: all as text."""
     path = storage.join(root, _GROUND_TRUTH, f"{subset}.csv")
     columns = ["fname", "labels"] + (["split"] if subset == "dev" else [])
     try:

@@ -1,8 +1,8 @@
 """Turns the INPUTs of a command into one checked manifest table.
 
-The table has `clip_id` and `uri` first, both strings and the uri absolute, then every
-other column of the user's manifests with its type. Everything that can be wrong with it
-is found here, before anything starts.
+The first columns of the table are `clip_id` and `uri`, both strings, the uri absolute.
+Every other column of the user's manifests follows with its type. The checks run before
+any worker starts.
 """
 
 import dataclasses
@@ -34,10 +34,11 @@ class _Part:
     """The rows of one INPUT.
 
     Attributes:
-        source: The INPUT, for messages.
-        table: With `uri` (absolute) and perhaps `clip_id`.
-        is_manifest: The rows are those of the file `source`.
-        sizes: Bytes of the files, int64 and null where a listing has not told.
+        source: The INPUT, as shown in messages.
+        table: Rows with `uri` (absolute), `clip_id` if the manifest has that column,
+            and the manifest's other columns.
+        is_manifest: Whether `source` is a manifest file that holds these rows.
+        sizes: Bytes of the files, int64, null where unknown; None if all are unknown.
     """
 
     source: str
@@ -46,6 +47,7 @@ class _Part:
     sizes: pa.Array | None = None
 
     def place(self, row: int) -> str:
+        """Says for a message where a row comes from."""
         shown = storage.shown(self.source)
         if not self.is_manifest:
             return f"{shown}: {storage.shown(self.table['uri'][row].as_py())}"
@@ -54,29 +56,30 @@ class _Part:
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """What INPUTs name.
+    """The clips that INPUTs name.
 
     Attributes:
-        table: clip_id: string, uri: string, and the columns of the manifests.
-        sizes: int64 [num_rows], bytes of each file; null where no listing told it.
+        table: The manifest table: clip_id, uri, and the columns of the manifests.
+        sizes: Bytes of each file, int64 [num_rows]; null unless a folder listing
+            stated them.
     """
 
     table: pa.Table
     sizes: pa.ChunkedArray
 
     def known_sizes(self, uris: Sequence[str]) -> dict[str, int | None]:
-        """Bytes of some of the files, None for those that are not there.
+        """Returns the bytes of some of the files, None for files that do not exist.
 
-        Left out are those of which it could only be known one by one, as on the web.
+        Files whose sizes can only be asked for one by one, as on the web, are left out.
         """
-        listed = zip(self.table["uri"].to_pylist(), self.sizes.to_pylist(), strict=True)
-        told = {uri: size for uri, size in listed if size}
-        known = {uri: told[uri] for uri in uris if uri in told}
+        rows = zip(self.table["uri"].to_pylist(), self.sizes.to_pylist(), strict=True)
+        listed = {uri: size for uri, size in rows if size}
+        known = {uri: listed[uri] for uri in uris if uri in listed}
         return known | storage.sizes_of([uri for uri in uris if uri not in known])
 
 
 def read_inputs(inputs: list[str], with_stat: bool = False) -> pa.Table:
-    """The table of `read_sized_inputs`."""
+    """Returns the table of `read_sized_inputs`."""
     return read_sized_inputs(inputs, with_stat).table
 
 
@@ -85,7 +88,8 @@ def read_sized_inputs(inputs: list[str], with_stat: bool = False) -> Inputs:
 
     Args:
         inputs: Manifest files, audio files, folders, globs and FSD50K roots.
-        with_stat: Add `size_bytes` and `modified` for files that no manifest lists.
+        with_stat: Add columns `size_bytes` and `modified` for files from folders and
+            globs.
 
     Raises:
         ConfigError: for an INPUT without rows, a manifest that cannot be read, empty or
@@ -98,7 +102,7 @@ def read_sized_inputs(inputs: list[str], with_stat: bool = False) -> Inputs:
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ConfigError(
             f"the manifests do not fit together: {error}; "
-            "give a column the same type in each"
+            "give each column the same type in all manifests"
         ) from error
     _check_unique(table, parts)
     others = [name for name in table.column_names if name not in ("clip_id", "uri")]
@@ -112,23 +116,23 @@ def read_sized_inputs(inputs: list[str], with_stat: bool = False) -> Inputs:
 
 def _read_input(source: str, with_stat: bool) -> list[_Part]:
     try:
-        return _read_place(source, storage.absolute(source), with_stat)
+        return _read_uri(source, storage.absolute(source), with_stat)
     except (StorageError, ValueError) as error:
         raise ConfigError(f"cannot read input {error}") from error
 
 
-def _read_place(source: str, place: str, with_stat: bool) -> list[_Part]:
-    found = storage.look_up(place) if source else None
+def _read_uri(source: str, uri: str, with_stat: bool) -> list[_Part]:
+    found = storage.look_up(uri) if source else None
     if found == "folder":
-        if fsd50k.is_root(place):
-            return [_Part(source, fsd50k.read_manifest(place))]
-        return [_file_rows(source, _audio_files(place), with_stat)]
+        if fsd50k.is_root(uri):
+            return [_Part(source, fsd50k.read_manifest(uri))]
+        return [_file_rows(source, _audio_files(uri), with_stat)]
     if isinstance(found, FileInfo):
-        if storage.suffix(place).lower() in MANIFEST_SUFFIXES:
-            return [_Part(source, read_manifest_file(place), is_manifest=True)]
+        if storage.suffix(uri).lower() in MANIFEST_SUFFIXES:
+            return [_Part(source, read_manifest_file(uri), is_manifest=True)]
         return [_file_rows(source, [found], with_stat)]
-    if storage.has_magic(place):
-        return _read_glob(place, with_stat)
+    if storage.has_magic(uri):
+        return _read_glob(uri, with_stat)
     raise ConfigError(
         f"no such input {storage.shown(source)!r}: expected a manifest "
         f"({', '.join(sorted(MANIFEST_SUFFIXES))}), an audio file, a folder, a glob or "
@@ -137,7 +141,7 @@ def _read_place(source: str, place: str, with_stat: bool) -> list[_Part]:
 
 
 def _read_glob(pattern: str, with_stat: bool) -> list[_Part]:
-    """Manifests and folders among the matches are read as if named one by one."""
+    """Reads the matches of a pattern; manifests and folders as if each was an INPUT."""
     found, folders = storage.glob_files(pattern)
     manifests = [
         info.uri
@@ -152,12 +156,12 @@ def _read_glob(pattern: str, with_stat: bool) -> list[_Part]:
     if files:
         parts.append(_file_rows(pattern, files, with_stat))
     if not parts:
-        raise ConfigError(f"the pattern {pattern!r} matches no file; check it")
+        raise ConfigError(f"the pattern {pattern!r} matches no file")
     return parts
 
 
 def _audio_files(folder: str) -> list[FileInfo]:
-    """The audio files below a folder, but hidden ones. Links are followed."""
+    """Lists the audio files below a folder, without hidden ones. Follows links."""
     found, others = [], set()
     for info in storage.list_files(folder, recursive=True):
         suffix = storage.suffix(info.uri).lower()
@@ -169,15 +173,15 @@ def _audio_files(folder: str) -> list[FileInfo]:
         names = ", ".join(sorted(others)[:_NUM_SHOWN]) or "nothing"
         raise ConfigError(
             f"no audio files in folder {storage.shown(folder)!r}: found {names}, "
-            f"expected {' '.join(sorted(AUDIO_SUFFIXES))}; for others use a glob or "
-            "manifest"
+            f"expected {' '.join(sorted(AUDIO_SUFFIXES))}; for files with other "
+            "extensions give a glob or a manifest"
         )
     return found
 
 
 def _file_rows(source: str, files: Sequence[FileInfo], with_stat: bool) -> _Part:
-    # A name that is not UTF-8 cannot be a Parquet string. Escaped, it stays in the
-    # manifest and fails in the ledger as not found.
+    # A name that is not UTF-8 cannot be a Parquet string. Its escaped form stays in
+    # the manifest, and the clip fails as not found.
     names = [
         info.uri.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         for info in files
@@ -192,7 +196,7 @@ def _file_rows(source: str, files: Sequence[FileInfo], with_stat: bool) -> _Part
 
 
 def _with_clip_ids(part: _Part) -> pa.Table:
-    """Adds the default clip_id: the file's stem and a hash of the whole uri."""
+    """Adds the default clip_id if there is none: file stem and hash of the uri."""
     table = part.table
     _check_filled(part, "uri")
     if "clip_id" in table.column_names:
@@ -215,7 +219,7 @@ def _check_filled(part: _Part, column: str) -> None:
     if len(empty):
         raise ConfigError(
             f"{part.place(empty[0].as_py())}: the {column} is empty "
-            f"({len(empty)} such rows); fill it in or remove the row"
+            f"({len(empty)} rows in all); fill it in or remove the row"
         )
 
 
@@ -234,7 +238,7 @@ def _check_unique(table: pa.Table, parts: list[_Part]) -> None:
     raise ConfigError(
         f"{len(repeated)} clip_ids are not unique, the first ones:\n"
         + "\n".join(lines)
-        + "\nname every clip once, or give the rows different clip_ids"
+        + "\ngive every clip once, or give the rows different clip_ids"
     )
 
 

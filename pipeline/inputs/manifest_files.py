@@ -19,7 +19,7 @@ from transforms.storage import StorageError
 
 URI_COLUMNS = ("uri", "path", "filename", "filepath")
 MANIFEST_SUFFIXES = frozenset([".csv", ".tsv", ".jsonl", ".parquet"])
-# Identifiers are text even where they look like numbers: 00123 is not 123.
+# Identifiers are read as text even if they look like numbers: 00123 is not 123.
 _TEXT_COLUMNS = (*URI_COLUMNS, "clip_id", "fname")
 # Arrow infers column types from the first block only, so the file is one block.
 _MAX_BLOCK_BYTES = 2**31 - 1
@@ -30,7 +30,7 @@ def read_manifest_file(uri: str) -> pa.Table:
     """Reads one manifest, given by an absolute path or a uri.
 
     Returns:
-        The table, its uri column named `uri` and absolute.
+        The table. Its column of uris is named `uri`, and its uris are absolute.
 
     Raises:
         ConfigError: if the file cannot be read, has no rows or no column of uris.
@@ -52,7 +52,7 @@ def read_manifest_file(uri: str) -> pa.Table:
 
 
 def describe_row(uri: str, row: int) -> str:
-    """Where a row stands in its manifest: `line 7`, or `row 7` in Parquet."""
+    """Says where a row is in its manifest: `line 7`, or `row 7` in Parquet."""
     suffix = _suffix(uri)
     if suffix == ".parquet":
         return f"row {row + 1}"
@@ -63,13 +63,13 @@ def describe_row(uri: str, row: int) -> str:
             numbers = (n for n, line in enumerate(file, 1) if line.strip())
             return f"line {next(itertools.islice(numbers, row, None))}"
         reader = csv.reader(file, delimiter="\t" if suffix == ".tsv" else ",")
-        # The header is a record too; blank lines are none.
+        # The header is a record, too; blank lines are not.
         records = (reader.line_num for record in reader if record)
         return f"line {next(itertools.islice(records, row + 1, None))}"
 
 
 def write_manifest_file(table: pa.Table, output: str) -> None:
-    """Writes a manifest; uris below the manifest's folder become relative to it.
+    """Writes a manifest. Uris below the manifest's folder become relative to it.
 
     Raises:
         ConfigError: if the extension is unknown or the file cannot be written.
@@ -93,7 +93,8 @@ def write_manifest_file(table: pa.Table, output: str) -> None:
         raise ConfigError(f"cannot write manifest {error}") from error
     except pa.ArrowException as error:
         raise ConfigError(
-            f"cannot write manifest {shown}: {error}; .parquet takes all types"
+            f"cannot write manifest {shown}: {error}; write .parquet, which can hold "
+            "every type"
         ) from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot write manifest {shown}: {error}") from error
@@ -107,7 +108,7 @@ def _read_table(uri: str) -> pa.Table:
     suffix = _suffix(uri)
     file = storage.open_arrow(uri)
     if suffix == ".parquet":
-        # Not read_table: it would make columns of folders named key=value.
+        # Not read_table: it would add a column for a folder named key=value.
         return pq.ParquetFile(file).read()
     block_bytes = min(max(file.size() + 1, 2**16), _MAX_BLOCK_BYTES)
     text = {name: pa.string() for name in _TEXT_COLUMNS}
@@ -129,10 +130,12 @@ def _read_table(uri: str) -> pa.Table:
 
 
 def _storable(uri: str, table: pa.Table) -> pa.Table:
-    """Types that Parquet gives back unchanged, so that a run can be continued.
+    """Converts columns to types that Parquet returns unchanged.
 
-    Parquet has no seconds; a column that is empty so far may get text later, which CSV
-    then reads as empty text and JSON as nothing.
+    A run that is continued compares the manifest with the ledger. Parquet has no times
+    in whole seconds. A column without values becomes a text column, because text may be
+    added later; its empty cells are then read as empty text from CSV, and as null from
+    JSON Lines.
     """
     for index, field in enumerate(table.schema):
         column, kind = table[field.name], _storable_type(field.type)
@@ -162,9 +165,10 @@ def _storable_type(kind: pa.DataType) -> pa.DataType:
 
 
 def _text_in_jsonl(file: pa.NativeFile) -> pa.Schema:
-    """Text columns whose first value is text; a column named here must be in the file.
+    """Returns a schema of the text columns whose first value is text.
 
-    Without it, text that looks like a date would become one.
+    Without this schema, Arrow would turn text that looks like a date into a date. Every
+    column of the schema must be in the file.
     """
     line = file.read(_MAX_FIRST_LINE_BYTES).partition(b"\n")[0]
     file.seek(0)
@@ -185,7 +189,7 @@ def _with_uri(uri: str, table: pa.Table) -> pa.Table:
         hint = "; separate columns by commas (.csv) or tabs (.tsv)"
         raise ConfigError(
             f"manifest {storage.shown(uri)}, line 1: no column of uris: found "
-            f"{names}; name it uri (or {', '.join(URI_COLUMNS[1:])})"
+            f"{names}; name the column uri (or {', '.join(URI_COLUMNS[1:])})"
             + (
                 hint
                 if len(table.column_names) == 1 and re.search("[;\t|]", names)

@@ -1,7 +1,7 @@
-"""Downloads one file over HTTP into a part file, and goes on where it was cut off.
+"""Downloads one file over HTTP into a part file, and resumes after an interruption.
 
-Asking and redirects are those of `transforms.storage`; going on, and never gluing two
-versions together, are ours.
+`transforms.storage` sends the requests and follows redirects. This module resumes a
+download, and makes sure that a file never consists of pieces of two versions.
 """
 
 import contextlib
@@ -19,17 +19,18 @@ from transforms.storage.web import LostError, Response, WebStore, words_of
 
 LIMITS = Limits(total_s=3600.0, attempts=5, backoff_s=1.0, max_bytes=200_000_000)
 _CHUNK_BYTES = 1 << 16
-_OTHER_WAY = "get it in another way and give its folder with --from"
-_TOO_LONG = 416
+_OTHER_WAY = "download the model in another way, and give its folder with --from"
+# HTTP status: the requested range begins behind the end of the file.
+_RANGE_NOT_SATISFIABLE = 416
 
 
-# Gets the bytes that are there, and the size of the file if it is known.
+# Called with the number of bytes received, and the size of the file if it is known.
 OnBytes = Callable[[int, int | None], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Download:
-    """What to bring where; `deadline` by time.monotonic."""
+    """One download; `deadline` is a value of time.monotonic."""
 
     url: str
     part: pathlib.Path
@@ -38,28 +39,28 @@ class _Download:
     on_bytes: OnBytes
 
 
-class _NotThereError(Exception):
+class _NotFoundError(Exception):
     """The server says that there is no such file."""
 
 
 def download(url: str, part: pathlib.Path, limits: Limits, on_bytes: OnBytes) -> bool:
-    """Downloads a file, or the rest of it if a part from the same URL is there.
+    """Downloads a file, or the rest of a file whose part came from the same URL.
 
-    A part is only gone on with if the server confirms that the file is unchanged (by
-    ETag or date, kept in a file beside the part).
+    A download is resumed only if the server confirms that the file is unchanged, by its
+    ETag or date, which are kept in a file beside the part.
 
     Args:
-        url: http or https.
-        part: Where to; not the final name.
-        limits: How long, how often, how much.
-        on_bytes: Called whenever something came.
+        url: Address of the file, http or https.
+        part: File to write; not the final name.
+        limits: Times, number of attempts and size.
+        on_bytes: Called after each piece.
 
     Returns:
-        True if `part` is complete by what the server says; False if there is no such
-        file (404).
+        True if `part` is as long as the server says; False if there is no such file
+        (404).
 
     Raises:
-        ConfigError: if it cannot be had; what came is kept in `part`.
+        ConfigError: if the file cannot be downloaded; `part` keeps the bytes received.
         OSError: if `part` cannot be written.
     """
     job = _Download(url, part, limits, time.monotonic() + limits.total_s, on_bytes)
@@ -72,28 +73,30 @@ def download(url: str, part: pathlib.Path, limits: Limits, on_bytes: OnBytes) ->
             with contextlib.closing(_open(job, web, headers)) as response:
                 _receive(job, response, headers)
             return True
-        except _NotThereError:
+        except _NotFoundError:
             return False
         except LostError as error:
             lost = str(error)
     raise ConfigError(
         f"cannot download {shown(url)}: {lost} ({limits.attempts} attempts); run the "
-        "same command again to go on from there"
+        "same command again to resume the download"
     )
 
 
 def discard(part: pathlib.Path) -> None:
-    """Removes a part file and what is known of its source."""
+    """Removes a part file and the file beside it that states its source."""
     part.unlink(missing_ok=True)
     _source_file(part).unlink(missing_ok=True)
 
 
 def _open(job: _Download, web: WebStore, headers: Mapping[str, str]) -> Response:
     try:
-        response = web.get(job.url, headers, accepted=(200, 206, _TOO_LONG))
+        response = web.get(
+            job.url, headers, accepted=(200, 206, _RANGE_NOT_SATISFIABLE)
+        )
     except StorageError as error:
         if error.kind == "not_found":
-            raise _NotThereError from error
+            raise _NotFoundError from error
         raise ConfigError(
             f"cannot download {error.uri}: {error.problem}; {_OTHER_WAY}"
         ) from error
@@ -103,16 +106,16 @@ def _open(job: _Download, web: WebStore, headers: Mapping[str, str]) -> Response
                 f"cannot download {shown(job.url)}: {error}; {_OTHER_WAY}"
             ) from error
         raise
-    if response.status == _TOO_LONG:
+    if response.status == _RANGE_NOT_SATISFIABLE:
         response.close()
         # The file has become shorter than the part.
         discard(job.part)
-        raise LostError("the file has changed at the server")
+        raise LostError("the file changed on the server")
     return response
 
 
 def _resume_headers(job: _Download) -> dict[str, str]:
-    """Asks for the rest of the part that is there, if any."""
+    """Returns headers that ask for the rest of a part; none if there is no part."""
     try:
         known = json.loads(_source_file(job.part).read_text(encoding="utf-8"))
         url, validator = known
@@ -125,8 +128,8 @@ def _resume_headers(job: _Download) -> dict[str, str]:
 
 
 def _receive(job: _Download, response: Response, headers: Mapping[str, str]) -> None:
-    """Appends the body to the part, or begins the part anew."""
-    received = _begin(job, response, headers)
+    """Appends the body to the part, or starts a new part."""
+    received = _prepare_part(job, response, headers)
     length = response.headers.get("Content-Length", "")
     total = received + int(length) if length.isdecimal() else None
     _check_limits(job, total or 0)
@@ -149,18 +152,21 @@ def _check_limits(job: _Download, num_bytes: int) -> None:
     if num_bytes > limits.max_bytes:
         discard(job.part)
         raise ConfigError(
-            f"{shown(job.url)} has more than {limits.max_bytes / 1e6:,.0f} MB, "
-            "expected a model or its metadata"
+            f"cannot download {shown(job.url)}: it has more than "
+            f"{limits.max_bytes / 1e6:,.0f} MB, expected a model or its metadata"
         )
     if time.monotonic() > job.deadline:
         raise ConfigError(
-            f"{shown(job.url)} was not there after {limits.total_s:,.0f} s; run the "
-            "same command again to go on from there"
+            f"cannot download {shown(job.url)}: not complete after "
+            f"{limits.total_s:,.0f} s; run the same command again to resume the "
+            "download"
         )
 
 
-def _begin(job: _Download, response: Response, headers: Mapping[str, str]) -> int:
-    """Makes the part ready for the body; how many bytes of it stay."""
+def _prepare_part(
+    job: _Download, response: Response, headers: Mapping[str, str]
+) -> int:
+    """Empties the part unless the body continues it; returns its size in bytes."""
     validator = _validator(response.headers)
     if response.status != 206:
         job.part.write_bytes(b"")
@@ -168,16 +174,17 @@ def _begin(job: _Download, response: Response, headers: Mapping[str, str]) -> in
         _source_file(job.part).write_text(content, encoding="utf-8")
         return 0
     num_bytes = job.part.stat().st_size
-    follows = f"bytes {num_bytes}-"
-    same = validator in ("", headers.get("If-Range"))
-    if not same or not response.headers.get("Content-Range", "").startswith(follows):
+    expected = f"bytes {num_bytes}-"
+    is_same = validator in ("", headers.get("If-Range"))
+    content_range = response.headers.get("Content-Range", "")
+    if not is_same or not content_range.startswith(expected):
         discard(job.part)
-        raise LostError("the file has changed at the server")
+        raise LostError("the file changed on the server")
     return num_bytes
 
 
 def _validator(headers: Mapping[str, str]) -> str:
-    """What identifies this version of the file; weak ETags do not."""
+    """Returns what identifies this version of the file: a strong ETag or a date."""
     etag = headers.get("ETag", "")
     if etag and not etag.startswith("W/"):
         return etag
@@ -185,7 +192,7 @@ def _validator(headers: Mapping[str, str]) -> str:
 
 
 def _read(response: Response, num_bytes: int) -> bytes:
-    """What has come, nothing at the end or if the connection is lost."""
+    """Returns the next bytes; none at the end or if the connection is lost."""
     try:
         return response.read1(num_bytes, decode_content=False)
     except HTTPError as error:

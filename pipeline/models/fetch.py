@@ -1,4 +1,4 @@
-"""Fetches a published model into the models folder: whole and right, or not at all."""
+"""Fetches a published model into the models folder, and checks it before it is used."""
 
 import contextlib
 import fcntl
@@ -25,30 +25,31 @@ def fetch_model(
     source: str | None = None,
     limits: Limits | None = None,
 ) -> pathlib.Path:
-    """Brings the .pb and .json of a model, unless they are there and right.
+    """Copies or downloads the .pb and .json of a model, unless both are there already.
 
-    Files get their names last, the .pb at the very end. A .pb must have the registered
-    hash. A .json has no known hash: it must fit the graph; without one, the defaults
-    of `read_model` apply.
+    A .pb must have the registered hash. The hash of a .json is not known, but the .json
+    must fit the graph; if the source has none, the defaults of `read_model` apply. The
+    files get their final names after these checks, the .pb last.
 
     Args:
-        model: A published model; bundled ones are refused.
-        folder: Where to; made if needed.
-        source: Mirror: URL of a folder, or a local folder. None: the model's own URLs.
-        limits: Of downloads.
+        model: A published model; bundled models are refused.
+        folder: Folder for the files; created if needed.
+        source: Local folder, or URL of a folder, with the files; None for the URLs of
+            the registry.
+        limits: Limits of the downloads; None for the usual ones.
 
     Returns:
         Path of the .pb.
 
     Raises:
-        ConfigError: if the model cannot be had or `folder` not be written.
+        ConfigError: if the model cannot be fetched, or `folder` cannot be written.
     """
     sources = _sources(model, source)
     graph = folder.absolute() / f"{model.name}.pb"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / f".{model.name}.lock"):
-            _bring_missing(model, graph, sources, limits or LIMITS)
+            _fetch_missing(model, graph, sources, limits or LIMITS)
     except OSError as error:
         raise ConfigError(
             f"cannot fetch {model.name} to {folder}: {error}; free space there, or "
@@ -58,9 +59,11 @@ def fetch_model(
 
 
 def _sources(model: RegisteredModel, source: str | None) -> tuple[Source, Source]:
-    """Where the .pb and the .json come from: URLs or files."""
+    """Returns the sources of the .pb and the .json: URLs or paths."""
     if model.weights_url is None or model.metadata_url is None:
-        raise ConfigError(f"{model.name} comes with fsd-sinet-beam: nothing to fetch")
+        raise ConfigError(
+            f"model {model.name} is part of fsd-sinet-beam: nothing to fetch"
+        )
     if source is None:
         return model.weights_url, model.metadata_url
     names = (f"{model.name}.pb", f"{model.name}.json")
@@ -78,17 +81,17 @@ def _sources(model: RegisteredModel, source: str | None) -> tuple[Source, Source
 
 @contextlib.contextmanager
 def _locked(path: pathlib.Path) -> Iterator[None]:
-    """Waits until no other fetch of the model is under way."""
+    """Waits until no other process is fetching the model."""
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _say(f"waiting for another fetch ({path})")
+            _say(f"waiting for another fetch of the same model to end ({path})")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _bring_missing(
+def _fetch_missing(
     model: RegisteredModel,
     graph: pathlib.Path,
     sources: tuple[Source, Source],
@@ -97,12 +100,12 @@ def _bring_missing(
     metadata = graph.with_suffix(".json")
     has_graph = graph.is_file() and not hash_problem(model, graph)
     if has_graph and metadata.is_file() and not _misfit(graph, graph, metadata):
-        _say(f"{graph} and {metadata.name} are there and right: nothing to fetch")
+        _say(f"{graph} and {metadata.name} are up to date: nothing to fetch")
         return
     new_graph = _part(graph)
     if not has_graph:
-        _bring_graph(model, sources[0], new_graph, limits)
-    _bring_metadata(metadata, graph if has_graph else new_graph, sources[1], limits)
+        _fetch_graph(model, sources[0], new_graph, limits)
+    _fetch_metadata(metadata, graph if has_graph else new_graph, sources[1], limits)
     if not has_graph:
         _install(new_graph, graph)
 
@@ -110,7 +113,13 @@ def _bring_missing(
 def _misfit(
     graph: pathlib.Path, graph_file: pathlib.Path, metadata_file: pathlib.Path
 ) -> str | None:
-    """Why metadata does not fit the graph that is, or will be, at `graph`."""
+    """Says why metadata does not fit a graph; None if it fits.
+
+    Args:
+        graph: Final path of the graph.
+        graph_file: File that holds the graph now.
+        metadata_file: File that holds the metadata now.
+    """
     try:
         read_model(graph, graph_file.read_bytes(), read_metadata(metadata_file))
     except UserError as error:
@@ -118,31 +127,31 @@ def _misfit(
     return None
 
 
-def _bring_graph(
+def _fetch_graph(
     model: RegisteredModel, source: Source, part: pathlib.Path, limits: Limits
 ) -> None:
     if part.is_file() and not hash_problem(model, part):
         return
-    if not _bring(source, part, limits):
+    if not _copy_or_download(source, part, limits):
         raise ConfigError(
-            f"{model.name} is not at {source}; if you have it from elsewhere, give "
-            "its folder or address with --from"
+            f"model {model.name} is not at {source}; give another folder or address "
+            "that has it with --from"
         )
     problem = hash_problem(model, part)
     if problem:
         discard(part)
         raise ConfigError(
-            f"{source} is not the model {model.name}: {problem}; it was removed; "
-            "try again, or another source with --from"
+            f"{source} is not the model {model.name}: {problem}; the copy was "
+            "removed; try again, or give another source with --from"
         )
 
 
-def _bring_metadata(
+def _fetch_metadata(
     metadata: pathlib.Path, graph_file: pathlib.Path, source: Source, limits: Limits
 ) -> None:
     part = _part(metadata)
     discard(part)
-    is_new = _bring(source, part, limits)
+    is_new = _copy_or_download(source, part, limits)
     used = part if is_new else metadata
     misfit = _misfit(metadata.with_suffix(".pb"), graph_file, used)
     if misfit:
@@ -153,13 +162,13 @@ def _bring_metadata(
         _install(part, metadata)
     elif not metadata.is_file():
         _say(
-            f"no metadata at {source}: the classes and the layout of the published "
-            "models are assumed"
+            f"no metadata at {source}: the model is assumed to have the classes and "
+            "the layout of the published models"
         )
 
 
-def _bring(source: Source, part: pathlib.Path, limits: Limits) -> bool:
-    """Copies or downloads; False if there is no such file."""
+def _copy_or_download(source: Source, part: pathlib.Path, limits: Limits) -> bool:
+    """Returns False if there is no such file."""
     if isinstance(source, pathlib.Path):
         if not source.is_file():
             return False
@@ -179,6 +188,7 @@ def _part(path: pathlib.Path) -> pathlib.Path:
 
 
 def _install(part: pathlib.Path, final: pathlib.Path) -> None:
+    """Gives a checked file its final name, after its bytes are on the disk."""
     with part.open("rb") as file:
         os.fsync(file.fileno())
     os.replace(part, final)

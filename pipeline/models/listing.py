@@ -1,4 +1,4 @@
-"""The table of all models that have a name: what is known of them, what is here."""
+"""Lists the registered models, their published facts, and the state of their files."""
 
 from transforms.models.registry import (
     RegisteredModel,
@@ -12,13 +12,13 @@ _HEADER = ("model", "architecture", "embedding", "mAP", "licence", "here")
 
 
 def models_table() -> list[str]:
-    """Lines of text. Files that are here are read, to compare their hashes."""
+    """Returns the lines of the table. Reads the models' files to check their hashes."""
     models = registered_models().values()
     rows = [_HEADER, *(_row(model) for model in models)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     about = [f"{model.name}: {model.description}" for model in models]
-    how = "not here: run 'fsdsinet models fetch NAME'"
+    how = "to get a model that is not here, run 'fsdsinet models fetch NAME'"
     cite = [f"cite: {text}" for text in dict.fromkeys(m.citation for m in models)]
     return [*lines, "", *about, "", how, *registry_notes(), *cite]
 
@@ -33,11 +33,12 @@ def _row(model: RegisteredModel) -> tuple[str, ...]:
         str(model.embedding_size),
         precision,
         model.licence,
-        _where(model),
+        _file_state(model),
     )
 
 
-def _where(model: RegisteredModel) -> str:
+def _file_state(model: RegisteredModel) -> str:
+    """Says whether the file of a model is here, and whether its hash is right."""
     path = graph_path(model)
     is_bundled = model.bundled_file is not None
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Checks one model: hash, graph, classes, and what every engine makes of it."""
+"""Checks one model: its hash, graph and classes, and its results in every engine."""
 
 import dataclasses
 import pathlib
@@ -23,7 +23,7 @@ from transforms.models.registry import file_hash, hash_problem, registered_model
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """The result of one check, a line when printed."""
+    """Result of one check. As text, it is one line of output."""
 
     name: str
     is_good: bool
@@ -34,10 +34,10 @@ class Check:
 
 
 def verify_model(name: str) -> Iterator[Check]:
-    """Checks a registered model or the file of a graph, one thing after the other.
+    """Checks a registered model, or the file of a graph.
 
     Raises:
-        ConfigError: if there is no such model.
+        ModelError: if there is no such model.
     """
     path = find_graph(name)
     yield Check("file", True, str(path))
@@ -74,7 +74,7 @@ def _check_spec(spec: ModelSpec, has_classes: bool) -> Iterator[Check]:
         yield Check("shapes", False, sizes + problem)
     else:
         yield Check("shapes", True, sizes)
-    origin = "from the metadata" if has_classes else "no metadata: the published ones"
+    origin = "from the metadata" if has_classes else "no metadata: the published names"
     yield Check("classes", True, f"{len(spec.labels)}, {origin}")
 
 
@@ -86,7 +86,7 @@ def _check_engines(spec: ModelSpec) -> Iterator[Check]:
             engine = create(spec)
             results = {name: engine.run(patches) for name, patches in sounds.items()}
         except UnknownLayerError as error:
-            yield Check(engine_name, True, f"not for this graph: {error}")
+            yield Check(engine_name, True, f"cannot run this graph: {error}")
             continue
         except (RuntimeError, ValueError, ImportError) as error:
             yield Check(engine_name, False, f"{type(error).__name__}: {error}")
@@ -118,9 +118,12 @@ def _check_difference(
     reference_engine: str,
     reference: dict[str, Prediction],
 ) -> Check:
-    """Largest differences of activations, and of embeddings relative to the largest."""
+    """Compares the results of two engines over all check sounds.
+
+    Differences of embeddings are relative to the largest embedding value.
+    """
     by_sound = [differences(results[sound], reference[sound]) for sound in reference]
-    # Unlike Python's, numpy's maximum of anything and NaN is NaN.
+    # np.max, unlike Python's max, returns NaN if any value is NaN.
     activations, embeddings = np.max(by_sound, axis=0)
     text = (
         f"against {reference_engine}: activations differ by {activations:.2g}, "

@@ -1,4 +1,4 @@
-"""Pictures of a dataset, drawn from Parquet alone."""
+"""Draws the activations of clips over time, from the Parquet files of a dataset."""
 
 import dataclasses
 import difflib
@@ -17,17 +17,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from pipeline.dataset.folder import Dataset
-from pipeline.dataset.vectors import vectors_of
+from pipeline.dataset.snapshot import Snapshot, vectors_of
 from pipeline.errors import ConfigError
 from transforms import storage
 from transforms.storage import StorageError
 
 NUM_LABELS = 10
 MAX_CLIPS = 50
+# Time axes of at least this length are marked in minutes, not in seconds.
 _MINUTES_FROM_S = 120
-_MAX_MARKS = 10
-_STEPS_S = (30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+_MAX_TICKS = 10
+_TICK_STEPS_S = (30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ClipActivations:
         model: Name of the model.
         activations: float32 [num_patches, num_classes].
         start_s: float64 [num_patches], starts of the patches.
-        hop_s: From one patch to the next.
+        hop_s: Seconds from the start of one patch to the start of the next.
         labels: Names of the classes.
     """
 
@@ -63,33 +63,34 @@ def plot_clips(
 
     Args:
         output: Folder of a dataset.
-        clips: Of each a clip_id, or a uri or file name that only one clip has.
-        model: Name; may be left out if the dataset has one model.
-        path: Image to write; its extension gives the format: .png, .svg or .pdf.
-        num_labels: How many labels of every clip, those with the highest means.
-        labels: The labels to draw instead, from top to bottom.
+        clips: For each clip its clip_id, or a uri or file name that no other clip has.
+        model: Name of the model; may be None if the dataset has only one.
+        path: Image to write; its extension is the format: .png, .svg or .pdf.
+        num_labels: Number of labels per clip: those with the highest means.
+        labels: Labels to draw instead, from top to bottom.
 
     Returns:
         The clip_ids.
 
     Raises:
-        ConfigError: if there is no such dataset, clip, label or model, or nothing to
-            draw.
+        ConfigError: if the dataset has no such clip, label or model, or the image
+            cannot be written.
+        DatasetError: if the folder holds no dataset with activations.
     """
     if not storage.suffix(path):
         raise ConfigError(f"picture {path!r} has no extension; name it {path}.png")
     if not 1 <= len(clips) <= MAX_CLIPS:
-        raise ConfigError(f"got {len(clips)} clips, expected 1 to {MAX_CLIPS} a sheet")
+        raise ConfigError(
+            f"got {len(clips)} clips, expected 1 to {MAX_CLIPS} in one picture"
+        )
     if num_labels < 1:
         raise ConfigError(f"number of labels is {num_labels}, expected 1 or more")
-    dataset = Dataset(output)
-    dataset.existing_run()
+    snapshot = Snapshot(output, model)
     # A clip that is named twice is drawn once.
-    clip_ids = list(dict.fromkeys(find_clip(dataset, clip) for clip in clips))
-    name = dataset.find_model(model)
-    sheet = [read_activations(dataset, clip_id, name) for clip_id in clip_ids]
+    clip_ids = list(dict.fromkeys(map(snapshot.find_clip, clips)))
+    sheet = [read_activations(snapshot, clip_id) for clip_id in clip_ids]
     rows = [choose_labels(clip, num_labels, labels) for clip in sheet]
-    # A name in a script that the font lacks is drawn as boxes, without a warning.
+    # matplotlib warns of characters that the font lacks; it draws them as boxes.
     warnings.filterwarnings("ignore", message="Glyph")
     figure = _draw_sheet(sheet, rows)
     try:
@@ -121,10 +122,15 @@ def _draw_sheet(sheet: list[ClipActivations], rows: list[list[int]]) -> Figure:
 def choose_labels(
     clip: ClipActivations, num_labels: int = NUM_LABELS, labels: Sequence[str] = ()
 ) -> list[int]:
-    """Indexes of the labels to draw: those named, or the highest by mean.
+    """Returns the indexes of the labels to draw.
+
+    Args:
+        clip: Clip whose labels are chosen.
+        num_labels: Number of labels with the highest means, if `labels` is empty.
+        labels: Names of the labels to draw, in upper or lower case.
 
     Raises:
-        ConfigError: if a label is none of the model's.
+        ConfigError: if the model does not have a label.
     """
     if not labels:
         order = np.argsort(-clip.activations.mean(axis=0), kind="stable")
@@ -142,14 +148,14 @@ def choose_labels(
 
 
 def draw_activations(axes: Axes, clip: ClipActivations, rows: Sequence[int]) -> None:
-    """Labels over time, the first on top.
+    """Draws labels over time.
 
     Args:
-        axes: To draw on.
-        clip: The clip.
-        rows: Indexes of the labels.
+        axes: Axes to draw on.
+        clip: Clip to draw.
+        rows: Indexes of the labels, from top to bottom.
     """
-    # A patch is drawn from its start to the start of the next one.
+    # A patch is drawn from its start to the start of the next patch.
     edges = np.append(clip.start_s, clip.start_s[-1] + clip.hop_s)
     mesh = axes.pcolormesh(
         edges,
@@ -158,24 +164,24 @@ def draw_activations(axes: Axes, clip: ClipActivations, rows: Sequence[int]) -> 
         vmin=0,
         vmax=1,
         cmap="magma",
-        # As a bitmap within SVG and PDF: an hour would be 70,000 rectangles.
+        # A bitmap within SVG and PDF: one hour would need 70,000 rectangles.
         rasterized=True,
     )
     axes.set_yticks(np.arange(len(rows)), [clip.labels[index] for index in rows])
     axes.invert_yaxis()
     mark_time(axes, float(edges[-1]))
-    # No mathtext: a $ in a name is a $.
+    # Without this option, a $ in a name would start a formula.
     axes.set_title(f"{clip.clip_id} ({clip.model})", parse_math=False)
     axes.figure.colorbar(mesh, ax=axes, label="activation")
 
 
 def mark_time(axes: Axes, duration_s: float) -> None:
-    """Marks in seconds; of clips of two minutes and more in minutes, of hours h:min."""
+    """Labels the time axis: in seconds, or from two minutes on as min:s or h:min:s."""
     if duration_s < _MINUTES_FROM_S:
         axes.set_xlabel("time (s)")
         return
-    steps = (s for s in _STEPS_S if duration_s / s <= _MAX_MARKS)
-    axes.xaxis.set_major_locator(MultipleLocator(next(steps, duration_s / _MAX_MARKS)))
+    steps = (s for s in _TICK_STEPS_S if duration_s / s <= _MAX_TICKS)
+    axes.xaxis.set_major_locator(MultipleLocator(next(steps, duration_s / _MAX_TICKS)))
     is_hours = duration_s >= 3600
     axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: _clock(s, is_hours)))
     axes.set_xlabel("time (h:min:s)" if is_hours else "time (min:s)")
@@ -188,47 +194,25 @@ def _clock(time_s: float, is_hours: bool) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
-def find_clip(dataset: Dataset, name: str) -> str:
-    """The clip_id for a clip_id, uri or file name; says why a clip has no result."""
-    ledger = dataset.read_ledger(["clip_id", "uri", "status", "error", "num_patches"])
-    rows = ledger.filter(pc.equal(ledger["clip_id"], name)).to_pylist()
-    if not rows:
-        ends = pc.ends_with(ledger["uri"], "/" + name.lstrip("/"))
-        rows = ledger.filter(pc.or_(pc.equal(ledger["uri"], name), ends)).to_pylist()
-    if not rows:
-        shown = ", ".join(ledger["clip_id"][:5].to_pylist())
-        raise ConfigError(f"no clip {name!r} in {dataset.shown}; it has {shown}, ...")
-    if len(rows) > 1:
-        found = ", ".join(row["clip_id"] for row in rows[:5])
-        raise ConfigError(f"{len(rows)} clips are named {name!r}: give one of {found}")
-    row = rows[0]
-    if row["status"] != "ok":
-        raise ConfigError(f"clip {row['clip_id']} has failed: {row['error']}")
-    if not row["num_patches"]:
-        raise ConfigError(
-            f"clip {row['clip_id']} is shorter than one patch and has no activations; "
-            "extract with --last-patch repeat to keep such clips"
-        )
-    clip_id: str = row["clip_id"]
-    return clip_id
+def read_activations(snapshot: Snapshot, clip_id: str) -> ClipActivations:
+    """Reads the activations of one clip.
 
-
-def read_activations(dataset: Dataset, clip_id: str, model: str) -> ClipActivations:
-    """Reads one clip's patches of one model."""
-    patches = dataset.open_table(f"patches/model={model}")
-    if patches is None or "activations" not in patches.schema.names:
-        raise ConfigError(f"{dataset.shown} has no activations of model {model}")
+    Raises:
+        DatasetError: if the dataset has no activations.
+    """
+    metadata = snapshot.schema("patches", "activations").metadata
+    patches = storage.open_dataset(snapshot.files("patches"))
     table = patches.to_table(
         columns=["patch", "start_s", "activations"],
         filter=pc.field("clip_id") == clip_id,
     ).sort_by("patch")
-    metadata = patches.schema.metadata
-    labels = tuple(json.loads(metadata[b"labels"]))
+    if not table.num_rows:
+        raise snapshot.mismatch(clip_id, "has no patches")
     return ClipActivations(
         clip_id,
-        model,
+        snapshot.model,
         vectors_of(table["activations"]),
         table["start_s"].to_numpy(),
         float(metadata[b"patch_hop_s"]),
-        labels,
+        tuple(json.loads(metadata[b"labels"])),
     )

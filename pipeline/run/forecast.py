@@ -1,7 +1,8 @@
-"""Predicts how much audio a clip holds, from its file's name and size alone.
+"""Predicts the duration of clips from the names and sizes of their files.
 
-Shards of equal work keep every worker busy to the end. A guess is enough for that, as
-workers take the next shard when they are free; opening a million files is not cheap.
+Shards of equal work keep all workers busy until the end of a run. A rough prediction
+is enough, because a free worker takes the next shard. Measuring the durations would
+mean to open every file, which is slow for a million files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,28 +12,30 @@ import numpy.typing as npt
 
 from transforms import storage
 
-# Bytes of a second of audio as people usually store it: 16 bits at 44.1 kHz in one
-# channel, two thirds of that without loss, and 128 kbit/s for all other formats.
+# Bytes per second of audio as it is usually stored: 16 bits at 44.1 kHz in one channel
+# without compression, two thirds of this with lossless compression, and 128 kbit/s in
+# all other formats.
 _UNCOMPRESSED, _LOSSLESS, _LOSSY = 88_200, 58_800, 16_000
-_BYTES_A_SECOND = {
+_BYTES_PER_SECOND = {
     **dict.fromkeys((".aif", ".aifc", ".aiff", ".au", ".caf", ".snd"), _UNCOMPRESSED),
     **dict.fromkeys((".w64", ".wav", ".wave"), _UNCOMPRESSED),
     **dict.fromkeys((".ape", ".flac", ".tta", ".wv"), _LOSSLESS),
 }
-# Opening a file takes as long as this much audio.
-_LEAST_S = 0.1
-# Of files on the web nobody knows the size before they are read.
+# To open a file takes about as long as to process this much audio.
+_MIN_S = 0.1
+# The size of a file on the web is unknown until the file is read.
 _UNKNOWN, _UNKNOWN_S = -1, 10.0
 
 
 def predict_audio_s(
     uris: Sequence[str], sizes: Mapping[str, int | None]
 ) -> npt.NDArray[np.float64]:
-    """Seconds of audio that each file probably holds.
+    """Predicts the seconds of audio in each file.
 
     Args:
-        uris: Of the files.
-        sizes: Their bytes as far as known; None for a file that is not there.
+        uris: Uris of the files.
+        sizes: Sizes in bytes by uri; None for a file that does not exist, no entry for
+            an unknown size.
 
     Returns:
         float64 [len(uris)].
@@ -43,5 +46,5 @@ def predict_audio_s(
 def _predict(uri: str, num_bytes: int | None) -> float:
     if num_bytes == _UNKNOWN:
         return _UNKNOWN_S
-    rate = _BYTES_A_SECOND.get(storage.suffix(uri).lower(), _LOSSY)
-    return max(_LEAST_S, (num_bytes or 0) / rate)
+    rate = _BYTES_PER_SECOND.get(storage.suffix(uri).lower(), _LOSSY)
+    return max(_MIN_S, (num_bytes or 0) / rate)

@@ -1,4 +1,4 @@
-"""Jobs that go on without their launcher: `fsdsinet job`, a check before each run."""
+"""Jobs that go on without their launcher: `fsdsinet job`, and a check before a run."""
 
 import shlex
 import time
@@ -7,13 +7,10 @@ from pipeline.console import ProgressLine
 from pipeline.dataset.folder import Dataset
 from pipeline.dataset.summary import finish_run, summary_text
 from pipeline.errors import ConfigError
-from pipeline.runners.flink.problems import explain
-from pipeline.runners.flink.rest import FlinkCluster, FlinkError, FlinkJob
-from pipeline.runners.flink.runner import stop_job
+from pipeline.runners.base import ClusterError, ClusterRunner, JobState, runner_named
 from pipeline.runners.job_folder import JobFolder, JobNote
 from pipeline.runners.job_process import JobError
 from pipeline.runners.ledger_watch import LedgerWatch
-from transforms.workers.counters import METRICS_NAMESPACE
 
 EXIT_OK, EXIT_FAILED = 0, 1
 _INTERVAL_S = 1.0
@@ -34,7 +31,7 @@ def check_no_job(dataset: Dataset) -> None:
 
 
 def detached_text(dataset: Dataset) -> str:
-    """What a user reads when a job goes on without its launcher."""
+    """The message for a user whose job goes on without its launcher."""
     note = JobFolder(dataset).note()
     assert note
     return (
@@ -71,25 +68,25 @@ def job_command(output: str, wait: bool, stop: bool, forget: bool) -> int:
     return _show(dataset, note, job, run["manifest"]["num_clips"])
 
 
-def _ask(dataset: Dataset, note: JobNote) -> FlinkJob | None:
-    """The job of a note as its cluster knows it; None if it knows none."""
-    if note.runner != "flink":
-        raise ConfigError(
-            f"job {note.job} ({note.runner}, {note.where}) may be writing to "
-            f"{dataset.shown}: look there whether it has ended, then "
-            f"'{_command(dataset)} --forget'"
-        )
+def _runner(note: JobNote) -> ClusterRunner:
+    runner: ClusterRunner = runner_named(note.runner)
+    return runner
+
+
+def _ask(dataset: Dataset, note: JobNote) -> JobState | None:
+    """The state of a job on its cluster; None if the cluster does not list the job."""
     try:
-        return FlinkCluster(note.where).find_job(str(note.job))
-    except FlinkError as error:
+        return _runner(note).job_state(note)
+    except ClusterError as error:
         raise ConfigError(
-            f"job {note.job} may be writing to {dataset.shown}, but {error}; if that "
-            f"cluster is gone for good: '{_command(dataset)} --forget'"
+            f"job {note.job} may be writing to {dataset.shown}, but {error}; if the "
+            f"job has ended, or its cluster is gone for good: '{_command(dataset)} "
+            "--forget'"
         ) from error
 
 
-def _wait(dataset: Dataset, note: JobNote, num_clips: int) -> FlinkJob | None:
-    """Shows progress until the job has ended; Ctrl-C ends the waiting only."""
+def _wait(dataset: Dataset, note: JobNote, num_clips: int) -> JobState | None:
+    """Shows progress until the job has ended. Ctrl-C ends only the waiting."""
     progress = ProgressLine(num_clips)
     done = dataset.read_ledger(["status"])["status"].to_pylist()
     progress.set_committed(len(done), done.count("failed"))
@@ -105,7 +102,7 @@ def _wait(dataset: Dataset, note: JobNote, num_clips: int) -> FlinkJob | None:
 
 def _stop(dataset: Dataset, note: JobNote) -> int:
     try:
-        stop_job(FlinkCluster(note.where), str(note.job))
+        _runner(note).stop_job(note)
     except JobError as error:
         JobFolder(dataset).revoke()
         raise ConfigError(str(error)) from error
@@ -115,8 +112,8 @@ def _stop(dataset: Dataset, note: JobNote) -> int:
     return EXIT_OK
 
 
-def _show(dataset: Dataset, note: JobNote, job: FlinkJob | None, num_clips: int) -> int:
-    """Says how the job is; sums up one that has ended."""
+def _show(dataset: Dataset, note: JobNote, job: JobState | None, num_clips: int) -> int:
+    """Shows the state of a job, and the summary of a job that has ended."""
     if job and not job.has_ended:
         num_done = dataset.read_ledger(["clip_id"]).num_rows
         print(f"job {note.job} at {note.where}: {job.state}")
@@ -127,26 +124,21 @@ def _show(dataset: Dataset, note: JobNote, job: FlinkJob | None, num_clips: int)
         with dataset.locked():
             JobFolder(dataset).remove()
             dataset.remove_temporary()
-            totals = finish_run(dataset, _counters(note, job))
+            totals = finish_run(dataset, _runner(note).job_counters(note))
         print(summary_text(dataset, totals, None))
         return EXIT_OK
     JobFolder(dataset).revoke()
     _note_stopped(dataset)
-    problems = FlinkCluster(note.where).problems(job.job_id) if job else []
-    reason = explain(problems) or (problems or ["the cluster knows it no more"])[0]
+    state, reason = "unknown", "the cluster no longer lists it"
+    if job:
+        state = job.state
+        reason = _runner(note).job_problem(note) or "the cluster gives no reason"
     print(
-        f"job {note.job} has ended ({job.state if job else 'unknown'}) with "
-        f"{num_done:,} of {num_clips:,} clips done and safe: {reason}\n"
+        f"job {note.job} has ended ({state}) with {num_done:,} of {num_clips:,} clips "
+        f"done and safe: {reason}\n"
         "to continue, run the same extract command again"
     )
     return EXIT_FAILED
-
-
-def _counters(note: JobNote, job: FlinkJob | None) -> dict[str, int]:
-    """As far as the cluster still knows them."""
-    if job is None:
-        return {}
-    return FlinkCluster(note.where).counters(job.job_id, METRICS_NAMESPACE)
 
 
 def _note_stopped(dataset: Dataset) -> None:

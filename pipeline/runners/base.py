@@ -1,8 +1,8 @@
-"""Where jobs run: the names of the runners, and what a run asks of one.
+"""The protocol of runners: what a run and `fsdsinet job` ask of them.
 
-A runner is a module with two functions: `num_workers` checks, before anything starts,
-what can be checked, and `run` runs a job to its end. A new one adds a module and a line
-in `runner_of`.
+A runner is a module with the functions of Runner, and those of ClusterRunner if its
+jobs can go on without their launcher. A new runner adds a module and a line in
+_MODULES.
 """
 
 import dataclasses
@@ -14,10 +14,11 @@ from pipeline.config import RunConfig
 from pipeline.console import ProgressLine
 from pipeline.dataset.folder import Dataset
 from pipeline.extract import ExtractJob
+from pipeline.runners.job_folder import JobNote
 from pipeline.runners.job_process import JobProcess
 
-# Writes the plan of what is left; gets the clips to give up, with the reason; returns
-# False if nothing is left.
+# Writes the plan of the shards that are left. Takes the messages for clips to give up,
+# by clip_id. Returns False if nothing is left.
 Replan = Callable[[Mapping[str, str]], bool]
 
 _MODULES = {
@@ -32,12 +33,12 @@ class JobRequest:
     """A planned run, for a runner.
 
     Attributes:
-        job: Its plan file is written by `replan`.
-        config: Of the run; its Beam flags are checked.
-        num_workers: Worker processes.
+        job: The main job. `replan` writes its plan file.
+        config: Configuration of the run, with checked Beam flags.
+        num_workers: Number of worker processes.
         dataset: The output, locked.
         replan: See Replan.
-        progress: Knows what earlier runs have committed.
+        progress: Shows progress; knows what earlier runs have committed.
         early: A process that waits for the first job, if there is one.
     """
 
@@ -51,31 +52,76 @@ class JobRequest:
 
 
 class Runner(Protocol):
-    """What the module of a runner has."""
+    """The functions of a runner module."""
 
     def num_workers(self, config: RunConfig) -> int:
-        """Worker processes for a run.
+        """Checks that a run is possible; returns its number of worker processes.
 
         Raises:
-            ConfigError: if the runner cannot run it, and why.
+            ConfigError: if the runner cannot run it. The message says why.
         """
 
     def dry_run(self, job: ExtractJob, config: RunConfig, num_workers: int) -> str:
-        """Builds what can be built without starting anything; says what it is."""
+        """Builds what can be built without starting anything, and describes it."""
 
     def run(self, request: JobRequest) -> dict[str, int] | None:
-        """Runs a job to its end, and returns its counters.
+        """Runs a job to its end.
 
-        None if it goes on without us.
+        Returns:
+            The job's counters; None if the job goes on without its launcher.
 
         Raises:
-            JobError: if it failed.
-            KeyboardInterrupt: if it was stopped, and has ended.
+            JobError: if the job failed.
+            KeyboardInterrupt: if the job was stopped and has ended.
         """
 
 
+class ClusterError(Exception):
+    """A cluster does not answer, refuses a request, or cannot be asked."""
+
+
+@dataclasses.dataclass(frozen=True)
+class JobState:
+    """The state of a job on a cluster, as the cluster names it."""
+
+    state: str
+    has_ended: bool
+
+
+class ClusterRunner(Runner, Protocol):
+    """The functions of a runner module whose jobs can go on without their launcher."""
+
+    def job_state(self, note: JobNote) -> JobState | None:
+        """The state of a job; None if the cluster no longer lists the job.
+
+        Raises:
+            ClusterError: if the cluster does not answer or cannot be asked.
+        """
+
+    def stop_job(self, note: JobNote) -> None:
+        """Stops a job and waits until the cluster says that it has ended.
+
+        Raises:
+            JobError: if the job could not be stopped.
+        """
+
+    def job_problem(self, note: JobNote) -> str | None:
+        """Why a job failed, if the cluster knows."""
+
+    def job_counters(self, note: JobNote) -> dict[str, int]:
+        """The counters of a job, if the cluster still knows them."""
+
+
+def runner_named(name: str) -> Any:
+    """The module of a runner; the others are not imported.
+
+    Returns:
+        A Runner, or a ClusterRunner if `name` is the runner of a JobNote.
+    """
+    return importlib.import_module(_MODULES[name])
+
+
 def runner_of(config: RunConfig) -> Runner:
-    """The runner of a configuration; the others are not imported."""
-    module: Any = importlib.import_module(_MODULES[config.runner])
-    runner: Runner = module
+    """The runner of a configuration."""
+    runner: Runner = runner_named(config.runner)
     return runner

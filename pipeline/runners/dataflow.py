@@ -1,6 +1,6 @@
 """The Dataflow runner: builds and checks a job without an account, and submits it.
 
-Building and checking is tested. That a job runs on Dataflow is not: nobody has tried.
+Building and checking are tested. Nobody has run a job on Dataflow.
 """
 
 import importlib
@@ -23,7 +23,7 @@ from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
 from pipeline.config import RunConfig
 from pipeline.errors import ConfigError
 from pipeline.extract import ExtractJob, extract
-from pipeline.runners.base import JobRequest
+from pipeline.runners.base import ClusterError, JobRequest, JobState
 from pipeline.runners.job_folder import JobFolder, JobNote
 from pipeline.runners.job_process import JobError
 from pipeline.runners.ledger_watch import LedgerWatch
@@ -39,7 +39,7 @@ _FAILED = frozenset({"FAILED", "CANCELLED", "UPDATED", "DRAINED"})
 
 
 def num_workers(config: RunConfig) -> int:
-    """Worker processes: as asked for, or one machine's.
+    """The requested number of workers, or one for every vCPU of one machine.
 
     Raises:
         ConfigError: if something that Dataflow needs is missing.
@@ -64,7 +64,7 @@ def num_workers(config: RunConfig) -> int:
         ("output", config.output),
         ("--temp_location", cloud.temp_location),
     ):
-        # Beam would make a bucket where the name of one cannot be right.
+        # Beam would try to create a bucket under a name that cannot be right.
         if not _BUCKET.match(uri):
             raise ConfigError(
                 f"{name} is {uri}: Dataflow's workers need a bucket, gs://BUCKET/FOLDER"
@@ -89,7 +89,7 @@ def _num_vcpus(machine_type: str) -> int:
 
 
 def beam_options(config: RunConfig, name: str, num_workers: int) -> tuple[str, ...]:
-    """Beam's options for a job: what was given, and what a model on a CPU needs.
+    """Beam's options for a job: those of the user, and those that a CPU model needs.
 
     Dataflow starts a worker process for every vCPU; each gets one thread.
     """
@@ -108,14 +108,14 @@ def beam_options(config: RunConfig, name: str, num_workers: int) -> tuple[str, .
 
 
 def build(job: ExtractJob, options: tuple[str, ...]) -> Any:
-    """The whole job as Dataflow would get it; asks nobody.
+    """The whole job as Dataflow would get it. Sends nothing.
 
     Args:
         job: The main job.
         options: From `beam_options`.
 
     Returns:
-        Beam's description of the job: `options`, `proto_pipeline`.
+        Beam's description of the job: `options` and `proto_pipeline`.
 
     Raises:
         ConfigError: if Beam's parts for Dataflow are not installed.
@@ -139,7 +139,7 @@ def _require_libraries() -> None:
 
 
 def dry_run(job: ExtractJob, config: RunConfig, num_workers: int) -> str:
-    """Builds the job; says what would be submitted."""
+    """Builds the job and describes what would be submitted."""
     options = beam_options(config, "fsdsinet-dry-run", num_workers)
     permit = Permit("gs://dry-run", "fsdsinet-dry-run", {})
     built = build(job.on_cluster(permit, job.dataset.models), options)
@@ -176,6 +176,29 @@ def run(request: JobRequest) -> dict[str, int] | None:
         raise
     folder.remove()
     return counters
+
+
+def job_state(note: JobNote) -> JobState | None:
+    """See `ClusterRunner.job_state`: Dataflow is not asked."""
+    raise ClusterError(
+        f"Dataflow jobs are not asked for their state: look at {note.where} in the "
+        "Cloud console whether the job has ended"
+    )
+
+
+def stop_job(note: JobNote) -> None:
+    """See `ClusterRunner.stop_job`: Dataflow is not asked."""
+    raise JobError(f"stop job {note.job} in the Cloud console ({note.where})")
+
+
+def job_problem(note: JobNote) -> str | None:
+    """See `ClusterRunner.job_problem`: Dataflow is not asked."""
+    return None
+
+
+def job_counters(note: JobNote) -> dict[str, int]:
+    """See `ClusterRunner.job_counters`: Dataflow is not asked."""
+    return {}
 
 
 def _wait(request: JobRequest, result: Any) -> dict[str, int]:

@@ -1,10 +1,12 @@
-"""The job folder of a dataset: which cluster job writes there, if one does.
+"""The job folder of a dataset: the permit of a cluster job, its graphs, and deaths.
 
-It holds the permit of the job (see `transforms.workers.permit`), the graphs it runs and
-notes of workers that died. It is there from before the job is submitted until it has
-ended well; so whoever finds one knows that workers may still be at work.
+The folder holds the permit of the job (see `transforms.workers.permit`), the graphs
+that it runs and notes of workers that died. A permit exists from before the job is
+submitted until the job has ended well. Where there is a permit, workers may still be
+running. A local run uses the folder for notes of deaths only.
 """
 
+import collections
 import dataclasses
 import json
 import time
@@ -15,21 +17,22 @@ from pipeline.dataset.folder import Dataset
 from transforms import storage
 from transforms.engines.contract import ModelSpec
 from transforms.storage import StorageError
-from transforms.workers.permit import PERMIT_NAME, Permit, given_up
+from transforms.workers.deaths import count_deaths, given_up
+from transforms.workers.permit import PERMIT_NAME, Permit
 
 # A worker writes a ledger file in less time than this after it was allowed to.
 SETTLE_S = 5.0
-# What decides the numbers, and how jobs and workers understand each other.
+# Packages that decide the numbers, or how jobs and workers understand each other.
 _SAME_EVERYWHERE = ("fsd-sinet-beam", "apache-beam", "essentia-tensorflow", "av")
 
 
 @dataclasses.dataclass(frozen=True)
 class JobNote:
-    """What the permit says beside the name of the job.
+    """The content of a permit.
 
     Attributes:
-        job: Its name; None once it may not write any more.
-        runner: Where it runs.
+        job: Name of the job; None once the job may not write any more.
+        runner: Name of the runner.
         where: Address of the cluster.
         stopped: When the permit was taken away, Unix time.
     """
@@ -48,7 +51,7 @@ class JobFolder:
         self._permit = storage.join(self.uri, PERMIT_NAME)
 
     def note(self) -> JobNote | None:
-        """None if no job was started, or the last one ended well."""
+        """The content of the permit; None if there is no job, or it ended well."""
         try:
             return JobNote(**json.loads(storage.read_file(self._permit)))
         except StorageError as error:
@@ -65,7 +68,7 @@ class JobFolder:
         )
 
     def revoke(self) -> None:
-        """From now on nothing is committed; what is being written is, in a moment."""
+        """Takes the permit away: from now on no worker begins to commit a shard."""
         note = self.note()
         if note and note.job:
             self._write(dataclasses.replace(note, job=None, stopped=time.time()))
@@ -73,7 +76,7 @@ class JobFolder:
     def settle(self) -> None:
         """After a job that did not end well: waits until none of its workers writes.
 
-        What is known of clips that took workers down stays.
+        Notes of deaths stay.
         """
         self.revoke()
         note = self.note()
@@ -83,7 +86,7 @@ class JobFolder:
             storage.delete_file(self._permit)
 
     def place_models(self, models: Sequence[ModelSpec]) -> tuple[ModelSpec, ...]:
-        """The models with graphs that every worker can read."""
+        """The models, with copies of local graphs that every worker can read."""
         placed = []
         for spec in models:
             if storage.is_local(spec.graph_path):
@@ -95,11 +98,15 @@ class JobFolder:
         return tuple(placed)
 
     def given_up(self) -> dict[str, str]:
-        """Clips that took several workers down, with why."""
+        """Messages for the clips that took several workers down, by clip_id."""
         return given_up(self.uri)
 
+    def count_deaths(self) -> collections.Counter[str]:
+        """Number of deaths of workers, see `transforms.workers.deaths`."""
+        return count_deaths(self.uri)
+
     def remove(self) -> None:
-        """After a job that ended well."""
+        """Removes the folder, after a job that ended well."""
         for info in storage.list_files(self.uri, recursive=True, hidden=True):
             storage.delete_file(info.uri)
             folder = storage.folder_of(info.uri)

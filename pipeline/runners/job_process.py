@@ -1,7 +1,7 @@
-"""A Beam job in a process of its own: how it is started, what it leaves, how it ends.
+"""JobProcess: runs a Beam job in a process of its own, and ends all that it started.
 
-Beam waits for a job for ever when a worker or a server of its own is gone, and what
-it starts (workers, a job server) it may leave behind. A process group can be ended.
+Beam waits forever for a job whose worker or job server is gone, and may leave these
+processes behind. A process group can be killed as a whole.
 """
 
 import contextlib
@@ -16,9 +16,9 @@ import tempfile
 from collections.abc import Callable
 from typing import Any, Self
 
-from transforms.essentia_import import TENSORFLOW_ENVIRONMENT
 from transforms.models.cache import keep_compiled_code
 from transforms.workers.child_process import (
+    WORKER_ENVIRONMENT,
     child_environment,
     die_with_parent,
     wait_for_end,
@@ -31,18 +31,18 @@ _POLL_S = 0.2
 
 
 class JobError(Exception):
-    """A job ended early. What it committed stays, and the next run continues."""
+    """A job ended early. The next run continues after the shards that it committed."""
 
 
 class JobProcess:
-    """A job module that imports what it needs, and then waits for its job.
+    """A process that imports a job module, and then waits for its job.
 
-    So it can be started before there is a job: Beam takes most of a second to load.
-    A context that leaves nothing behind: all is in the job's process group.
+    The process can be started before there is a job, because Beam takes most of a
+    second to load. As a context manager it kills the job's whole process group on exit.
 
     Attributes:
-        folder: Where the job leaves its results, and its workers their status; it goes
-            with the process.
+        folder: Temporary folder in which the job writes its results and its workers
+            their status; removed on exit.
     """
 
     def __init__(self, module: str) -> None:
@@ -54,8 +54,7 @@ class JobProcess:
         self._variables = dict(os.environ)
         environment = {
             **child_environment(),
-            **TENSORFLOW_ENVIRONMENT,
-            "OMP_NUM_THREADS": "1",
+            **WORKER_ENVIRONMENT,
             STATUS_FOLDER_VARIABLE: self.folder,
             # Beam leaves temporary folders; this one is removed at the end.
             "TMPDIR": self.folder,
@@ -74,16 +73,16 @@ class JobProcess:
         """Runs a job to its end.
 
         Args:
-            job: What `receive_job` returns there.
+            job: Object that `receive_job` returns in the process.
             poll: Called several times a second.
 
         Returns:
             The exit code.
         """
         assert self._process.stdin is not None
-        # Set since the process was started.
+        # Variables that were set since the process was started.
         variables = dict(os.environ.items() - self._variables.items())
-        # A job that ended at once says why in its log.
+        # A job that has ended already says why in its log.
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(pickle.dumps((variables, job)))
             self._process.stdin.close()
@@ -98,7 +97,7 @@ class JobProcess:
         self.close()
 
     def close(self) -> None:
-        """Ends all of it. Again does nothing: others may have its number by then."""
+        """Kills the process group. A second call does nothing: the id may be reused."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -112,9 +111,9 @@ class JobProcess:
 
 
 def receive_job() -> Any:
-    """For a job module: gets ready to be ended with its parent, and reads its job."""
+    """For a job module: ties this process to its parent and reads the job."""
     die_with_parent()
-    # Ctrl-C is the launcher's business.
+    # The launcher handles Ctrl-C.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         variables, job = pickle.load(sys.stdin.buffer)
@@ -125,31 +124,42 @@ def receive_job() -> Any:
     return job
 
 
-def leave(folder: str, name: str, content: object) -> None:
-    """Leaves a result for the launcher."""
+def write_result(folder: str, name: str, content: object) -> None:
+    """Writes a result for the launcher."""
     text = json.dumps(content)
     (pathlib.Path(folder) / name).write_text(text, encoding="utf-8")
 
 
-def take(folder: str, name: str) -> Any:
-    """What a job has left."""
+def read_result(folder: str, name: str) -> Any:
+    """Reads a result that a job has written."""
     return json.loads((pathlib.Path(folder) / name).read_text(encoding="utf-8"))
 
 
-def job_problem(code: int, folder: str) -> str:
-    """A message with the job's own words; its whole log is kept."""
+def job_failure(folder: str, code: int, reason: str | None = None) -> str:
+    """The message of a job that failed. Its whole log is kept in a file.
+
+    Args:
+        folder: Folder of the job process.
+        code: Exit code of the job process.
+        reason: Why the job failed; if None, the last line of its log.
+    """
+    reason = reason or last_line(folder) or f"no output, exit code {code}"
+    return f"the job failed: {reason}\nits log: {keep_log(folder)}"
+
+
+def last_line(folder: str) -> str:
+    """The last line of the job's log that is not empty; empty if there is none."""
     lines = [line for line in job_log(folder).splitlines() if line.strip()]
-    last = lines[-1] if lines else f"no output, exit code {code}"
-    return f"the job failed: {last}\nits log: {keep_log(folder)}"
+    return lines[-1] if lines else ""
 
 
 def job_log(folder: str) -> str:
-    """What the job said so far."""
+    """The output of the job and its workers so far."""
     return _log_path(folder).read_text(encoding="utf-8", errors="replace")
 
 
 def keep_log(folder: str) -> str:
-    """Copies the log to a file that stays; returns its path."""
+    """Copies the log to a file that is not removed; returns its path."""
     with tempfile.NamedTemporaryFile(
         "w", prefix="fsdsinet-", suffix=".log", delete=False, encoding="utf-8"
     ) as kept:

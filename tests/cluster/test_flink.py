@@ -182,7 +182,7 @@ def test_worker_with_another_version_is_named(
 def test_the_newcomers_commands(flink: LocalFlink) -> None:
     if listens(8081):
         pytest.skip("port 8081, which the commands name, is taken")
-    text = (ROOT / "docs" / "flink.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
     commands = text.partition("```sh\n")[2].partition("```")[0].splitlines()
     assert len(commands) == 5
     shutil.rmtree(ROOT / "out" / "flink", ignore_errors=True)

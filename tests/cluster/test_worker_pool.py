@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import cast
 
-import pytest
-from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.portability.api import beam_fn_api_pb2, endpoints_pb2
 
-from pipeline.runners.workers import pool as worker_pool
+from pipeline.runners.workers.external_pool import ExternalPool
+from pipeline.runners.workers.pool import WorkerPool
+from pipeline.runners.workers.worker import WorkerRequest
 from tests.conftest import ROOT
 from tests.support.object_stores import free_port
 
@@ -55,27 +57,33 @@ def test_pool_listens_to_its_own_machine_only_and_ends_when_told() -> None:
     assert addresses <= LOOPBACK
 
 
-def test_workers_of_two_task_managers_are_told_apart(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    started: list[subprocess.Popen[bytes]] = []
+def test_workers_of_two_task_managers_are_told_apart() -> None:
+    class FakePool:
+        def __init__(self) -> None:
+            self.running: list[int] = []
+            self.num_started = 0
 
-    def sleeper(*_: object, **__: object) -> subprocess.Popen[bytes]:
-        started.append(popen(["sleep", "60"]))
-        return started[-1]
+        def start(self, request: WorkerRequest) -> int:
+            assert request == WorkerRequest("1-1", "p:1", "c:1", "l:1")
+            self.num_started += 1
+            self.running.append(self.num_started)
+            return self.num_started
 
-    popen = subprocess.Popen
-    monkeypatch.setattr(subprocess, "Popen", sleeper)
-    pool = worker_pool.WorkerPool()
+        def stop(self, number: int) -> None:
+            self.running.remove(number)
+
+    fake = FakePool()
+    pool = ExternalPool(cast(WorkerPool, fake))
     one, other = SimpleNamespace(peer=lambda: "a"), SimpleNamespace(peer=lambda: "b")
-    start = beam_fn_api_pb2.StartWorkerRequest(worker_id="1-1")
+    addresses = {
+        f"{name}_endpoint": endpoints_pb2.ApiServiceDescriptor(url=f"{name[0]}:1")
+        for name in ("provision", "control", "logging")
+    }
+    start = beam_fn_api_pb2.StartWorkerRequest(worker_id="1-1", **addresses)
     stop = beam_fn_api_pb2.StopWorkerRequest(worker_id="1-1")
     pool.StartWorker(start, one)
     pool.StartWorker(start, other)
     pool.StopWorker(stop, one)
-    assert started[0].poll() is not None
-    assert started[1].poll() is None
+    assert fake.running == [2]
     pool.StopWorker(stop, one)
-    assert started[1].poll() is None
-    pool.stop_all()
-    assert started[1].poll() is not None
+    assert fake.running == [2]

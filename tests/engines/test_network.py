@@ -175,7 +175,7 @@ CONV, POOL = "model/block2/conv1", "model/block2/pool"
             "tlpf_aps",
             f"{POOL}/low_pass",
             {"attributes": {"strides": attr.integers([1, 2, 2, 1])}},
-            r"has strides \(1, 2, 2, 1\), not \(1, 1, 1, 1\)",
+            r"has strides \(1, 2, 2, 1\), expected \(1, 1, 1, 1\)",
         ),
         (
             "max",
@@ -238,7 +238,7 @@ def test_a_changed_node_is_refused_by_name(
 @pytest.mark.parametrize(
     ("name", "inputs", "message"),
     [
-        (f"{CONV}/Relu", (), "the graph begins too late"),
+        (f"{CONV}/Relu", (), "the graph lacks its first layers"),
         (f"{CONV}/Relu", ("gone",), "node gone is missing"),
         (f"{CONV}/Conv2D", ("x", "gone"), "node gone is missing"),
         (f"{POOL}/aps/pad", ("gone",), "node gone is missing"),
@@ -276,31 +276,31 @@ def test_activations_that_are_not_in_the_graph_are_refused() -> None:
             "max",
             f"{CONV}/kernel",
             np.zeros((3, 3, 6, 7)),
-            f"node {CONV}/Conv2D .* gives 7 channels, 8 are taken",
+            f"node {CONV}/Conv2D .* gives 7 channels, expected 8",
         ),
         (
             "max",
             f"{CONV}/kernel",
             np.zeros((3, 3, 5, 8)),
-            "node model/block1/conv2/Conv2D .* gives 6 channels, 5 are taken",
+            "node model/block1/conv2/Conv2D .* gives 6 channels, expected 5",
         ),
         (
             "max",
             "model/conv0/kernel",
             np.zeros((3, 3, 2, 4)),
-            "node x .* gives 1 channels, 2 are taken",
+            "node x .* gives 1 channels, expected 2",
         ),
         (
             "max",
             f"{CONV}/bias",
             np.zeros(7),
-            f"node {CONV}/BiasAdd .* has not one value for each of 8",
+            f"node {CONV}/BiasAdd .* needs one value for each of 8",
         ),
         (
             "tlpf",
             f"{POOL}/taps",
             np.zeros((5, 5, 7, 1)),
-            f"node {POOL}/low_pass .* gives 7 channels, 8 are taken",
+            f"node {POOL}/low_pass .* gives 7 channels, expected 8",
         ),
         (
             "tlpf",
@@ -324,7 +324,7 @@ def test_activations_that_are_not_in_the_graph_are_refused() -> None:
             "max",
             "model/predictions/kernel",
             np.zeros((31, 200)),
-            "node model/block4/conv2/Conv2D .* gives 32 channels, 31 are taken",
+            "node model/block4/conv2/Conv2D .* gives 32 channels, expected 31",
         ),
         (
             "max",

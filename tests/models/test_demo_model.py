@@ -1,4 +1,4 @@
-"""The bundled demo models say true things about demo clips, and their cards of them."""
+"""The bundled demo models know the demo clips, and their cards state their scores."""
 
 import functools
 import json
@@ -43,7 +43,7 @@ def patches_of(file_name: str) -> FloatArray:
 
 
 def heard(name: str, file_name: str) -> dict[str, float]:
-    """Mean activations of a demo clip, by falling score."""
+    """Mean activations of a demo clip, sorted by falling score."""
     scores = engine(name).run(patches_of(file_name)).activations.mean(axis=0)
     order = np.argsort(-scores)
     labels = metadata(name)["classes"]
@@ -74,12 +74,12 @@ def test_the_model_knows_demo_clips(
 
 @every_model
 @pytest.mark.parametrize("file_name", ["noise.ogg", "silence.flac"])
-def test_it_says_nothing_of_noise_and_silence(name: str, file_name: str) -> None:
+def test_noise_and_silence_get_no_label(name: str, file_name: str) -> None:
     assert max(heard(name, file_name).values()) < 0.5
 
 
 @every_model
-def test_labels_without_training_never_show(name: str) -> None:
+def test_untrained_labels_score_nearly_zero(name: str) -> None:
     trained = {*metadata(name)["trained_classes"]}
     untrained = {*metadata(name)["classes"]} - trained
     assert len(trained) >= 75
@@ -90,7 +90,7 @@ def test_labels_without_training_never_show(name: str) -> None:
 
 
 @every_model
-def test_both_engines_hear_the_same_in_demo_clips(name: str) -> None:
+def test_both_engines_give_the_same_activations_for_demo_clips(name: str) -> None:
     files = ("speech_en.wav", "piano.flac", "drum_loop.ogg", "noise.ogg")
     patches = np.concatenate([patches_of(file_name) for file_name in files])
     fast = WinogradEngine(load_model(name)).run(patches).activations
@@ -99,7 +99,7 @@ def test_both_engines_hear_the_same_in_demo_clips(name: str) -> None:
 
 
 @every_model
-def test_the_metadata_states_the_true_layout(name: str) -> None:
+def test_the_metadata_states_the_layout_of_the_graph(name: str) -> None:
     (x,) = metadata(name)["schema"]["inputs"]
     assert x["shape"] == ["batch", 101, 96, 1]
     shapes = [output["shape"] for output in metadata(name)["schema"]["outputs"]]
@@ -111,7 +111,7 @@ def test_the_metadata_states_the_true_layout(name: str) -> None:
 
 
 @every_model
-def test_the_card_is_what_was_measured(name: str) -> None:
+def test_the_card_states_the_stored_results(name: str) -> None:
     scores, check = read_results(RESULTS, name)
     path = graph_path(registered_model(name)).with_suffix(".md")
     assert scores["model"] == name

@@ -1,4 +1,4 @@
-"""Fetching ends with the right file or none, whatever the server does."""
+"""Fetching a model ends with the right file or with none, whatever the server does."""
 
 import dataclasses
 import hashlib
@@ -74,7 +74,7 @@ def files(folder: pathlib.Path) -> dict[str, bytes]:
 COMPLETE = {f"{NAME}.pb": GRAPH, f"{NAME}.json": METADATA}
 
 
-def test_a_model_comes_whole(
+def test_a_model_is_fetched_completely(
     model: RegisteredModel,
     folder: pathlib.Path,
     server: FileServer,
@@ -84,7 +84,7 @@ def test_a_model_comes_whole(
     assert files(folder) == COMPLETE
     captured = capsys.readouterr()
     assert captured.out == ""
-    # Not a terminal: the start and the end of each file.
+    # Without a terminal, only the start and the end of each download are printed.
     assert [line.split()[0] for line in captured.err.splitlines()] == [
         "downloading",
         "downloading",
@@ -93,7 +93,7 @@ def test_a_model_comes_whole(
     ]
 
 
-def test_what_is_there_and_right_is_not_downloaded(
+def test_a_complete_model_is_not_downloaded_again(
     model: RegisteredModel,
     folder: pathlib.Path,
     server: FileServer,
@@ -103,12 +103,10 @@ def test_what_is_there_and_right_is_not_downloaded(
     server.requests.clear()
     fetch_model(model, folder)
     assert server.requests == []
-    assert "there and right: nothing to fetch" in capsys.readouterr().err
+    assert "are up to date: nothing to fetch" in capsys.readouterr().err
 
 
-def test_a_wrong_file_in_place_is_replaced(
-    model: RegisteredModel, folder: pathlib.Path
-) -> None:
+def test_wrong_files_are_replaced(model: RegisteredModel, folder: pathlib.Path) -> None:
     folder.mkdir(parents=True)
     (folder / f"{NAME}.pb").write_bytes(GRAPH[:-1])
     (folder / f"{NAME}.json").write_text("{")
@@ -138,7 +136,7 @@ def test_a_file_with_another_hash_is_removed(
     assert files(folder) == COMPLETE
 
 
-def test_a_file_that_is_always_cut_off_gets_no_name(
+def test_an_incomplete_file_does_not_get_its_final_name(
     model: RegisteredModel, folder: pathlib.Path, server: FileServer
 ) -> None:
     server.faults[PB] = [cut_off(1000), cut_off(0), cut_off(500)]
@@ -150,7 +148,7 @@ def test_a_file_that_is_always_cut_off_gets_no_name(
 
 @pytest.mark.parametrize("num_bytes", [1, 65536, len(GRAPH) - 1])
 @pytest.mark.parametrize("by_hand", [False, True])
-def test_a_lost_connection_is_gone_on_from_there(
+def test_a_download_is_resumed_after_a_lost_connection(
     model: RegisteredModel,
     folder: pathlib.Path,
     server: FileServer,
@@ -159,7 +157,7 @@ def test_a_lost_connection_is_gone_on_from_there(
 ) -> None:
     server.faults[PB] = [cut_off(num_bytes)]
     if by_hand:
-        with pytest.raises(UserError, match="run the same command again to go on"):
+        with pytest.raises(UserError, match="same command again to resume the down"):
             fetch_model(model, folder, limits=ONCE)
     fetch_model(model, folder, limits=IMPATIENT)
     assert files(folder) == COMPLETE
@@ -169,7 +167,7 @@ def test_a_lost_connection_is_gone_on_from_there(
     assert second.num_sent == len(GRAPH) - num_bytes
 
 
-def test_a_server_without_range_starts_again(
+def test_a_server_without_ranges_sends_the_whole_file_again(
     model: RegisteredModel, folder: pathlib.Path, server: FileServer
 ) -> None:
     server.knows_range = False
@@ -179,14 +177,14 @@ def test_a_server_without_range_starts_again(
     assert [r.num_sent for r in server.asked_for(PB)] == [70_000, len(GRAPH)]
 
 
-@pytest.mark.parametrize("heeds_if_range", [True, False])
-def test_a_file_that_changed_is_not_glued_to_its_old_half(
+@pytest.mark.parametrize("respects_if_range", [True, False])
+def test_a_file_is_never_joined_from_two_versions(
     model: RegisteredModel,
     folder: pathlib.Path,
     server: FileServer,
-    heeds_if_range: bool,
+    respects_if_range: bool,
 ) -> None:
-    server.heeds_if_range = heeds_if_range
+    server.respects_if_range = respects_if_range
     server.files[PB] = bytes(len(GRAPH))
     server.faults[PB] = [cut_off(70_000)]
     with pytest.raises(UserError, match="connection lost"):
@@ -196,7 +194,7 @@ def test_a_file_that_changed_is_not_glued_to_its_old_half(
     assert files(folder) == COMPLETE
 
 
-def test_a_part_from_another_address_is_not_gone_on_with(
+def test_a_part_from_another_address_is_not_resumed(
     model: RegisteredModel, folder: pathlib.Path, server: FileServer
 ) -> None:
     server.faults[PB] = [cut_off(70_000)]
@@ -208,10 +206,10 @@ def test_a_part_from_another_address_is_not_gone_on_with(
     assert [r.range for r in server.asked_for(f"/mirror/{NAME}.pb")] == [None]
 
 
-def test_a_part_longer_than_the_file_is_given_up(
+def test_a_part_longer_than_the_file_is_discarded(
     model: RegisteredModel, folder: pathlib.Path, server: FileServer
 ) -> None:
-    server.heeds_if_range = False
+    server.respects_if_range = False
     server.files[PB] = GRAPH * 2
     server.faults[PB] = [cut_off(len(GRAPH) + 1)]
     with pytest.raises(UserError, match="connection lost"):
@@ -230,7 +228,7 @@ def test_a_busy_server_is_asked_again(
     assert files(folder) == COMPLETE
 
 
-def test_a_server_that_hangs_is_given_up(
+def test_a_server_that_stops_sending_is_given_up(
     model: RegisteredModel, folder: pathlib.Path, server: FileServer
 ) -> None:
     server.faults[PB] = [hang, hang]
@@ -241,7 +239,7 @@ def test_a_server_that_hangs_is_given_up(
 
 
 @pytest.mark.parametrize("code", [403, 404])
-def test_a_graph_that_is_not_to_be_had_is_said_at_once(
+def test_a_missing_or_refused_graph_is_reported_without_retries(
     model: RegisteredModel, folder: pathlib.Path, server: FileServer, code: int
 ) -> None:
     server.faults[PB] = [status(code)]
@@ -251,7 +249,7 @@ def test_a_graph_that_is_not_to_be_had_is_said_at_once(
     assert len(server.requests) == 1
 
 
-def test_missing_metadata_is_survived(
+def test_a_source_without_metadata_is_accepted(
     model: RegisteredModel,
     folder: pathlib.Path,
     server: FileServer,
@@ -260,7 +258,7 @@ def test_missing_metadata_is_survived(
     del server.files[JSON]
     fetch_model(model, folder, limits=IMPATIENT)
     assert files(folder) == {f"{NAME}.pb": GRAPH}
-    assert "published models are assumed" in capsys.readouterr().err
+    assert "assumed to have the classes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", [b"<html>", b"[]", b'{"classes": ["a"]}', b"\xff"])
@@ -274,7 +272,7 @@ def test_metadata_that_does_not_fit_is_refused(
     server.files[JSON] = METADATA
     fetch_model(model, folder, limits=IMPATIENT)
     assert files(folder) == COMPLETE
-    # The graph had come before.
+    # The graph was complete after the first attempt.
     assert len(server.asked_for(PB)) == 1
 
 
@@ -290,7 +288,7 @@ def test_redirects_to_anything_but_http_are_refused(
     assert files(folder) == {}
 
 
-def test_redirects_within_http_are_followed_and_gone_on_with(
+def test_downloads_are_resumed_behind_redirects(
     model: RegisteredModel, folder: pathlib.Path, server: FileServer
 ) -> None:
     server.files["/elsewhere"] = GRAPH
@@ -317,7 +315,7 @@ def test_a_file_that_is_too_large_is_refused(
     assert files(folder) == {}
 
 
-def test_a_file_of_unstated_length_is_taken_if_its_hash_is_right(
+def test_a_file_of_unstated_length_is_accepted_if_its_hash_is_right(
     model: RegisteredModel, folder: pathlib.Path, server: FileServer
 ) -> None:
     server.faults = {PB: [without_length], JSON: [without_length]}
@@ -325,16 +323,16 @@ def test_a_file_of_unstated_length_is_taken_if_its_hash_is_right(
     assert files(folder) == COMPLETE
 
 
-def test_a_download_that_never_ends_is_given_up(
+def test_a_download_over_its_time_limit_is_given_up(
     model: RegisteredModel, folder: pathlib.Path
 ) -> None:
     limits = dataclasses.replace(IMPATIENT, total_s=0)
-    with pytest.raises(UserError, match="was not there after 0 s"):
+    with pytest.raises(UserError, match="not complete after 0 s"):
         fetch_model(model, folder, limits=limits)
     assert not files(folder).keys() & COMPLETE.keys()
 
 
-def test_two_at_once_both_end_well(
+def test_two_processes_can_fetch_the_same_model_at_once(
     model: RegisteredModel, folder: pathlib.Path, server: FileServer
 ) -> None:
     server.faults[PB] = [hang]
@@ -358,7 +356,7 @@ def test_two_at_once_both_end_well(
 
     with start() as first, start() as second:
         assert first.stderr and second.stderr
-        # Whichever comes second waits; it must, as the other one hangs.
+        # The process that comes second waits, because the download of the first hangs.
         lines = sorted(p.readline().split()[0] for p in (first.stderr, second.stderr))
         assert lines == ["downloading", "waiting"]
         assert not (folder / f"{NAME}.pb").exists()
@@ -371,7 +369,7 @@ def test_two_at_once_both_end_well(
 
 
 @pytest.mark.parametrize("place", ["file", "file/models", "/proc/models"])
-def test_a_folder_that_cannot_be_written_is_said(
+def test_a_folder_that_cannot_be_written_is_refused(
     model: RegisteredModel, tmp_path: pathlib.Path, server: FileServer, place: str
 ) -> None:
     (tmp_path / "file").touch()
@@ -380,7 +378,7 @@ def test_a_folder_that_cannot_be_written_is_said(
     assert server.requests == []
 
 
-def test_a_full_disk_is_said(model: RegisteredModel, folder: pathlib.Path) -> None:
+def test_a_full_disk_is_reported(model: RegisteredModel, folder: pathlib.Path) -> None:
     folder.mkdir(parents=True)
     (folder / f"{NAME}.pb.part").symlink_to("/dev/full")
     with pytest.raises(UserError, match="No space left on device.*free space there"):
@@ -422,10 +420,10 @@ def test_a_wrong_file_in_a_local_folder_is_refused_and_kept(
         ("http://", "not a usable address"),
         ("http://127.0.0.1:x", "not a usable address"),
         ("http://127.0.0.1:1/ä", "refused.*with --from"),
-        (str(DATA.parent), "is not at .*give its folder or address with --from"),
+        (str(DATA.parent), "is not at .*give another folder or address .* --from"),
     ],
 )
-def test_wrong_sources_are_said(
+def test_wrong_sources_are_refused(
     model: RegisteredModel, folder: pathlib.Path, source: str, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):

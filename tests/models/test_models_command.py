@@ -1,4 +1,4 @@
-"""`fsdsinet models`, and names given to extract, with a registry of our own."""
+"""`fsdsinet models`, and model names given to `extract`, with a registry for tests."""
 
 import dataclasses
 import hashlib
@@ -77,7 +77,7 @@ def cache(
 
 
 def here(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
-    """What the table says of each model."""
+    """Returns for each model the last column of the table, which is named `here`."""
     assert main(["models", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     position = lines[0].index("here")
@@ -98,7 +98,7 @@ def test_files_are_hashed_as_git_does() -> None:
     assert file_hash(DATA / f"{PUBLISHED}.pb", "git_blob_sha1") == expected
 
 
-def test_the_list_says_what_is_here(
+def test_the_list_states_which_files_are_here(
     cache: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundled = graph_path(registered_models()[BUNDLED])
@@ -136,7 +136,7 @@ def test_a_published_model_is_fetched_and_found_by_name(
     message = capsys.readouterr().err
     assert f"run 'fsdsinet models fetch {PUBLISHED}'" in message
     assert f"{server.url}/{PUBLISHED}.pb" in message
-    # Nothing is downloaded without being asked for.
+    # Nothing is downloaded until the user asks for it.
     assert server.requests == []
     assert main(["models", "fetch", PUBLISHED]) == 0
     assert capsys.readouterr().out == f"{cache}/{PUBLISHED}.pb\n"
@@ -180,7 +180,7 @@ def test_wrong_commands_are_refused(
 
 
 def verify(name: str | pathlib.Path) -> list[str]:
-    """The checks that failed."""
+    """Returns the checks that failed, as text."""
     return [str(c) for c in verify_model(str(name)) if not c.is_good]
 
 
@@ -190,7 +190,7 @@ def test_a_good_model_is_verified(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(line.startswith("ok ") for line in lines)
     checks = [line.split()[1] for line in lines]
     assert checks[:5] == ["file", "hash", "nodes", "shapes", "classes"]
-    # Every sound with every engine, and all but the first against the first.
+    # Every engine has a check for each sound, and one against the first engine.
     assert len(checks[5:]) == (len(check_sounds()) + 1) * len(ENGINES) - 1
     assert set(checks[5:]) == set(ENGINES)
 
@@ -204,10 +204,10 @@ def test_a_wrong_file_fails_and_the_other_checks_go_on(
     lines = capsys.readouterr().out.splitlines()
     failed = [line for line in lines if line.startswith("FAILED")]
     assert len(failed) == 1 and "git blob sha1" in failed[0]
-    assert "no metadata: the published ones" in "".join(lines)
+    assert "no metadata: the published names" in "".join(lines)
 
 
-def test_a_file_that_is_no_graph_fails(tmp_path: pathlib.Path) -> None:
+def test_a_file_that_is_not_a_graph_fails(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "page.pb"
     path.write_text("<html>")
     assert "not a TensorFlow GraphDef" in verify(path)[0]
@@ -217,7 +217,7 @@ def test_a_file_that_is_no_graph_fails(tmp_path: pathlib.Path) -> None:
     ("weight", "last_op", "num_failed"),
     [(1.0, "Sigmoid", 0), (np.nan, "Sigmoid", 5), (1e6, "Identity", 5)],
 )
-def test_activations_that_are_no_scores_fail(
+def test_activations_outside_0_to_1_fail(
     tmp_path: pathlib.Path, weight: float, last_op: str, num_failed: int
 ) -> None:
     path = tmp_path / "model.pb"
@@ -239,16 +239,16 @@ def test_an_embedding_of_another_size_than_registered_fails(
 
 
 @dataclasses.dataclass
-class OffEngine:
-    """Essentia's results, and a little more."""
+class OffsetEngine:
+    """An engine whose results differ from Essentia's by an offset."""
 
     spec: ModelSpec
     offset: float
 
     def run(self, patches: FloatArray) -> Prediction:
-        right = EssentiaEngine(self.spec).run(patches)
+        exact = EssentiaEngine(self.spec).run(patches)
         offset = np.float32(self.offset)
-        return Prediction(right.activations - offset, right.embeddings + offset)
+        return Prediction(exact.activations - offset, exact.embeddings + offset)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_engines_are_compared(
 ) -> None:
     engines = {
         "essentia": EssentiaEngine,
-        "other": lambda spec: OffEngine(spec, offset),
+        "other": lambda spec: OffsetEngine(spec, offset),
     }
     monkeypatch.setattr("pipeline.models.verify.ENGINES", engines)
     against = [c for c in verify_model(BUNDLED) if "against essentia" in c.text]
@@ -267,7 +267,7 @@ def test_engines_are_compared(
 
 
 def test_an_engine_that_cannot_run_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(spec: ModelSpec) -> OffEngine:
+    def broken(spec: ModelSpec) -> OffsetEngine:
         raise RuntimeError("no such operation")
 
     engines = {"broken": broken, "essentia": EssentiaEngine}
@@ -276,7 +276,9 @@ def test_an_engine_that_cannot_run_fails(monkeypatch: pytest.MonkeyPatch) -> Non
     assert failed.endswith("RuntimeError: no such operation")
 
 
-def test_the_registry_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_registry_is_complete_and_its_bundled_files_have_their_hashes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("transforms.models.registry.REGISTRY", REGISTRY)
     models = registered_models()
     assert sum(model.weights_url is not None for model in models.values()) == 4

@@ -1,4 +1,4 @@
-"""The picture of a clip's activations, drawn from Parquet."""
+"""`fsdsinet plot`: pictures of clips, drawn from the Parquet files of a dataset."""
 
 import pathlib
 
@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from pipeline.cli.main import main
-from pipeline.dataset.folder import Dataset
+from pipeline.dataset.snapshot import Snapshot
+from pipeline.errors import DatasetError
 from pipeline.results.plots import (
     ClipActivations,
     choose_labels,
     draw_activations,
-    find_clip,
     mark_time,
     plot_clips,
 )
@@ -59,11 +59,11 @@ def output(
 def test_a_clip_is_found_by_id_uri_or_file_name(
     output: pathlib.Path, corpus: pathlib.Path
 ) -> None:
-    dataset = Dataset(str(output))
-    clip_id = find_clip(dataset, "clip4.wav")
+    snapshot = Snapshot(str(output), None)
+    clip_id = snapshot.find_clip("clip4.wav")
     assert clip_id.startswith("clip4-")
-    assert find_clip(dataset, clip_id) == clip_id
-    assert find_clip(dataset, str(corpus / "clip4.wav")) == clip_id
+    assert snapshot.find_clip(clip_id) == clip_id
+    assert snapshot.find_clip(str(corpus / "clip4.wav")) == clip_id
 
 
 @pytest.mark.parametrize(
@@ -74,15 +74,17 @@ def test_a_clip_is_found_by_id_uri_or_file_name(
         ("clip0.wav", "shorter than one patch"),
     ],
 )
-def test_clips_without_activations_say_why(
+def test_a_clip_without_activations_is_refused_with_the_reason(
     output: pathlib.Path, tmp_path: pathlib.Path, clip: str, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         plot_clips(str(output), [clip], None, str(tmp_path / "a.png"))
 
 
-def test_wrong_places_are_refused(output: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    with pytest.raises(UserError, match="is no dataset"):
+def test_wrong_arguments_are_refused(
+    output: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    with pytest.raises(DatasetError, match="is not a dataset"):
         plot_clips(str(tmp_path), ["a"], None, "a.png")
     with pytest.raises(UserError, match="expected one of: random-tiny-tlpf"):
         plot_clips(str(output), ["clip5.wav"], "other", "a.png")
@@ -92,7 +94,7 @@ def test_wrong_places_are_refused(output: pathlib.Path, tmp_path: pathlib.Path) 
         plot_clips(str(output), ["clip5.wav"], None, str(tmp_path / "a.xyz"))
     with pytest.raises(UserError, match="has no extension"):
         plot_clips(str(output), ["clip5.wav"], None, str(tmp_path / "a"))
-    with pytest.raises(UserError, match="expected 1 to 50 a sheet"):
+    with pytest.raises(UserError, match="expected 1 to 50 in one picture"):
         plot_clips(str(output), ["clip5.wav"] * 51, None, str(tmp_path / "a.png"))
     with pytest.raises(UserError, match="number of labels is 0"):
         plot_clips(str(output), ["clip5.wav"], None, str(tmp_path / "a.png"), 0)
@@ -105,7 +107,7 @@ def test_wrong_places_are_refused(output: pathlib.Path, tmp_path: pathlib.Path) 
     ("name", "start"),
     [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.PDF", b"%PDF")],
 )
-def test_clips_share_a_sheet_in_the_format_of_the_extension(
+def test_several_clips_share_one_picture_in_the_format_of_its_extension(
     output: pathlib.Path,
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
@@ -138,7 +140,7 @@ def test_labels_are_chosen_by_name_or_number() -> None:
         (86400 * 2, "time (h:min:s)", ["0:00:00", "24:00:00"]),
     ],
 )
-def test_long_clips_have_marks_in_minutes(
+def test_long_clips_have_time_axes_in_minutes(
     duration_s: float, label: str, marks: list[str]
 ) -> None:
     figure, axes = plt.subplots()

@@ -1,4 +1,4 @@
-"""What the report says, and what it keeps of a large run."""
+"""`fsdsinet report`: the data of the page, and the sample of a large dataset."""
 
 import base64
 import json
@@ -11,13 +11,13 @@ import pytest
 
 from pipeline.cli.main import main
 from pipeline.dataset.folder import Dataset
+from pipeline.errors import ConfigError, DatasetError
 from pipeline.results.report.clips import choose_clips, heat_map, nearest_clips
-from pipeline.results.report.data import Limits, collect
 from pipeline.results.report.labels import NUM_BINS
+from pipeline.results.report.page_data import Limits, collect
 from pipeline.results.report.projection import project, unit_rows
-from pipeline.results.report.report import script_json, write_report
+from pipeline.results.report.write_report import script_json, write_report
 from tests.support.synthetic_dataset import write_synthetic_dataset
-from transforms.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +45,15 @@ def test_labels_are_counted_over_all_clips(dataset: Dataset) -> None:
         assert sum(model["top_bins"][label]) == top[label]
         best = scores[:, label].argmax()
         row, score = model["best"][label][0]
-        # 200 first places do not fit into a sample of 50: some are left out.
+        # The best clips of 200 labels do not fit into a sample of 50.
         if label == 0:
             assert data["clips"]["id"][row] == clips["clip_id"][best]
             assert score == pytest.approx(scores[best, label], abs=1e-4)
 
 
-def test_sample_is_the_same_every_time_and_all_if_it_fits(dataset: Dataset) -> None:
+def test_sample_is_the_same_each_time_and_has_all_clips_if_they_fit(
+    dataset: Dataset,
+) -> None:
     clip_ids = set(clips_of(dataset)["clip_id"])
     data = [collect(dataset, "/", Limits(clips=n)) for n in (60, 60, 999)]
     assert data[0] == data[1]
@@ -60,7 +62,7 @@ def test_sample_is_the_same_every_time_and_all_if_it_fits(dataset: Dataset) -> N
     assert data[2]["num_with_results"] == len(clip_ids)
 
 
-def test_heat_maps_keep_to_their_limit_the_first_clips_first(dataset: Dataset) -> None:
+def test_heat_maps_of_the_first_clips_fill_the_limit(dataset: Dataset) -> None:
     large, small = (
         collect(dataset, "/", Limits(heat_bytes=size))["models"][0]["heat"]
         for size in (10**7, 5000)
@@ -96,7 +98,7 @@ def test_first_clips_are_chosen_then_others_at_random() -> None:
     assert sorted(choose_clips([], others, 1000)) == others
 
 
-def test_nearest_clips_are_those_of_a_plain_loop() -> None:
+def test_nearest_clips_equal_those_of_a_plain_loop() -> None:
     unit = unit_rows(np.random.default_rng(1).normal(size=(700, 16)))
     rows, cosines = nearest_clips(unit)
     for query in (0, 513, 699):
@@ -116,7 +118,7 @@ def test_few_clips_have_neighbours_and_places(count: int) -> None:
     assert points.shape == (count, 2) and np.isfinite(points).all()
 
 
-def test_map_keeps_groups_together_and_is_the_same_every_time() -> None:
+def test_map_keeps_groups_together_and_is_the_same_each_time() -> None:
     rng = np.random.default_rng(3)
     group = rng.integers(0, 4, 400)
     vectors = rng.normal(size=(4, 32))[group] + rng.normal(size=(400, 32)) * 0.2
@@ -139,7 +141,7 @@ def test_states_of_a_run_are_told_apart(tmp_path: pathlib.Path) -> None:
     assert state("b", state="stopped", num_planned=99)[1] == "interrupted"
     assert state("c", state="running", num_planned=99)[1:] == [
         "killed",
-        "70 of 99 clips are done, and no run is going; "
+        "70 of 99 clips are done, and no run is active; "
         "run the same extract command again to continue",
     ]
     assert state("d", failing=1.0)[:2] == ["bad", "all failed"]
@@ -148,8 +150,8 @@ def test_states_of_a_run_are_told_apart(tmp_path: pathlib.Path) -> None:
     with going.locked():
         found = collect(going, "/", Limits())["state"]
         assert found[1:] == [
-            "still going",
-            "70 of 99 clips are done; this page shows those",
+            "still running",
+            "70 of 99 clips are done, and this page shows them",
         ]
 
 
@@ -164,6 +166,13 @@ def test_shards_that_are_not_committed_are_left_out(tmp_path: pathlib.Path) -> N
     assert data["clips"]["id"] == [] and data["models"][0]["labels"] is None
 
 
+def test_a_damaged_dataset_is_refused(tmp_path: pathlib.Path) -> None:
+    dataset = write_synthetic_dataset(tmp_path / "out", 130)
+    pathlib.Path(dataset.parts("clips/model=synthetic")[0]).unlink()
+    with pytest.raises(DatasetError, match="1 of 3 ledger files have no file in clips"):
+        write_report(dataset.root, str(tmp_path / "report.html"))
+
+
 def test_failed_and_flagged_clips_share_the_table(tmp_path: pathlib.Path) -> None:
     dataset = write_synthetic_dataset(tmp_path / "out", 300, failing=0.5)
     data = collect(dataset, "/", Limits(rows=20))
@@ -174,14 +183,14 @@ def test_failed_and_flagged_clips_share_the_table(tmp_path: pathlib.Path) -> Non
     assert data["flags"] == {name: flags.count(name) for name in sorted(set(flags))}
 
 
-def test_json_cannot_end_its_element() -> None:
+def test_json_cannot_end_its_script_element() -> None:
     value = {"</script><!--": "\u2028 🎺 <b>"}
     text = script_json(value)
     assert "<" not in text and text.isascii()
     assert json.loads(text) == value
 
 
-def test_command_writes_a_page_without_addresses(
+def test_the_page_loads_nothing_from_the_network(
     dataset: Dataset, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "report.html"
@@ -196,13 +205,15 @@ def test_command_writes_a_page_without_addresses(
     ("name", "message"),
     [
         ("page", "expected a name that ends in .html"),
-        ("no/page.html", "its folder must exist"),
+        ("no/page.html", "the folder .*/no does not exist"),
+        ("folder.html", "it is a folder"),
     ],
 )
-def test_wrong_places_are_refused(
+def test_wrong_arguments_are_refused(
     dataset: Dataset, tmp_path: pathlib.Path, name: str, message: str
 ) -> None:
-    with pytest.raises(UserError, match=message):
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(ConfigError, match=f"cannot write report .*{message}"):
         write_report(str(dataset.root), str(tmp_path / name))
-    with pytest.raises(UserError, match="is no dataset"):
+    with pytest.raises(DatasetError, match="is not a dataset"):
         write_report(str(tmp_path), str(tmp_path / "a.html"))

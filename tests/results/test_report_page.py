@@ -15,8 +15,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from pipeline.results.report.data import Limits
-from pipeline.results.report.report import write_report
+from pipeline.results.report.page_data import Limits
+from pipeline.results.report.write_report import write_report
 from tests.support.synthetic_dataset import write_synthetic_dataset
 
 # Far longer than anything takes on a busy machine.
@@ -50,7 +50,7 @@ def browser() -> Iterator[webdriver.Chrome]:
 
 
 def read_log(browser: webdriver.Chrome, kind: str) -> list[dict]:
-    """What has been logged since the last call."""
+    """Returns the messages that were logged since the last call."""
     return list(browser.get_log(kind))  # type: ignore[no-untyped-call]
 
 
@@ -62,7 +62,10 @@ def show(browser: webdriver.Chrome, page: pathlib.Path) -> None:
 
 
 def check_quiet(browser: webdriver.Chrome) -> None:
-    """No console message, no request but for local files, no foreign script."""
+    """Checks that there were no console messages, network requests or foreign scripts.
+
+    Requests for local files are allowed.
+    """
     assert read_log(browser, "browser") == []
     for entry in read_log(browser, "performance"):
         message = json.loads(entry["message"])["message"]
@@ -109,7 +112,7 @@ def test_labels_clips_and_search_work(
     assert len(by_id(browser, "nearest").find_elements(By.TAG_NAME, "tr")) == 8
     assert browser.find_elements(By.CSS_SELECTOR, "#heat .heatmaplayer image")
     assert browser.find_elements(By.CSS_SELECTOR, "#map canvas")
-    assert "its folder was not there" in text(browser, "player")
+    assert "the folder of the file did not exist" in text(browser, "player")
 
     by_id(browser, "search").send_keys("clip-00012")
     wait_for(browser, "found-note", "clips found")
@@ -134,7 +137,7 @@ def test_failed_and_flagged_clips_are_filtered(
     assert len(rows) > 10
     assert all("multichannel" in str(row.get_property("textContent")) for row in rows)
     by_id(browser, "reason-text").send_keys("nobody has this")
-    wait_for(browser, "troubled-note", "0 clips shown.")
+    wait_for(browser, "troubled-note", "0 clips match.")
     assert not browser.find_elements(By.CSS_SELECTOR, "#troubled-rows tr")
 
     before = browser.execute_script("return document.documentElement.dataset.theme")
@@ -158,7 +161,9 @@ def test_a_click_on_the_map_opens_a_clip(
     check_quiet(browser)
 
 
-def test_hostile_names_only_show(browser: webdriver.Chrome, page: pathlib.Path) -> None:
+def test_hostile_names_are_shown_as_text(
+    browser: webdriver.Chrome, page: pathlib.Path
+) -> None:
     show(browser, page)
     for index, name in enumerate(HOSTILE):
         # Set by a script: chromedriver cannot type emoji.
@@ -173,7 +178,7 @@ def test_hostile_names_only_show(browser: webdriver.Chrome, page: pathlib.Path) 
             index,
         )
         assert text(browser, "clip-title") == text(browser, "label-title") == name
-        # As ticks of charts, too, names are text: nothing of them becomes an element.
+        # Names on the axes of charts are text, too: no part becomes an element.
         assert not browser.find_elements(By.CSS_SELECTOR, "main img, main b, svg a")
         start = re.sub("([<&$])", "\\1\u2060", name)[:15]
         ticks = browser.find_elements(By.CSS_SELECTOR, "#heat text")
@@ -212,7 +217,7 @@ def test_audio_beside_the_page_plays(
         ({"models": ["one", "two"]}, "model", "onetwo"),
     ],
 )
-def test_what_is_missing_is_said(
+def test_the_page_states_what_is_missing(
     browser: webdriver.Chrome,
     tmp_path: pathlib.Path,
     options: dict,

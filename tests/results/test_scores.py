@@ -1,4 +1,4 @@
-"""Scores equal scikit-learn's and slow implementations that are written here."""
+"""Scores equal those of scikit-learn, and of slow implementations in this file."""
 
 import math
 
@@ -18,7 +18,7 @@ from pipeline.results.evaluation import scores
 def random_case(
     seed: int, num_clips: int, num_classes: int, num_steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Truth and scores; few steps make many ties, one makes them constant."""
+    """Returns truth and scores; with few steps, many scores are equal."""
     rng = np.random.default_rng(seed)
     truth = rng.random((num_clips, num_classes)) < rng.random(num_classes) ** 2
     given = rng.integers(0, num_steps, truth.shape) / num_steps
@@ -35,7 +35,7 @@ cases = st.builds(
 
 
 def slow_lwlrap(truth: np.ndarray, given: np.ndarray) -> float:
-    """By the formula: for each clip and each of its labels, count."""
+    """Computes lwlrap by its formula, in loops over clips and their labels."""
     precisions = []
     for is_true, row in zip(truth.tolist(), given.tolist(), strict=True):
         for label, own in enumerate(row):
@@ -47,7 +47,7 @@ def slow_lwlrap(truth: np.ndarray, given: np.ndarray) -> float:
 
 
 def slow_d_prime(auc: float) -> float:
-    """Finds by bisection where the normal distribution function is auc."""
+    """Computes d' by a search for the point where the normal distribution is auc."""
     low, high = -10.0, 10.0
     for _ in range(200):
         middle = (low + high) / 2
@@ -60,7 +60,7 @@ def slow_d_prime(auc: float) -> float:
 
 @given(cases)
 @settings(deadline=None, max_examples=60)
-def test_classes_are_scored_as_scikit_learn_does(
+def test_scores_of_classes_equal_scikit_learn(
     case: tuple[np.ndarray, np.ndarray],
 ) -> None:
     truth, given_scores = case
@@ -80,13 +80,13 @@ def test_classes_are_scored_as_scikit_learn_does(
 
 @given(cases)
 @settings(deadline=None, max_examples=60)
-def test_lwlrap_is_that_of_the_formula(case: tuple[np.ndarray, np.ndarray]) -> None:
+def test_lwlrap_equals_its_formula(case: tuple[np.ndarray, np.ndarray]) -> None:
     truth, given_scores = case
     result = scores.lwlrap(truth, given_scores)
     expected = slow_lwlrap(truth, given_scores)
     assert result == pytest.approx(expected, abs=1e-9, nan_ok=True)
     if truth.any():
-        # Without the clips that have no label, which scikit-learn counts as 1.
+        # The weights leave out clips without labels, which scikit-learn counts as 1.
         weights = truth.sum(axis=1)
         of_sklearn = label_ranking_average_precision_score(
             truth, given_scores, sample_weight=weights
@@ -94,14 +94,14 @@ def test_lwlrap_is_that_of_the_formula(case: tuple[np.ndarray, np.ndarray]) -> N
         assert result == pytest.approx(of_sklearn, abs=1e-9)
 
 
-def test_lwlrap_by_hand() -> None:
+def test_lwlrap_equals_a_result_by_hand() -> None:
     truth = np.array([[1, 0, 1], [0, 1, 0], [0, 0, 0]], bool)
     given_scores = np.array([[0.9, 0.5, 0.1], [0.2, 0.1, 0.3], [1, 1, 1]])
     # Labels rank 1st and 3rd in the first clip, 3rd in the second.
     assert scores.lwlrap(truth, given_scores) == pytest.approx((1 + 2 / 3 + 1 / 3) / 3)
 
 
-def test_labels_of_many_clips_are_summed_in_pieces() -> None:
+def test_lwlrap_of_many_clips_equals_its_formula() -> None:
     truth, given_scores = random_case(5, 6000, 6, 1000)
     assert truth.sum() > 4096
     expected = slow_lwlrap(truth, given_scores)
@@ -113,7 +113,7 @@ def test_d_prime_is_the_inverse_of_the_normal_distribution(auc: float) -> None:
     assert scores.d_prime(auc) == pytest.approx(slow_d_prime(auc), abs=1e-9)
 
 
-def test_d_prime_without_errors_is_infinite() -> None:
+def test_d_prime_of_a_perfect_ranking_is_infinite() -> None:
     assert scores.d_prime(1.0) == math.inf
     assert scores.d_prime(0.0) == -math.inf
     assert math.isnan(scores.d_prime(math.nan))
@@ -121,7 +121,7 @@ def test_d_prime_without_errors_is_infinite() -> None:
 
 @given(cases, st.integers(0, 100))
 @settings(deadline=None, max_examples=60)
-def test_weights_count_as_in_scikit_learn(
+def test_weighted_scores_equal_scikit_learn(
     case: tuple[np.ndarray, np.ndarray], seed: int
 ) -> None:
     truth, given_scores = case
@@ -146,7 +146,7 @@ def test_weights_count_as_in_scikit_learn(
         assert lwlraps[row] == pytest.approx(expected, abs=1e-9, nan_ok=True)
 
 
-def test_resamples_are_draws_with_replacement_that_can_be_repeated() -> None:
+def test_resamples_are_drawn_with_replacement_and_depend_on_the_seed_alone() -> None:
     blocks = [*scores.bootstrap_weights(50, 230, 7)]
     assert [block.shape for block in blocks] == [(50, 100), (50, 100), (50, 30)]
     weights = np.concatenate(blocks, axis=1)

@@ -23,7 +23,7 @@ LABELS = ("Bark", "Rain")
 
 
 def slow_order(query: np.ndarray, vectors: np.ndarray) -> list[tuple[float, int]]:
-    """(-cosine, row) of every row that is not zero, one at a time, the best first."""
+    """Returns (-cosine, row) of every row that is not all zeros, the nearest first."""
     found = []
     for row, vector in enumerate(vectors.astype(np.float64)):
         if vector.any():
@@ -40,7 +40,7 @@ def slow_order(query: np.ndarray, vectors: np.ndarray) -> list[tuple[float, int]
     st.sampled_from([2, 5, 1000]),
 )
 @settings(deadline=None, max_examples=80)
-def test_nearest_are_those_of_a_slow_search(
+def test_nearest_equals_a_slow_search(
     seed: int, num_rows: int, top: int, num_batches: int, num_steps: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -62,7 +62,7 @@ def test_nearest_are_those_of_a_slow_search(
     assert len({row.clip_id for row in found}) == len(found)
 
 
-def test_equal_clips_come_by_name_whatever_the_order() -> None:
+def test_equally_near_clips_are_sorted_by_clip_id() -> None:
     for ids in ("abcd", "dcba", "bdac"):
         nearest = Nearest(np.array([1.0, 1.0]), 2)
         for clip_id in ids:
@@ -82,7 +82,7 @@ def test_a_clip_counts_by_its_best_patch() -> None:
 
 @pytest.fixture
 def dataset(tmp_path: pathlib.Path) -> pathlib.Path:
-    """Clips at angles; c holds a second that is like a, its mean is not."""
+    """Clips at different angles; one patch of c is near a, the mean of c is not."""
     results = {
         "a": scored([0.9, 0.1], [1, 0]),
         "b": scored([0.8, 0.3], [1, 0.5]),
@@ -96,6 +96,7 @@ def dataset(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def found(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[list[str]]:
+    """Runs a search and returns the words of each line of output."""
     assert main(["search", *map(str, arguments)]) == 0
     captured = capsys.readouterr()
     assert not captured.err
@@ -116,7 +117,7 @@ def test_nearest_clips_are_listed(
     assert found(capsys, dataset, "--clip", "a.wav", "--top", 1) == [head, rows[0]]
 
 
-def test_patches_tell_the_second(
+def test_patches_state_where_the_nearest_patch_starts(
     dataset: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, *rows = found(capsys, dataset, "--clip", "a", "--patches")
@@ -125,7 +126,7 @@ def test_patches_tell_the_second(
     assert rows[0][0] == "0.9999" or rows[0][0] == "1.0000"
 
 
-def test_condition_on_the_ledger(
+def test_a_condition_on_the_ledger_limits_the_clips(
     dataset: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = "split = 'val' -- and not c"
@@ -134,11 +135,11 @@ def test_condition_on_the_ledger(
     _, *rows = found(capsys, dataset, "--clip", "a", "--where", "num_patches > 1")
     assert [row[1] for row in rows] == ["c"]
     only = found(capsys, dataset, "--clip", "a", "--where", "clip_id = 'a'")
-    assert only == [["no", "other", "clip", "has", "an", "embedding"]]
+    assert only == ["no other clip with an embedding was found".split()]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
-def test_output_by_extension(
+def test_output_has_the_format_of_its_extension(
     dataset: pathlib.Path,
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
@@ -174,7 +175,7 @@ def test_output_by_extension(
         (("--clip", "a", "--", "-x"), "only extract takes flags for Beam"),
     ],
 )
-def test_what_is_wrong_is_refused(
+def test_wrong_arguments_are_refused(
     dataset: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -187,11 +188,11 @@ def test_what_is_wrong_is_refused(
     assert message in captured.err and len(captured.err.splitlines()) == 1
 
 
-def test_damaged_or_unfinished_datasets_say_so(
+def test_damaged_datasets_are_refused_and_unfinished_ones_are_named(
     dataset: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["search", str(tmp_path), "--clip", "a"]) == 2
-    assert "is no dataset" in capsys.readouterr().err
+    assert "is not a dataset" in capsys.readouterr().err
     run = (dataset / "run.json").read_text()
     (dataset / "run.json").write_text(run.replace("finished", "stopped"))
     head = found(capsys, dataset, "--clip", "a")[0]
@@ -207,7 +208,7 @@ def test_damaged_or_unfinished_datasets_say_so(
     assert "is damaged: ledger and clips" in capsys.readouterr().err
 
 
-def test_dataset_without_embeddings_says_so(
+def test_a_dataset_without_embeddings_is_refused(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = {"a": scored([0.9, 0.1]), "b": scored([0.9, 0.1])}
@@ -216,7 +217,9 @@ def test_dataset_without_embeddings_says_so(
     assert "has no embedding_mean of model made" in capsys.readouterr().err
 
 
-def test_many_files_give_what_one_does(tmp_path: pathlib.Path) -> None:
+def test_the_result_does_not_depend_on_the_number_of_files(
+    tmp_path: pathlib.Path,
+) -> None:
     rng = np.random.default_rng(3)
     vectors = rng.random((60, 8)).astype(np.float32)
     results = {
@@ -235,7 +238,7 @@ def test_many_files_give_what_one_does(tmp_path: pathlib.Path) -> None:
     assert [row.clip_id for row in answers[0]] == [f"{row:02d}" for row in expected]
 
 
-def test_audio_is_embedded_as_the_run_does(
+def test_audio_gets_the_embedding_that_the_run_computes(
     tmp_path: pathlib.Path,
     tiny_model: pathlib.Path,
     fsdsinet: Command,

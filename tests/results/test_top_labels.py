@@ -1,4 +1,4 @@
-"""`fsdsinet top`: what was heard in every clip, from Parquet."""
+"""`fsdsinet top`: the top labels of every clip, from Parquet."""
 
 import csv
 import pathlib
@@ -9,6 +9,7 @@ import pytest
 from pipeline.cli.main import main
 from tests.conftest import DATA, Command
 from tests.support.audio_files import make_wav
+from tests.support.synthetic_dataset import write_synthetic_dataset
 
 MODEL = "random-tiny-tlpf"
 WHAT = {
@@ -21,7 +22,7 @@ WHAT = {
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory, fsdsinet: Command) -> pathlib.Path:
-    """A dataset of two models and four clips, one too short and one no audio."""
+    """A dataset of two models and four clips: one is too short, one is not audio."""
     folder = tmp_path_factory.mktemp("top")
     for seed, (name, seconds) in enumerate((("long", 3), ("other", 2), ("short", 0.5))):
         make_wav(folder / f"{name}.wav", round(seconds * 22050), seed=seed)
@@ -46,6 +47,7 @@ def top(
 
 
 def stored(output: pathlib.Path, clip_id: str, num: int, model: str = MODEL) -> str:
+    """The top labels of a clip in the dataset, as the command prints them."""
     clips = pd.read_parquet(output / "clips" / f"model={model}")
     entries = clips["top_labels"][clips["clip_id"] == clip_id].iloc[0][:num]
     return ", ".join(f"{entry['label']} {entry['score']:.2f}" for entry in entries)
@@ -80,7 +82,7 @@ def test_number_of_labels_is_chosen(
     assert lines[1] == f"long    {stored(output, 'long', num)}"
 
 
-def test_column_of_the_manifest_tells_what_a_clip_is(
+def test_a_column_of_the_manifest_is_shown(
     output: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("--model", MODEL, "--labels", "1", "--column", "what")
@@ -95,9 +97,9 @@ def test_column_of_the_manifest_tells_what_a_clip_is(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), f"expected one of: {MODEL}, random-tiny-aps"),
+        ((), f"no model was given, expected one of: {MODEL}, random-tiny-aps"),
         (("--model", "vgg99"), f"expected one of: {MODEL}, random-tiny-aps"),
-        (("--model", MODEL, "--column", "colour"), "has no column 'colour', it has "),
+        (("--model", MODEL, "--column", "colour"), "has no column 'colour', expected"),
         (("--model", MODEL, "--labels", "0"), "labels is 0, expected 1 to 10"),
         (("--model", MODEL, "--labels", "11"), "labels is 11, expected 1 to 10"),
         (("--model", MODEL, "--labels", "few"), "invalid int value: 'few'"),
@@ -118,19 +120,29 @@ def test_wrong_options_are_refused(
     assert not captured.out
 
 
-def test_folder_that_is_no_dataset_is_refused(
+def test_a_folder_without_a_dataset_is_refused(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for folder in (tmp_path, tmp_path / "nothing"):
         assert main(["top", str(folder)]) == 2
-        assert "is no dataset: it has no run.json" in capsys.readouterr().err
+        assert "is not a dataset: it has no run.json" in capsys.readouterr().err
 
 
-def test_dataset_without_activations_says_so(
+def test_a_dataset_without_committed_clips_is_refused(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = write_synthetic_dataset(tmp_path / "out", 3, state="stopped")
+    for path in dataset.parts("ledger"):
+        pathlib.Path(path).unlink()
+    assert main(["top", dataset.root]) == 2
+    assert "has no results yet: the run was stopped" in capsys.readouterr().err
+
+
+def test_a_dataset_without_activations_is_refused(
     tmp_path: pathlib.Path, tiny_model: pathlib.Path, fsdsinet: Command
 ) -> None:
     clip = make_wav(tmp_path / "a.wav", 40000)
     options = ("--outputs", "embeddings", "--output", tmp_path / "out")
     fsdsinet("extract", clip, "--model", tiny_model, *options)
     completed = fsdsinet("top", tmp_path / "out", code=2)
-    assert f"has no activations of model {MODEL}" in completed.stderr
+    assert f"has no activations_mean of model {MODEL}" in completed.stderr

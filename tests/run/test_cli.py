@@ -1,17 +1,21 @@
-"""What the command prints, and how it refuses."""
+"""What the command prints, and what it refuses."""
 
+import argparse
 import pathlib
+import re
+from collections.abc import Iterator
 
 import pytest
 
-from pipeline.cli.main import main
+from pipeline.cli.main import _parser, main
+from pipeline.config import RunConfig
 from pipeline.dataset.folder import Dataset
 from tests.conftest import ROOT, Command
 from tests.support.audio_files import make_wav
 
 
 def refuse(capsys: pytest.CaptureFixture[str], *arguments: str | pathlib.Path) -> str:
-    """The message of a command that is refused before anything starts."""
+    """Returns the message of a command that is refused before anything starts."""
     assert main([str(argument) for argument in arguments]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -29,6 +33,7 @@ def refuse(capsys: pytest.CaptureFixture[str], *arguments: str | pathlib.Path) -
         ),
         (["--engine", "gpu"], "engine is 'gpu'"),
         (["--", "--no_such_flag=1"], "Beam has no flag --no_such_flag"),
+        (["--", "--direct_runing_mode=x"], "did you mean --direct_running_mode?"),
         (["--", "--direct_num_workers=3"], "give --workers before -- instead"),
         (["--", "--max_cache_memory_usage_mb=x"], "invalid int value: 'x'"),
         (["--", "more.wav"], "'more.wav' after --: expected flags for Beam only"),
@@ -69,16 +74,94 @@ def test_wrong_commands_are_refused(
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["extract", "--no-such-option"], ["extract", "--work", "2"], [], ["extrakt"]],
+    ("line", "message"),
+    [
+        ("", "the following arguments are required: COMMAND"),
+        ("extrakt", "unknown command 'extrakt'; did you mean extract?"),
+        ("a.wav --model x", "unknown command 'a.wav'; expected one of: extract, man"),
+        ("models ftech x", "unknown command 'ftech'; did you mean fetch?"),
+        ("--verson", "unknown option --verson; did you mean --version?"),
+        ("--foo extract", "unknown option --foo; options of a command follow its name"),
+        ("extract --no-such-option", "unknown option --no-such-option; see 'fsdsinet "),
+        ("extract a.wav --modle=x", "unknown option --modle; did you mean --model?"),
+        ("extract --patchhop 50", "unknown option --patchhop; did you mean --patch-h"),
+        ("extract -model x", "unknown option -model; did you mean --model?"),
+        # An abbreviation.
+        ("extract --work 2", "unknown option --work; did you mean --workers?"),
+        ("extract --workers two", "--workers: got 'two', expected a whole number"),
+        ("plot OUT", "the following arguments are required: --clip, --output"),
+        # The misspelt option is named before the missing one.
+        ("plot OUT --clp x", "unknown option --clp; did you mean --clip?"),
+        ("top OUT more", "unexpected argument 'more'; see 'fsdsinet top --help'"),
+        ("models list x", "unexpected argument 'x'; see 'fsdsinet models list --help'"),
+        (
+            "evaluate OUT --ground-truth T --aggregate maen",
+            "--aggregate: got 'maen', expected one of: mean, max; did you mean mean?",
+        ),
+    ],
 )
-def test_misspelt_options_are_refused(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
+def test_misspelt_command_lines_are_refused(
+    line: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(arguments)
+        main(line.split())
     assert caught.value.code == 2
-    assert "usage: fsdsinet" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    usage, said = printed.err.rsplit("fsdsinet: ", 1)
+    assert usage.startswith("usage: fsdsinet")
+    assert message in said
+
+
+def test_values_may_look_like_options() -> None:
+    # argparse takes negative numbers and arguments with a space for values.
+    parse = _parser().parse_args
+    assert (
+        parse(["search", "OUT", "--clip", "a", "--where", "-x > 3"]).where == "-x > 3"
+    )
+    line = ["evaluate", "OUT", "--ground-truth", "T", "--seed", "-1"]
+    assert parse(line).seed == -1
+
+
+def test_inputs_may_stand_between_and_after_options() -> None:
+    line = ["extract", "a.wav", "--model", "m", "b.wav", "--overwrite", "c.wav"]
+    assert _parser().parse_args(line).inputs == ["a.wav", "b.wav", "c.wav"]
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """A parser and the parsers of its commands."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from parsers(command)
+
+
+def test_help_explains_everything_in_one_style() -> None:
+    for parser in parsers(_parser()):
+        parser.format_help()
+        assert parser.description and parser.description.endswith(".")
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                texts = [choice.help for choice in action._choices_actions]
+            else:
+                texts = [action.help]
+            for text in texts:
+                assert text and not text.endswith("."), (parser.prog, action)
+
+
+def test_defaults_in_the_help_of_extract_are_those_of_the_configuration() -> None:
+    (extract,) = [p for p in parsers(_parser()) if p.prog == "fsdsinet extract"]
+    said = {
+        action.dest: found[1]
+        for action in extract._actions
+        if (found := re.search(r"\(default: (\S+)\)", action.help or ""))
+    }
+    defaults = RunConfig().as_options()
+    assert len(said) == 5
+    for key, text in said.items():
+        default = defaults[key]
+        assert text == (",".join(default) if key == "outputs" else str(default)), key
 
 
 def test_dry_run_prints_the_plan_and_starts_nothing(
@@ -143,7 +226,7 @@ def test_the_fsd50k_configuration_runs(
         path = root / "FSD50K.ground_truth" / f"{subset}.csv"
         path.write_text(f"{header}\n{row}\n")
     config = ROOT / "configs" / "fsd50k.yaml"
-    # The published weights are not to be had here.
+    # The tests have no published weights.
     done = fsdsinet("extract", "--config", config, "--model", tiny_model, cwd=tmp_path)
     assert "2 clips ok, 0 failed" in done.stdout
     ledger = Dataset(str(tmp_path / "out" / "fsd50k")).read_ledger()

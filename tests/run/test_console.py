@@ -6,7 +6,12 @@ import pathlib
 
 import pytest
 
-from pipeline.console import DownloadLine, ProgressLine, format_duration
+from pipeline.console import (
+    DownloadLine,
+    ProgressLine,
+    did_you_mean,
+    format_duration,
+)
 from transforms.workers import status
 from transforms.workers.status import (
     WorkerStatus,
@@ -48,7 +53,7 @@ def test_progress_shows_totals_speed_and_time_left(
         2: WorkerStatus(None, 50, 0, 1000, 0.0),
     }
     line.update(workers)
-    expected = "400 of 1,000 clips, 4 failed, 40 patches/s, 72 h of audio per h, 5 min"
+    expected = "400 of 1,000 clips, 4 failed, 40 patches/s, 72x real time, 5 min"
     shown = stream.getvalue()
     assert expected in shown
     assert shown.count("\n") == (0 if stream.isatty() else 2)
@@ -78,6 +83,20 @@ def test_a_download_shows_on_a_terminal_only(
 )
 def test_durations_are_for_people(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("--modle", "did you mean --model?"),
+        ("-model", "did you mean --model?"),
+        ("--foo", ""),
+        ("top", "did you mean --top?"),
+        ("", ""),
+    ],
+)
+def test_nearest_name_is_found_by_its_letters(name: str, hint: str) -> None:
+    assert did_you_mean(name, ["--model", "--top"]) == hint
 
 
 def test_the_status_of_a_worker_can_be_read_by_others(

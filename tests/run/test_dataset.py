@@ -1,4 +1,4 @@
-"""The dataset as readers meet it: schemas, metadata, and the four common readers."""
+"""The dataset as its readers see it: schemas, metadata, and four common readers."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def output(
     return folder
 
 
-def test_vectors_open_as_arrays_everywhere(output: pathlib.Path) -> None:
+def test_four_readers_return_the_same_vectors(output: pathlib.Path) -> None:
     folder = output / "patches" / f"model={MODEL}"
     arrow = (
         ds.dataset(folder)
@@ -59,7 +59,7 @@ def test_vectors_open_as_arrays_everywhere(output: pathlib.Path) -> None:
     )
 
 
-def test_one_file_explains_itself(output: pathlib.Path) -> None:
+def test_every_file_states_model_labels_and_settings(output: pathlib.Path) -> None:
     for table in ("patches", "clips"):
         path = Dataset(str(output)).parts(f"{table}/model={MODEL}")[0]
         metadata = {
@@ -75,7 +75,7 @@ def test_one_file_explains_itself(output: pathlib.Path) -> None:
         assert float(metadata["patch_hop_s"]) == 11000 / 22050
 
 
-def test_patch_times(output: pathlib.Path) -> None:
+def test_patches_state_their_start_and_end(output: pathlib.Path) -> None:
     patches = ds.dataset(output / "patches" / f"model={MODEL}").to_table().to_pydict()
     assert max(patches["patch"]) > 5
     for patch, start, end in zip(

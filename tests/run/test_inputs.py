@@ -1,4 +1,4 @@
-"""INPUTs become one checked manifest."""
+"""INPUTs become one manifest, which is checked."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def test_columns_keep_their_types(tmp_path: pathlib.Path) -> None:
         assert result[name].equals(table[name])
 
 
-def test_manifest_types_survive_the_ledger(tmp_path: pathlib.Path) -> None:
+def test_types_of_columns_are_the_same_in_the_ledger(tmp_path: pathlib.Path) -> None:
     names = "uri,day,at,comment,flag,when\n"
     text = names + "a.wav,2020-01-31,10:00:00,,true,2020-01-01 10:00:00\n"
     table = read_inputs([write(tmp_path / "m.csv", text)])
@@ -77,13 +77,13 @@ def test_text_of_other_encodings_is_refused(tmp_path: pathlib.Path) -> None:
         read_inputs([str(tmp_path / "m.csv")])
 
 
-def test_categories_become_text(tmp_path: pathlib.Path) -> None:
+def test_dictionary_columns_become_text(tmp_path: pathlib.Path) -> None:
     table = pa.table({"uri": ["a"], "kind": pa.array(["x"]).dictionary_encode()})
     pq.write_table(table, tmp_path / "m.parquet")
     assert read_inputs([str(tmp_path / "m.parquet")])["kind"].type == pa.string()
 
 
-def test_jsonl_takes_numbers_as_names_and_keeps_text_text(
+def test_jsonl_reads_names_as_text(
     tmp_path: pathlib.Path,
 ) -> None:
     text = '{"path": "2020-01-01", "clip_id": 7, "kind": "uri"}\n'
@@ -98,7 +98,7 @@ def test_types_are_inferred_from_the_whole_file(tmp_path: pathlib.Path) -> None:
     assert table["year"].type == pa.string()
 
 
-def test_folder_file_and_glob_are_mixed(tmp_path: pathlib.Path) -> None:
+def test_folders_files_and_globs_can_be_mixed(tmp_path: pathlib.Path) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
     for name in ("deep/a.WAV", "deep/er/b.mp3", "deep/notes.txt", "deep/.hidden.wav"):
         (tmp_path / name).touch()
@@ -113,7 +113,7 @@ def test_folder_file_and_glob_are_mixed(tmp_path: pathlib.Path) -> None:
     )
     names = [os.path.relpath(uri, tmp_path) for uri in table["uri"].to_pylist()]
     assert names == ["deep/a.WAV", "deep/er/b.mp3", "weird [1].bin", "c1.ogg"]
-    # The default clip_id depends on the uri alone.
+    # The default clip_id depends only on the uri.
     again = read_inputs([str(tmp_path / "deep" / "er")])
     assert again["clip_id"].to_pylist() == table["clip_id"].to_pylist()[1:2]
     assert again["clip_id"][0].as_py().startswith("b-")
@@ -174,11 +174,13 @@ def test_repeated_clip_ids_are_listed_with_their_lines(tmp_path: pathlib.Path) -
 
 def test_a_file_given_twice_is_refused(tmp_path: pathlib.Path) -> None:
     path = write(tmp_path / "a.wav", "x")
-    with pytest.raises(ConfigError, match="name every clip once"):
+    with pytest.raises(ConfigError, match="give every clip once"):
         read_inputs([path, str(tmp_path)])
 
 
-def test_a_path_written_otherwise_is_the_same_clip(tmp_path: pathlib.Path) -> None:
+def test_different_spellings_of_a_path_are_the_same_clip(
+    tmp_path: pathlib.Path,
+) -> None:
     (tmp_path / "sub").mkdir()
     write(tmp_path / "a.wav", "x")
     forms = [tmp_path, tmp_path / "sub" / "..", tmp_path / "a.wav", tmp_path / "*.wav"]
@@ -210,9 +212,9 @@ def test_a_glob_reads_manifests_and_folders(tmp_path: pathlib.Path) -> None:
     assert names == ["x1/a.wav", "b.wav", "x3.wav"]
 
 
-def test_lists_cannot_go_to_csv(tmp_path: pathlib.Path) -> None:
+def test_lists_cannot_be_written_to_csv(tmp_path: pathlib.Path) -> None:
     table = pa.table({"clip_id": ["a"], "uri": ["/a"], "tags": [["x"]]})
-    with pytest.raises(ConfigError, match=".parquet takes all types"):
+    with pytest.raises(ConfigError, match="write .parquet, which can"):
         write_manifest_file(table, str(tmp_path / "m.csv"))
     assert not list(tmp_path.iterdir())
 
@@ -233,7 +235,7 @@ def test_inputs_without_clips_are_refused(
         read_inputs([str(tmp_path / source)])
 
 
-def test_manifests_with_other_types_are_refused(tmp_path: pathlib.Path) -> None:
+def test_manifests_whose_types_differ_are_refused(tmp_path: pathlib.Path) -> None:
     sources = [
         write(tmp_path / "a.csv", "uri,take\na.wav,1\n"),
         write(tmp_path / "b.csv", "uri,take\nb.wav,first\n"),

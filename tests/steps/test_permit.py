@@ -19,14 +19,13 @@ from transforms.manifest import manifest_rows
 from transforms.models.loading import load_model
 from transforms.parquet import commit_shard
 from transforms.schemas import DatasetSpec, part_name
+from transforms.workers.deaths import given_up, note_death
 from transforms.workers.permit import (
     AdmitShards,
     Permit,
     PermitError,
     admit_shard,
     check_versions,
-    given_up,
-    note_death,
 )
 
 PACKAGES = ("fsd-sinet-beam", "apache-beam", "essentia-tensorflow", "av")
@@ -165,5 +164,7 @@ def test_a_job_whose_cluster_is_gone_is_forgotten_on_demand(
 
 def test_a_job_on_dataflow_is_asked_about(dataset: Dataset) -> None:
     JobFolder(dataset).begin(JobNote("job-2", "dataflow", "project, region"), VERSIONS)
-    with pytest.raises(ConfigError, match="look there whether it has ended"):
+    with pytest.raises(
+        ConfigError, match="in the Cloud console whether the job has ended"
+    ):
         check_no_job(dataset)

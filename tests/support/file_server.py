@@ -1,4 +1,4 @@
-"""A web server on the loopback interface that serves files, with faults if asked to."""
+"""A web server on the loopback interface that serves files, with faults on request."""
 
 import dataclasses
 import hashlib
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclasses.dataclass
 class Request:
-    """What was asked for, and how many bytes of the file were sent."""
+    """A request that the server received, and the number of file bytes it sent."""
 
     path: str
     range: str | None
@@ -24,7 +24,7 @@ Fault = Callable[["Handler", bytes, Request], None]
 
 
 class FileServer(http.server.ThreadingHTTPServer):
-    """Serves `files`; the next request for a path first takes one of its `faults`."""
+    """Serves `files`. Each request for a path uses up the next of its `faults`."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -32,8 +32,8 @@ class FileServer(http.server.ThreadingHTTPServer):
         self.faults: dict[str, list[Fault]] = {}
         self.requests: list[Request] = []
         self.knows_range = True
-        self.heeds_if_range = True
-        # Hung handlers wait for this; set at the end of every test.
+        self.respects_if_range = True
+        # Handlers that hang wait for this event, which is set after every test.
         self.release = threading.Event()
 
     @property
@@ -44,7 +44,7 @@ class FileServer(http.server.ThreadingHTTPServer):
         return [request for request in self.requests if request.path == path]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are part of the tests."""
+        """Prints nothing: clients that close the connection are part of the tests."""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -63,9 +63,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_file(data, request)
 
     def send_file(self, data: bytes, request: Request, num_sent: int = -1) -> None:
-        """Sends a file, or its range; only `num_sent` bytes of it unless negative."""
+        """Sends a file or the requested range; at most `num_sent` bytes unless < 0."""
         server, etag, start = self.server, etag_of(data), 0
-        is_same = request.if_range == etag or not server.heeds_if_range
+        is_same = request.if_range == etag or not server.respects_if_range
         if request.range and server.knows_range and is_same:
             (digits,) = re.fullmatch(r"bytes=(\d+)-", request.range).groups()  # type: ignore[union-attr]
             start = int(digits)
@@ -86,7 +86,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(sent)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing on stderr."""
+        """Prints nothing."""
 
 
 def etag_of(data: bytes) -> str:
@@ -94,19 +94,19 @@ def etag_of(data: bytes) -> str:
 
 
 def cut_off(num_bytes: int) -> Fault:
-    """Sends this much of what it has announced, then closes the connection."""
+    """Announces the whole file, sends `num_bytes`, and closes the connection."""
     return lambda handler, data, request: handler.send_file(data, request, num_bytes)
 
 
 def hang(handler: Handler, data: bytes, request: Request) -> None:
-    """Sends a little; the rest only when the server is released."""
+    """Sends the first 1,000 bytes, and the rest only when the server is released."""
     handler.send_file(data, request, 1000)
     handler.server.release.wait(60)
     handler.wfile.write(data[1000:])
 
 
 def status(code: int, location: str | None = None) -> Fault:
-    """Answers with this code and no file."""
+    """Answers with a status code and no file."""
 
     def fault(handler: Handler, data: bytes, request: Request) -> None:
         handler.send_response(code)
@@ -139,7 +139,7 @@ def running_server() -> Iterator[FileServer]:
 
 
 def huge(handler: Handler, data: bytes, request: Request) -> None:
-    """Announces 10 GB and sends as much of it as is taken."""
+    """Announces 10 GB, and sends bytes until the client closes the connection."""
     handler.send_response(200)
     handler.send_header("Content-Length", "10000000000")
     handler.end_headers()
@@ -147,20 +147,20 @@ def huge(handler: Handler, data: bytes, request: Request) -> None:
 
 
 def endless(handler: Handler, data: bytes, request: Request) -> None:
-    """Announces nothing and sends for as long as somebody listens."""
+    """Announces no length, and sends bytes until the client closes the connection."""
     handler.send_response(200)
     handler.end_headers()
     _send_zeros(handler)
 
 
 def _send_zeros(handler: Handler) -> None:
-    # Hanging up is what is tested; a limit all the same.
+    # The client should close the connection long before this limit of 100 MB.
     for _ in range(1000):
         handler.wfile.write(bytes(100_000))
 
 
 def trickle(handler: Handler, data: bytes, request: Request) -> None:
-    """A byte at a time, each in time."""
+    """Sends one byte at a time, each within the client's timeout."""
     handler.send_response(200)
     handler.send_header("Content-Length", "100000")
     handler.end_headers()
@@ -170,7 +170,7 @@ def trickle(handler: Handler, data: bytes, request: Request) -> None:
 
 
 def wrong_length(handler: Handler, data: bytes, request: Request) -> None:
-    """Announces more than it has."""
+    """Announces 100 bytes more than it sends."""
     handler.send_response(200)
     handler.send_header("Content-Length", str(len(data) + 100))
     handler.end_headers()

@@ -1,4 +1,4 @@
-"""Writes a dataset of given results, with the code that commits those of a run."""
+"""Writes a dataset with given results, with the code that commits a run's results."""
 
 import dataclasses
 import pathlib
@@ -21,7 +21,7 @@ SHA256 = "0" * 64
 
 
 def scored(activations: object, embedding: object = (1.0, 0.0)) -> Prediction:
-    """A clip of one patch, or of several if lists of lists are given."""
+    """Returns the results of a clip; nested lists give several patches."""
     return Prediction(
         np.atleast_2d(np.array(activations, np.float32)),
         np.atleast_2d(np.array(embedding, np.float32)),
@@ -38,17 +38,20 @@ def make_dataset(
     shard_clips: int = 3,
     state: str = "finished",
 ) -> pathlib.Path:
-    """A dataset of one model.
+    """Writes a dataset of one model.
 
     Args:
-        folder: To be made.
-        results: By clip_id; None for a clip that has failed.
-        labels: Of the model.
-        columns: Of the manifest, beside clip_id and uri.
-        model: Its name.
-        outputs: What is stored.
-        shard_clips: Clips in a shard.
-        state: Of run.json.
+        folder: Folder to create.
+        results: clip_id -> results; None for a clip that has failed.
+        labels: Labels of the model.
+        columns: Columns of the manifest beside clip_id and uri.
+        model: Name of the model.
+        outputs: Outputs that are stored for every patch.
+        shard_clips: Number of clips in a shard.
+        state: State of the run in run.json.
+
+    Returns:
+        The folder.
     """
     some = next(result for result in results.values() if result is not None)
     size = some.embeddings.shape[1]
@@ -78,7 +81,7 @@ def _filled(
     for clip in shard.clips:
         result = results[clip.clip_id]
         if result is None:
-            error = ClipError("decode", "not_audio", "no audio, on purpose")
+            error = ClipError("decode", "not_audio", "not audio, for this test")
             clips.append(clip.failed(error))
         else:
             info = AudioInfo(1.0, 44100, 1, "pcm_s16le")

@@ -1,9 +1,9 @@
-"""Makes a dataset of any size without audio or model, for the report and its tests.
+"""Writes a dataset of any size without audio or model, for the report and its tests.
 
     python -m tests.support.synthetic_dataset OUT NUM_CLIPS [EMBEDDING_SIZE]
 
-Clips belong to one class each; scores and embeddings follow from it, and some clips
-fail or have flags. It is written by the pipeline's own code.
+Each clip belongs to one class, on which its scores and embeddings depend. Some clips
+fail or have flags. The code of the pipeline writes the files.
 """
 
 import pathlib
@@ -44,18 +44,19 @@ def write_synthetic_dataset(
     """Writes a dataset.
 
     Args:
-        output: New folder.
-        num_clips: Rows of the ledger.
-        embedding_size: Of all models.
-        models: Names.
-        outputs: What is stored.
-        names: clip_ids of the first clips, also their file names; the first of them is
-            of the first class, and so on.
+        output: Folder to create.
+        num_clips: Number of rows of the ledger.
+        embedding_size: Size of the embeddings of all models.
+        models: Names of the models.
+        outputs: Outputs that are stored for every patch.
+        names: clip_ids of the first clips, also their file names. The first of them
+            belongs to the first class, and so on.
         labels: Names of the first classes.
-        state: As in run.json.
-        num_planned: Rows of the manifest, if the run has not done all of them.
+        state: State of the run in run.json.
+        num_planned: Number of rows of the manifest; None for `num_clips`.
         failing: Share of the clips that fail.
-        folder: Where the named clips are; the others are said to be in folders below.
+        folder: Folder of the clips in `names`; the uris of other clips are in folders
+            below it.
     """
     classes = (*labels, *published_labels()[len(labels) :])
     specs = tuple(
@@ -93,15 +94,15 @@ def _clip(
     if row >= len(names) and rng.random() < failing:
         failure = Failure("decode", "not_audio", f"cannot decode clip {clip_id}")
         return Clip(clip_id, uri, failure=failure)
-    # Few long clips, many short ones; classes are as uneven as in FSD50K.
+    # Most clips are short, a few are long. Classes differ in size as in FSD50K.
     num_patches = 1 + int(rng.exponential(12) if rng.random() < 0.99 else 900)
     main = min(int(rng.exponential(len(centres) / 4)), len(centres) - 1)
     main = row if row < len(names) else main
     scores = rng.beta(0.3, 12, (num_patches, len(centres))).astype(np.float32)
     scores[:, main] = rng.beta(4, 2, num_patches)
-    place = centres[main] + rng.normal(size=(num_patches, centres.shape[1])) * 0.4
-    place += rng.normal(size=centres.shape[1]) * 0.5
-    prediction = Prediction(scores, place.astype(np.float32))
+    embeddings = centres[main] + rng.normal(size=(num_patches, centres.shape[1])) * 0.4
+    embeddings += rng.normal(size=centres.shape[1]) * 0.5
+    prediction = Prediction(scores, embeddings.astype(np.float32))
     return Clip(
         clip_id,
         uri,
@@ -124,7 +125,7 @@ def _manifest(clips: Sequence[Clip]) -> bytes:
 def _run(
     dataset: Dataset, spec: DatasetSpec, state: str, num_planned: int
 ) -> dict[str, object]:
-    """The keys of run.json that are read again."""
+    """Returns the content of run.json, as far as readers use it."""
     finished = "2026-01-01T00:30:00+00:00" if state == "finished" else None
     return {
         "state": state,

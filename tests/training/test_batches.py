@@ -1,4 +1,4 @@
-"""Batches follow from seed and number, and say what is true, false and unknown."""
+"""A batch depends on seed and number only, and marks labels true, false or unknown."""
 
 import pathlib
 from collections.abc import Sequence
@@ -26,10 +26,7 @@ NAMES = ("snare_drum", "church_bell", "bell", "whispering", "hum")
 def write_mels(
     folder: pathlib.Path, name: str, num_clips: int = 2, num_frames: int = 130
 ) -> np.ndarray:
-    """Writes a file of two versions, the second of them louder, and returns its mels.
-
-    Its level tells the recipe: see `level_of`.
-    """
+    """Writes a file with two versions, the second louder, and returns its log-mels."""
     clean = synthetic_log_mels(num_clips, num_frames, seed=len(name))
     mels = np.stack([clean, clean + 1]).astype(np.float16)
     np.savez(folder / f"{name}.npz", mels=mels, audio=np.zeros(3))
@@ -37,7 +34,7 @@ def write_mels(
 
 
 def steady(names: Sequence[str], weights: Sequence[float] = ()) -> Sounds:
-    """Sounds that are the same in every frame and band: recipe i has level i - 5."""
+    """Sounds with one level in all frames and bands: recipe i has level i - 5."""
     recipes = tuple(BY_NAME[name] for name in names)
     mels = tuple(
         (np.full((1, 1, 120, 96), index - 5, np.float16),)
@@ -63,6 +60,7 @@ def sounds(folder: pathlib.Path) -> Sounds:
 
 
 def row(sounds: Sounds, values: np.ndarray, index: int) -> set[str]:
+    """The labels whose value in a row is not 0."""
     return {
         label
         for label, value in zip(sounds.labels, values[index], strict=True)
@@ -78,7 +76,7 @@ def test_files_are_read_by_recipe(sounds: Sounds) -> None:
         recipe.name: [array.shape for array in files]
         for recipe, files in zip(sounds.recipes, sounds.mels, strict=True)
     }
-    # By file name: bell-fluid comes before bell-other.
+    # Files are sorted by name: bell-fluid comes before bell-other.
     assert shapes["bell"] == [(2, 3, 130, 96), (2, 2, 130, 96)]
     assert shapes["church_bell"] == [(2, 2, 130, 96)]
     assert list(sounds.labels) == sorted(
@@ -140,7 +138,7 @@ def test_seed_and_number_decide_a_batch(sounds: Sounds) -> None:
         assert np.abs(first[0] - other.patches).max() > 0.1
 
 
-def test_drawing_leaves_the_sounds_alone(sounds: Sounds) -> None:
+def test_drawing_does_not_change_the_sounds(sounds: Sounds) -> None:
     before = [array.copy() for files in sounds.mels for array in files]
     targets, known = sounds.targets.copy(), sounds.known.copy()
     for index in range(5):
@@ -152,19 +150,20 @@ def test_drawing_leaves_the_sounds_alone(sounds: Sounds) -> None:
 
 
 def state(recipe: Recipe, label: str) -> bool | None:
-    """Whether a label is true for a recipe; None if nobody knows."""
+    """Whether a label is true for a recipe; None if unknown."""
     if label in recipe.all_labels:
         return True
     return None if label in recipe.unknown else False
 
 
 def either(first: bool | None, second: bool | None) -> bool | None:
+    """State of a label in a mixture of two sounds."""
     if True in (first, second):
         return True
     return None if None in (first, second) else False
 
 
-def test_a_label_of_a_mixture_is_false_only_if_it_is_so_of_both(
+def test_a_label_of_a_mixture_is_false_only_if_false_for_both_sounds(
     sounds: Sounds,
 ) -> None:
     pairs = [(a, b) for a in sounds.recipes for b in sounds.recipes]
@@ -181,16 +180,16 @@ def test_a_label_of_a_mixture_is_false_only_if_it_is_so_of_both(
                 for target, is_known in zip(targets, known, strict=True)
             )
             assert truth in possible
-            assert not (targets * (1 - known)).any(), "true, but not known"
+            assert not (targets * (1 - known)).any(), "a true label is not known"
             seen.add(truth)
-    # All single sounds and nearly all mixtures of them come up.
+    # All single sounds and nearly all mixtures were drawn.
     single = {tuple(state(a, x) for x in sounds.labels) for a in sounds.recipes}
     assert single < seen
     assert len(seen) > len(possible) - 3
 
 
-def test_what_is_unknown_of_one_sound_stays_unknown_unless_the_other_has_it() -> None:
-    """Some bells may be church bells; nobody takes a snare drum for one."""
+def test_an_unknown_label_stays_unknown_unless_the_other_sound_has_it() -> None:
+    """Some bells may be church bells; no snare drum is a church bell."""
     sounds = steady(["bell", "snare_drum"])
     label = "Church bell"
     sounds = Sounds(sounds.recipes, sounds.mels, (*sounds.labels, label))
@@ -228,18 +227,18 @@ def test_heavier_recipes_are_drawn_more_often() -> None:
     np.testing.assert_allclose(sounds.chances, [1 / 3.5, 2 / 3.5, 0.5 / 3.5])
     kits = [draw_batch(sounds, 200, 0, index, HALF).targets for index in range(5)]
     share = np.mean([rows[:, sounds.labels.index("Drum kit")] for rows in kits])
-    # Alone, or as either part of the 4 in 10 that are mixtures.
+    # Drawn alone, or as either part of the 4 of 10 patches that are mixtures.
     chance = 2 / 3.5
     expected = chance + 0.4 * (1 - chance) * chance
     assert abs(share - expected) < 0.05
 
 
 def test_mixtures_add_powers() -> None:
-    """A sound with itself, up to 6 dB stronger, is up to 7 dB louder."""
+    """A sound mixed with itself, with up to 6 dB of gain, is up to 7 dB louder."""
     batch = draw_batch(steady(["hum"]), 400, 0, 0, HALF)
-    # Away from the tilt, and below the lowest band limit.
+    # These bands are hardly changed by the tilt, and are below the lowest band limit.
     levels = batch.patches[:, :, 44:52, 0].mean(axis=(1, 2)) + 5
-    # Another level of -1.5 to 0.4 comes to every patch, and a little noise.
+    # A level of -1.5 to 0.4 and a little noise are added to every patch.
     assert -1.7 < levels.min() < -1.3
     assert 0.7 < levels.max() < 1.3
     unmixed_at_most = 0.45
@@ -247,13 +246,14 @@ def test_mixtures_add_powers() -> None:
 
 
 def test_crops_of_silence_are_drawn_again(tmp_path: pathlib.Path) -> None:
-    """A sound in a tenth of a clip is in nearly all crops."""
+    """A sound in a tenth of a clip is in most crops."""
     mels = np.full((1, 1, 1000, 96), -12, np.float16)
     mels[:, :, 450:550] = 0
     sounds = Sounds((BY_NAME["hum"],), ((mels,),), ())
     batch = draw_batch(sounds, 200, 0, 0, HALF)
     heard = batch.patches.max(axis=(1, 2, 3)) > -4
-    # One draw hits with a chance of 0.16, six with 0.65; mixtures have two sounds.
+    # One draw hits the sound with a probability of 0.16, six draws with 0.65; mixtures
+    # have two sounds.
     assert 0.55 < heard.mean() < 0.95
 
 

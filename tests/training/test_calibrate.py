@@ -1,4 +1,4 @@
-"""Biases are lowered for sounds that do not have a label, no further than needed."""
+"""Biases are lowered until sounds without a label are below 0.5, and no further."""
 
 import numpy as np
 
@@ -6,15 +6,15 @@ from training.network.calibrate import MOST_LOWERED, lowered_bias, surely_false
 from training.recipes.recipe import recorded
 
 BIAS = np.array([-1.0, 0.5, 2.0], np.float32)
-# A part of 0 asks for nothing beyond what is done label by label.
+# With a `silent_part` of 0 the second step of the calibration changes nothing.
 ANY = 0.0
 
 
-def test_the_loudest_false_patch_is_brought_to_a_half() -> None:
+def test_the_highest_false_score_is_lowered_to_a_half() -> None:
     logits = np.array([[-2.0, 1.0, 3.0], [-3.0, 2.0, 0.0]])
     is_false = np.ones_like(logits, bool)
     lowered = BIAS - lowered_bias(BIAS, logits, is_false, 1.0, ANY)
-    # What is quiet enough stays as it is.
+    # A label that is below 0.5 already is not lowered.
     np.testing.assert_allclose(lowered, [0, 2, 3])
 
 
@@ -39,7 +39,7 @@ def test_no_label_is_silenced() -> None:
 
 
 def test_labels_that_are_seldom_wrong_one_by_one_are_lowered_together() -> None:
-    # Each label is wrong for one patch in ten, some label for three.
+    # Each label is wrong for one patch of ten, and any label for three of ten.
     logits = np.full((10, 3), -5.0)
     logits[[0, 1, 2], [0, 1, 2]] = [1, 2, 3]
     is_false = np.ones_like(logits, bool)
@@ -51,7 +51,7 @@ def test_labels_that_are_seldom_wrong_one_by_one_are_lowered_together() -> None:
     assert np.ptp(BIAS - together) < 1e-6
 
 
-def test_what_may_be_true_does_not_lower_the_others() -> None:
+def test_a_label_that_may_be_true_does_not_lower_the_others() -> None:
     logits = np.array([[9.0, -1.0, -2.0]] * 4)
     is_false = np.array([[False, True, True]] * 4)
     is_false[0, 0] = True
@@ -64,7 +64,8 @@ def test_a_label_that_may_always_be_true_is_lowered_with_the_others_only() -> No
     is_false = np.array([[False, True, True]] * 2)
     lowered = BIAS - lowered_bias(BIAS, logits, is_false, 1.0, 1.0)
     np.testing.assert_allclose(lowered, [0, 3, 2])
-    # The third is wrong for one patch of two: not lowered alone, but all are.
+    # The third label is wrong for one of two patches, so that only the second step
+    # lowers the biases.
     is_false[:, 1] = False
     lowered = BIAS - lowered_bias(BIAS, logits - [0, 0, 1], is_false, 0.5, 1.0)
     np.testing.assert_allclose(lowered, [1, 1, 1])

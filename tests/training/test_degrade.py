@@ -1,4 +1,4 @@
-"""Made signals are what they claim, and degrading keeps clips in shape."""
+"""Degraded clips keep their length and limits; signals have the right frequencies."""
 
 import functools
 from collections.abc import Callable
@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from training import degrade
-from training.degrade import (
+from training.synthesis import degrade
+from training.synthesis.degrade import (
     add_noise,
     add_room,
     equalise,
@@ -73,7 +73,7 @@ def test_steps_survive_silence(step: Step) -> None:
 
 
 @each_step
-def test_seed_decides_what_is_done(step: Step) -> None:
+def test_a_step_depends_on_its_seed(step: Step) -> None:
     first, same, *others = (
         step(melody(), np.random.default_rng(seed)) for seed in (4, 4, 5, 6, 7)
     )
@@ -81,7 +81,7 @@ def test_seed_decides_what_is_done(step: Step) -> None:
     assert max(np.abs(first - other).max() for other in others) > 1e-3
 
 
-def test_degraded_clips_have_one_peak_and_are_many() -> None:
+def test_degraded_clips_have_one_peak_and_differ() -> None:
     clips = [degrade.degrade(melody(), np.random.default_rng(s)) for s in range(12)]
     for clip in clips:
         np.testing.assert_allclose(np.abs(clip).max(), 0.7, rtol=1e-6)
@@ -89,7 +89,7 @@ def test_degraded_clips_have_one_peak_and_are_many() -> None:
     assert len(different) > 9
 
 
-def test_scaling_leaves_silence_alone() -> None:
+def test_scaling_does_not_change_silence() -> None:
     assert not scaled(np.zeros(5, np.float32)).any()
     np.testing.assert_allclose(
         scaled(np.array([0, -0.1, 0.05], np.float32)), [0, -0.7, 0.35]
@@ -106,10 +106,10 @@ def test_room_keeps_the_direct_sound_in_place() -> None:
         np.testing.assert_allclose(result[:place], 0, atol=1e-5)
         assert abs(result[place] - 1) < 1e-5
         tail = result[place + 1 :]
-        # As long as the first reflection takes for 30 cm, nothing comes back.
+        # No reflection arrives earlier than one over 30 cm.
         np.testing.assert_allclose(tail[:19], 0, atol=1e-5)
         assert -18.1 < decibels(float(np.linalg.norm(tail))) < 0.1
-        # 60 dB in 1.5 s at most.
+        # The tail decays by 60 dB in at most 1.5 s.
         late = tail[round(1.52 * SAMPLE_RATE_HZ) :]
         np.testing.assert_allclose(late, 0, atol=1e-5)
 
@@ -130,9 +130,9 @@ def test_overload_is_soft_clipping() -> None:
         result = overload(ramp, np.random.default_rng(seed))
         assert (np.diff(result) >= 0).all()
         np.testing.assert_allclose(result, -result[::-1], atol=1e-6)
-        # tanh of 0.7 at least, and of 7 at most.
+        # The peak is between tanh(0.7) and tanh(7).
         assert np.tanh(0.69) < result[-1] <= np.tanh(7.1)
-        assert result[-1] < 2 * result[750], "loud parts must grow less"
+        assert result[-1] < 2 * result[750], "loud parts must be amplified less"
 
 
 def test_equaliser_is_uneven_within_its_limits() -> None:
@@ -142,7 +142,7 @@ def test_equaliser_is_uneven_within_its_limits() -> None:
     for seed in range(10):
         result = equalise(impulse, np.random.default_rng(seed))
         gain = 20 * np.log10(np.abs(np.fft.rfft(result)) + 1e-9)
-        # The lowest is at most 316 Hz, and the highest at least 2,800 Hz.
+        # The lower limit is at most 316 Hz, and the upper limit at least 2,800 Hz.
         inner = gain[(hz > 800) & (hz < 1500)]
         assert -6.5 < inner.min() and inner.max() < 6.1
         assert gain.max() < 6.1
@@ -151,7 +151,7 @@ def test_equaliser_is_uneven_within_its_limits() -> None:
 
 
 class ChosenCodec:
-    """Draws a certain codec, and its first bit rate."""
+    """A random generator that draws a given codec and its first bit rate."""
 
     def __init__(self, index: int) -> None:
         self._index = index
@@ -207,7 +207,8 @@ def test_dial_tones_have_the_frequencies_of_the_standards() -> None:
         samples = render_formula("dial_tones", 8.0, np.random.default_rng(seed))
         hz, power = power_spectrum(samples)
         tones = (*KEYPAD_HZ, *PROGRESS_HZ)
-        # Short tones are not sharp, and the keypad's next is 73 Hz away.
+        # Spectral lines of short tones are broad; the closest keypad tones differ by
+        # 73 Hz.
         near_by = power[near(hz, tones, 25)].sum() / power.sum()
         assert near_by > 0.95
         strongest = float(hz[power.argmax()])
@@ -215,7 +216,9 @@ def test_dial_tones_have_the_frequencies_of_the_standards() -> None:
         assert abs(nearest - strongest) < 12
         found.add(nearest)
         low = power[hz < 660].sum() / power.sum()
-        assert low < 0.1 or low > 0.9, "keys and progress tones never sound together"
+        assert low < 0.1 or low > 0.9, (
+            "keypad and progress tones must not sound together"
+        )
     assert found & set(KEYPAD_HZ) and found & set(PROGRESS_HZ)
 
 
@@ -238,7 +241,7 @@ def test_sirens_sweep_in_range() -> None:
         hz, power = power_spectrum(samples)
         assert power[hz < 380].sum() < 0.01 * power.sum()
         assert 395 < hz[power.argmax()] < 800 * 2.2 + 5
-        # Two tones or a sweep: never one tone that stands still.
+        # A siren has two tones or a sweep, and never one steady tone.
         peak = power.argmax()
         assert power[max(0, peak - 60) : peak + 60].sum() < 0.95 * power.sum()
 
@@ -252,7 +255,7 @@ def test_unity_gain_is_identity() -> None:
         np.testing.assert_allclose(halved, samples / 2, atol=1e-7)
 
 
-def test_gain_is_of_frequencies_in_hz() -> None:
+def test_gain_is_a_function_of_frequencies_in_hz() -> None:
     t = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
     low, high = (np.sin(2 * np.pi * hz * t) for hz in (1000, 3000))
     kept = shape_spectrum(low + high, lambda hz: (hz < 2000).astype(float))

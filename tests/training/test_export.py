@@ -1,4 +1,4 @@
-"""Weights of a network become those of a graph; the numpy part, without TensorFlow."""
+"""Tests of the export of weights that need numpy only, and no TensorFlow."""
 
 import json
 import pathlib
@@ -43,19 +43,19 @@ def test_taps_survive_large_logits() -> None:
     assert taps(logits)[1, 2, 1] == 1
 
 
-def test_untrained_classes_are_never_heard() -> None:
+def test_untrained_classes_get_zero_weights_and_a_low_bias() -> None:
     kernel, bias = expanded(np.ones((3, 2)), np.array([5.0, 6.0]), [2, 0], 4)
     np.testing.assert_array_equal(bias, [6, UNTRAINED_BIAS, 5, UNTRAINED_BIAS])
     np.testing.assert_array_equal(kernel, [[1, 0, 1, 0]] * 3)
 
 
 @pytest.mark.parametrize("indices", [[0], [0, 0], [0, 4], [-1, 0], [0, 1, 2], None])
-def test_labels_that_do_not_fit_are_refused(indices: list[int] | None) -> None:
+def test_label_indices_that_do_not_fit_are_refused(indices: list[int] | None) -> None:
     with pytest.raises(ValueError, match="label indices for 2 outputs"):
         expanded(np.ones((3, 2)), np.ones(2), indices, 4)
 
 
-def test_written_model_loads_and_says_what_it_knows(tmp_path: pathlib.Path) -> None:
+def test_written_model_loads_and_has_its_metadata(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "folder" / "mine.pb"
     weights = random_weights(0.125, 0)
     no_filters = SinetWeights(weights.convolutions, (), weights.dense)
@@ -68,7 +68,7 @@ def test_written_model_loads_and_says_what_it_knows(tmp_path: pathlib.Path) -> N
     assert metadata["license"] == "none"
 
 
-def test_model_that_contradicts_itself_is_not_written(tmp_path: pathlib.Path) -> None:
+def test_model_with_inconsistent_facts_is_not_written(tmp_path: pathlib.Path) -> None:
     weights = random_weights(0.125, 0)
     for facts in ({"classes": ["Bark"]}, {"trained_classes": ["Dodo"]}):
         with pytest.raises(ValueError, match="expected as many, and the trained"):

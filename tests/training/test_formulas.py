@@ -1,4 +1,4 @@
-"""Sounds made by formula: scaled, seeded, and like what they are named after."""
+"""Sounds made by formula are scaled, depend on their seed, and resemble their names."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_no_two_formulas_have_one_name() -> None:
 
 
 def centre_hz(samples: np.ndarray) -> float:
-    """The frequency that halves the power."""
+    """The frequency below which half of the power is."""
     power = np.cumsum(np.abs(np.fft.rfft(samples)) ** 2)
     half = int(np.searchsorted(power, power[-1] / 2))
     return half * SAMPLE_RATE_HZ / len(samples)
@@ -75,12 +75,12 @@ def test_weather_goes_on_without_a_pause(name: str) -> None:
         assert levels.min() > 0.02 * levels.max(), seed
 
 
-def test_steps_come_at_a_walking_pace() -> None:
+def test_footsteps_have_a_walking_pace() -> None:
     for seed in SEEDS:
         levels = loudness(render("footsteps", 10.0, seed), 0.01)
         levels = levels - levels.mean()
         likeness = np.correlate(levels, levels, "full")[len(levels) - 1 :]
-        # From half of the fastest gap to twice the slowest: a step or two.
+        # The strongest repetition is after one or two steps.
         gap_s = 0.01 * (20 + int(likeness[20:160].argmax()))
         assert 0.25 < gap_s < 1.6, seed
         assert likeness[20:160].max() > 0.1 * likeness[0], seed

@@ -1,4 +1,4 @@
-"""Scores and phrases, read back by a small parser."""
+"""A small parser reads the written scores and phrases back."""
 
 import dataclasses
 import pathlib
@@ -24,14 +24,14 @@ SOURCES: dict[str, Played] = {
     if isinstance(recipe.source, Instrument | Drums | DrumKit | Effects)
 }
 PRESETS, KITS = ((0, 5), (8, 6)), (0, 8)
-# The last strings of an arpeggio may sound, for 20 ms each, after the end of a phrase:
-# the next one is of the same recipe, and so has the same labels.
+# The last notes of an arpeggio may sound, for 20 ms each, after the end of a phrase.
+# This is allowed, because the next phrase has the same recipe and so the same labels.
 ARPEGGIO_S = 6 * 0.12 - 0.4 + 0.02
 
 
 @dataclasses.dataclass(frozen=True)
 class Note:
-    """A note that was begun and ended."""
+    """A note with start and end."""
 
     start_s: float
     end_s: float
@@ -41,7 +41,7 @@ class Note:
 
 
 def read_midi(path: pathlib.Path) -> list[tuple[int, bytes]]:
-    """Events (ticks from the start, bytes) of a file of one track, "end" included."""
+    """Events (ticks from the start, bytes) of a file with one track, with its end."""
     data = path.read_bytes()
     assert data[:4] == b"MThd" and data[14:18] == b"MTrk"
     assert struct.unpack(">IHHH", data[4:14]) == (6, 0, 1, 480)
@@ -59,7 +59,7 @@ def read_midi(path: pathlib.Path) -> list[tuple[int, bytes]]:
             if not byte & 128:
                 break
         now += delta
-        # All events here have two data bytes, but for a change of program.
+        # A change of program has one data byte; all other events here have two.
         size = 2 if track[position] >> 4 == 0xC else 3
         events.append((now, track[position : position + size]))
         position += size
@@ -67,7 +67,7 @@ def read_midi(path: pathlib.Path) -> list[tuple[int, bytes]]:
 
 
 def notes_of(events: Sequence[tuple[int, bytes]]) -> list[Note]:
-    """The notes, by start; each "off" ends the first that is on with its key."""
+    """Notes sorted by start; an "off" ends the first sounding note with its key."""
     sounding: dict[tuple[int, int], list[tuple[int, int]]] = {}
     notes = []
     for ticks, event in events:
@@ -79,7 +79,7 @@ def notes_of(events: Sequence[tuple[int, bytes]]) -> list[Note]:
             start, velocity = sounding[channel, event[1]].pop(0)
             times = start * TICK_S, ticks * TICK_S
             notes.append(Note(*times, channel, event[1], velocity))
-    assert not any(sounding.values()), "a note that never ends"
+    assert not any(sounding.values()), "a note has no end"
     return sorted(notes, key=lambda note: note.start_s)
 
 
@@ -149,7 +149,7 @@ def test_any_times_are_read_back(
         (2097152, "81808000"),
     ],
 )
-def test_variable_lengths_are_those_of_the_standard(
+def test_variable_lengths_are_coded_as_in_the_standard(
     tmp_path: pathlib.Path, ticks: int, coded: str
 ) -> None:
     score = Score()
@@ -159,7 +159,7 @@ def test_variable_lengths_are_those_of_the_standard(
     assert track.hex() == coded + "b00701" + "8740ff2f00"
 
 
-def test_velocities_are_those_of_notes(tmp_path: pathlib.Path) -> None:
+def test_velocities_are_limited_to_those_of_midi(tmp_path: pathlib.Path) -> None:
     score = Score()
     for start, velocity in enumerate((-5, 0, 64, 200)):
         score.note(start, start + 0.5, 3, 60, velocity)

@@ -1,4 +1,4 @@
-"""What rendering and evaluation need is looked for first, and named if missing."""
+"""Rendering and evaluation check their packages first, and name the missing ones."""
 
 import pathlib
 
@@ -13,15 +13,18 @@ from training.recordings import held_out as real_recordings
 from training.recordings.added_groups import ADDED_GROUPS
 from training.synthesis.voices import HELD_OUT, TRAINED
 
-HERE = (Package("python", "python3"), Package("this-file", __file__))
-GONE = (Package("no-program", "no-such-program"), Package("no-file", "/no/such/file"))
+INSTALLED = (Package("python", "python3"), Package("this-file", __file__))
+MISSING = (
+    Package("no-program", "no-such-program"),
+    Package("no-file", "/no/such/file"),
+)
 
 
-def test_all_missing_packages_are_named_in_one_line_to_run() -> None:
-    assert missing([HERE[0], *GONE, HERE[1]]) == list(GONE)
-    require(HERE, "a test")
+def test_the_message_has_a_command_that_installs_all_missing_packages() -> None:
+    assert missing([INSTALLED[0], *MISSING, INSTALLED[1]]) == list(MISSING)
+    require(INSTALLED, "a test")
     with pytest.raises(FileNotFoundError) as caught:
-        require([*HERE, *GONE], "a test")
+        require([*INSTALLED, *MISSING], "a test")
     assert str(caught.value).startswith("a test needs Debian packages")
     command = "apt-get install --no-install-recommends no-program no-file"
     assert str(caught.value).endswith(command)
@@ -32,11 +35,11 @@ def test_every_voice_of_festival_has_a_package(split: str) -> None:
     voices = {"trained": TRAINED, "held_out": HELD_OUT}[split]
     spoken = {v.name for kind in voices.values() for v in kind}
     spoken -= {v.name for k in voices.values() for v in k if v.program != "festival"}
-    folders = {pathlib.PurePath(package.brings).name for package in VOICES[split]}
+    folders = {pathlib.PurePath(package.provides).name for package in VOICES[split]}
     assert folders - {"text2wave"} == spoken
 
 
-def test_packages_of_recordings_are_those_that_their_errors_name() -> None:
+def test_packages_for_evaluation_are_those_named_in_errors_of_the_reader() -> None:
     assert [package.name for package in EVALUATION] == [*real_recordings.PACKAGES]
 
 
@@ -50,7 +53,7 @@ def test_calibration_needs_the_packages_of_all_its_sounds() -> None:
     assert needed >= {"bzflag-data", "pekka-kana-2-data", "netpanzer-data"}
 
 
-def test_a_part_of_a_split_needs_no_festival() -> None:
+def test_a_part_of_a_split_does_not_require_festival() -> None:
     whole = packages.rendering_packages("held_out")
     part = packages.rendering_packages("held_out", is_whole=False)
     assert {p.name for p in whole} - {p.name for p in part} == {
@@ -65,7 +68,7 @@ def test_render_refuses_before_it_starts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     output = tmp_path / "out"
-    monkeypatch.setitem(packages.FONTS, "held_out", GONE)
+    monkeypatch.setitem(packages.FONTS, "held_out", MISSING)
     options = ["held_out", "--short", "--output", str(output), "--recipes"]
     with pytest.raises(SystemExit, match="2"):
         render.main([*options, "piano", "kazoo"])
@@ -77,7 +80,7 @@ def test_render_refuses_before_it_starts(
     assert not output.exists()
 
 
-def test_recipes_are_chosen_in_their_order() -> None:
+def test_recipes_are_chosen_in_the_order_of_the_split() -> None:
     chosen = render.choose_recipes("held_out", ["rain", "piano"])
     assert [recipe.name for recipe in chosen] == ["piano", "rain"]
     assert render.choose_recipes("trained", []) == RECIPES
@@ -87,7 +90,7 @@ def test_recipes_are_chosen_in_their_order() -> None:
 def test_evaluate_refuses_before_it_starts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(evaluate, "EVALUATION", GONE)
+    monkeypatch.setattr(evaluate, "EVALUATION", MISSING)
     with pytest.raises(SystemExit, match="2"):
         evaluate.main(["no.pb"])
     assert "evaluation needs Debian packages" in capsys.readouterr().err

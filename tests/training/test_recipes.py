@@ -1,4 +1,4 @@
-"""What is rendered has true labels, and what is held out is never trained on."""
+"""Recipes have valid labels, and held-out sources are never trained on."""
 
 import numpy as np
 import pytest
@@ -23,8 +23,8 @@ from training.synthesis.voices import HELD_OUT, TRAINED
 from transforms.models.registry import published_labels
 
 PUBLISHED = frozenset(published_labels())
-# A telephone's bell is no instrument; celestas, music boxes, kalimbas and dulcimers are
-# tuned bars and strings that nobody calls percussion.
+# The bell of a telephone is no instrument. Celestas, music boxes, kalimbas and
+# dulcimers have tuned bars or strings, but are not called percussion.
 FALSE_THOUGH_IMPLIED = {
     "telephone": {"Musical instrument", "Music"},
     "tuned_boxes": {"Percussion"},
@@ -41,8 +41,8 @@ def test_labels_are_published_and_unknown_ones_are_not_true(recipe: Recipe) -> N
 
 
 @by_name
-def test_what_a_true_label_may_imply_is_not_false(recipe: Recipe) -> None:
-    """An unknown label's parents are true or unknown: a bell would be an instrument."""
+def test_parents_of_unknown_labels_are_true_or_unknown(recipe: Recipe) -> None:
+    """If a sound may be a bell, it may be an instrument."""
     implied = set(with_ancestors(*recipe.unknown)) - {*recipe.all_labels}
     assert implied - {*recipe.unknown} == FALSE_THOUGH_IMPLIED.get(recipe.name, set())
 
@@ -57,7 +57,7 @@ def test_names_are_unique_and_name_files() -> None:
     assert all(source.isidentifier() for source in sources)
 
 
-def test_trained_labels_are_many_and_those_of_the_recipes() -> None:
+def test_trained_labels_are_the_claimed_labels_of_the_recipes() -> None:
     assert len(TRAINED_LABELS) >= 75
     assert list(TRAINED_LABELS) == sorted(set(TRAINED_LABELS))
     labels = {label for r in RECIPES for label in r.all_labels}
@@ -65,12 +65,13 @@ def test_trained_labels_are_many_and_those_of_the_recipes() -> None:
     assert set(SPECIFIC_LABELS) < set(TRAINED_LABELS)
 
 
-def test_some_sounds_teach_silence_and_calibration_has_no_labels() -> None:
+def test_some_recipes_and_all_of_calibration_have_no_labels() -> None:
     assert sum(not recipe.labels for recipe in RECIPES) > 5
-    unheard = (*CALIBRATION, *ADDED_CALIBRATION)
-    assert not any(recipe.labels for recipe in unheard)
-    # Every label is false of some sounds, or it could not be calibrated.
-    assert np.any([surely_false(r, TRAINED_LABELS) for r in unheard], axis=0).all()
+    calibration = (*CALIBRATION, *ADDED_CALIBRATION)
+    assert not any(recipe.labels for recipe in calibration)
+    # Every label is false for some sounds; otherwise it could not be calibrated.
+    is_false = [surely_false(recipe, TRAINED_LABELS) for recipe in calibration]
+    assert np.any(is_false, axis=0).all()
 
 
 def test_the_second_phase_adds_every_effect_and_oddity() -> None:
@@ -79,7 +80,7 @@ def test_the_second_phase_adds_every_effect_and_oddity() -> None:
     assert {*formulas} == {*FORMULAS} - known and len(formulas) == len({*formulas})
 
 
-def test_ontology_is_of_published_labels_and_has_no_circles() -> None:
+def test_ontology_has_published_labels_and_no_circles() -> None:
     assert PUBLISHED >= {*PARENTS, *(p for row in PARENTS.values() for p in row)}
     for label, parents in PARENTS.items():
         assert label not in with_ancestors(*parents)
@@ -120,14 +121,14 @@ SCRATCHES = {29, 30}
 
 
 def shares_one_recording(source: object) -> bool:
-    """Effects, and drum keys, that only FluidR3 recorded of the trained fonts."""
+    """Whether FluidR3 is the only trained font that recorded these effects or keys."""
     if isinstance(source, Effects):
         return not FREEPATS_EFFECTS & set(source.presets)
     return isinstance(source, Drums) and set(source.keys) <= SCRATCHES
 
 
-def test_labels_that_rest_on_one_maker_are_not_claimed() -> None:
-    teachers: dict[str, set[str]] = {}
+def test_labels_with_sounds_of_one_maker_are_not_claimed() -> None:
+    makers_of: dict[str, set[str]] = {}
     for recipe in RECIPES:
         match recipe.source:
             case Recordings(group=group):
@@ -137,6 +138,6 @@ def test_labels_that_rest_on_one_maker_are_not_claimed() -> None:
             case _:
                 makers = {"FluidR3", recipe.name}
         for label in recipe.all_labels:
-            teachers.setdefault(label, set()).update(makers)
-    alone = {label for label, makers in teachers.items() if len(makers) < 2}
-    assert alone == set(NOT_CLAIMED)
+            makers_of.setdefault(label, set()).update(makers)
+    of_one_maker = {label for label, makers in makers_of.items() if len(makers) < 2}
+    assert of_one_maker == set(NOT_CLAIMED)

@@ -1,4 +1,4 @@
-"""Sounds are found in every kind of archive, and chosen by patterns."""
+"""Sounds are read from every kind of archive, and chosen by patterns."""
 
 import io
 import itertools
@@ -67,7 +67,7 @@ def cat(path: pathlib.Path) -> Archive:
     ("make", "name"),
     [(folder, "a/tone"), (pk3, "a/tone"), (wad, "DSTONE"), (cat, "Tone")],
 )
-def test_archives_hold_sounds(tmp_path: pathlib.Path, make, name: str) -> None:  # type: ignore[no-untyped-def]
+def test_sounds_of_archives_are_read(tmp_path: pathlib.Path, make, name: str) -> None:  # type: ignore[no-untyped-def]
     sounds = list_sounds(make(tmp_path))
     assert list(sounds) == [name]
     with wave.open(io.BytesIO(sounds[name]())) as file:
@@ -78,12 +78,14 @@ def test_archives_hold_sounds(tmp_path: pathlib.Path, make, name: str) -> None: 
     assert np.abs(samples).max() == pytest.approx(1, abs=0.1)
 
 
-def test_an_archive_that_is_not_there_names_its_package(tmp_path: pathlib.Path) -> None:
+def test_the_error_for_a_missing_archive_names_its_package(
+    tmp_path: pathlib.Path,
+) -> None:
     with pytest.raises(FileNotFoundError, match="none: install some-data"):
         list_sounds(Archive("some-data", tmp_path / "none"))
 
 
-def test_patterns_take_in_and_out() -> None:
+def test_patterns_add_and_remove_names() -> None:
     names = ["a/one", "a/two", "b/one"]
     assert matching(names, ("a/*",)) == ["a/one", "a/two"]
     assert matching(names, ("*", "!a/*")) == ["b/one"]
@@ -91,7 +93,7 @@ def test_patterns_take_in_and_out() -> None:
     assert matching(names, ("c*",)) == []
 
 
-def test_clips_are_strung_together(
+def test_clips_are_joined_with_pauses(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = folder(tmp_path)
@@ -117,7 +119,7 @@ def test_clips_are_strung_together(
 def test_no_recording_is_both_trained_on_and_kept_for_calibration(
     groups: dict[str, Patterns], kept: str
 ) -> None:
-    """For the archives that are installed here; patterns of others are compared."""
+    """Compares the sounds of installed archives, and the patterns of other archives."""
     for group, archive in itertools.product(groups, groups[kept]):
         patterns = groups[group].get(archive, ())
         if group in ("strange", *KEPT_GROUPS) or not patterns:

@@ -1,4 +1,4 @@
-"""Groups of recordings and formulas get as many clips as they have kinds of sounds."""
+"""The number of clips depends on the recordings of a group or the kind of formula."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def num_clips(recipe: Recipe) -> int:
 
 
 @pytest.mark.parametrize(("num_sounds", "expected"), [(1, 2), (5, 5), (20, 8)])
-def test_a_group_has_as_many_clips_as_recordings_within_limits(
+def test_a_group_has_one_clip_per_recording_within_limits(
     num_sounds: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tone = np.ones(4000, np.float32)

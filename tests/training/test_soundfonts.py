@@ -1,4 +1,4 @@
-"""Patches of TiMidity++ are played like soundfonts: what they have, and on time."""
+"""TiMidity++ plays patches like soundfonts: only existing patches, and on time."""
 
 import dataclasses
 import pathlib
@@ -22,6 +22,7 @@ from training.synthesis.soundfonts import (
 from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
 
 FREEPATS = TRAINED_FONTS[-1]
+FREEPATS_PACKAGE = Package(FREEPATS.package, str(FREEPATS.path))
 CONFIGURATION = """dir /usr/share/midi
 # 7 comment.pat
 drumset 0
@@ -48,14 +49,23 @@ def test_presets_of_a_configuration(font: Soundfont) -> None:
     assert not can_play(font, Instrument(((0, 49),), 36, 91, "poly"))
 
 
-def test_what_a_held_out_font_has_too_is_never_played(font: Soundfont) -> None:
+def test_presets_shared_with_a_held_out_font_are_never_played(font: Soundfont) -> None:
     strings = Instrument(((0, 48),), 36, 91, "poly")
     shared = dataclasses.replace(font, shared=frozenset({(0, 48)}))
     assert can_play(font, strings) and not can_play(shared, strings)
+
+
+def skip_without(*packages: Package) -> None:
+    if absent := missing(packages):
+        pytest.skip(f"needs Debian packages: {' '.join(p.name for p in absent)}")
+
+
+def test_presets_that_freepats_shares_are_never_played() -> None:
+    skip_without(FREEPATS_PACKAGE)
     assert not usable_presets(FREEPATS, Effects(((0, 122),)))[0]
 
 
-def test_drums_without_a_patch_are_never_asked_for(
+def test_drums_without_a_patch_are_never_played(
     font: Soundfont, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert can_play(font, Drums((38, 39))) and can_play(font, DrumKit())
@@ -77,11 +87,8 @@ def test_drums_without_a_patch_are_never_asked_for(
     assert set(played) == {36, 38}
 
 
-def test_patches_sound_when_the_score_says() -> None:
-    path = str(FREEPATS.path)
-    needed = (Package("timidity", "timidity"), Package(FREEPATS.package, path))
-    if absent := missing(needed):
-        pytest.skip(f"needs Debian packages: {' '.join(p.name for p in absent)}")
+def test_patches_sound_at_the_times_of_the_score() -> None:
+    skip_without(Package("timidity", "timidity"), FREEPATS_PACKAGE)
     score = Score()
     score.control(0, 0, SUSTAIN, 127)
     for start_s in (10, 12):

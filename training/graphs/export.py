@@ -1,6 +1,7 @@
 """Writes trained networks as the graphs and metadata that Essentia reads.
 
-Needs numpy only: a network is read by its layers' names and variables.
+This module needs numpy only: it reads a network by the names and variables of its
+layers.
 """
 
 import json
@@ -26,14 +27,14 @@ from transforms.models.registry import published_labels
 if TYPE_CHECKING:
     import keras
 
-# An untrained class answers 6e-6 to everything: no threshold shows it.
+# With this bias an untrained class always scores 6e-6, below any useful threshold.
 UNTRAINED_BIAS = -12.0
 CONVOLUTIONS = ("conv0", *(f"block{b}_conv{c}" for b in range(1, 5) for c in (1, 2)))
 LOW_PASSES = tuple(f"block{b}_low_pass" for b in range(1, 4))
 
 
 def label_indices(labels: Sequence[str]) -> list[int]:
-    """Which of the published classes the labels are."""
+    """Indices of labels among the published classes."""
     return [published_labels().index(label) for label in labels]
 
 
@@ -45,11 +46,11 @@ def to_sinet_weights(
     """Folds batch normalisation into kernels and the softmax into taps.
 
     Args:
-        model: From `training.network.model.build_network`.
-        label_indices: Which of the `num_classes` classes each output of the model is;
-            by default the model has them all, in order. The other classes get zero
-            weights and UNTRAINED_BIAS.
-        num_classes: Of the graph.
+        model: Network from `training.network.model.build_network`.
+        label_indices: Index, among the `num_classes` classes, of each output of the
+            model; by default the model has all classes, in order. The other classes get
+            zero weights and UNTRAINED_BIAS.
+        num_classes: Number of classes of the graph.
 
     Raises:
         ValueError: if `label_indices` do not name every output by a class of its own.
@@ -78,7 +79,7 @@ def to_sinet_weights(
 def folded(
     kernel: Array, gamma: Array, beta: Array, mean: Array, variance: Array
 ) -> tuple[Array, Array]:
-    """Kernel [3, 3, in, out] and bias [out] of a convolution and its normalisation."""
+    """Kernel [3, 3, in, out] and bias [out] of a convolution with its normalisation."""
     scale = gamma / np.sqrt(variance + BATCH_NORM_EPSILON)
     return kernel * scale, beta - mean * scale
 
@@ -95,7 +96,13 @@ def expanded(
     label_indices: Sequence[int] | None = None,
     num_classes: int = NUM_CLASSES,
 ) -> tuple[Array, Array]:
-    """The dense layer of all classes, from that of the trained ones.
+    """The dense layer for all classes, made from the layer for the trained classes.
+
+    Args:
+        kernel: [embedding_size, num_outputs].
+        bias: [num_outputs].
+        label_indices: As in `to_sinet_weights`.
+        num_classes: Number of classes of the result.
 
     Raises:
         ValueError: if `label_indices` do not name every output by a class of its own.
@@ -123,7 +130,10 @@ def write_model(
     """Writes a graph (.pb) and, beside it, its metadata (.json).
 
     Args:
-        metadata: Facts about the model, see `write_metadata`.
+        path: Path of the graph.
+        weights: Weights of the graph.
+        pooling: Subsampling method of the graph.
+        metadata: Facts about the model (see `write_metadata`).
     """
     graph = build_graph(weights, pooling)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,15 +147,16 @@ def write_metadata(
     """Writes the JSON file beside a graph, in Essentia's format.
 
     Args:
-        path: Of the graph; its stem is the model's name.
-        weights: Of the graph.
-        facts: `description`, `classes` (all, in the order of the activations) and
-            `trained_classes` (those that the model knows); where they apply also
+        path: Path of the graph; its stem is the model's name.
+        weights: Weights of the graph.
+        facts: `description`, `classes` (all classes, in the order of the activations)
+            and `trained_classes` (the classes that the model knows). Optional are
             `version`, `link`, `author`, `framework_version`, `model_types`, `dataset`,
-            `license`, `citation`, and any other.
+            `license`, `citation` and any other fact.
 
     Raises:
-        ValueError: if `classes` or `trained_classes` do not fit.
+        ValueError: if `classes` do not fit the graph, or `trained_classes` are not
+            among `classes`.
     """
     embedding_size, num_classes = weights.dense[0].shape
     classes, trained = facts["classes"], facts["trained_classes"]
@@ -181,5 +192,5 @@ def _output(name: str, purpose: str, size: int) -> dict[str, object]:
 
 
 def _values(variable: Any) -> Array:
-    """A variable's values in float64: rounding to float32 comes last."""
+    """Values of a variable in float64; rounding to float32 comes last."""
     return np.asarray(variable, np.float64)

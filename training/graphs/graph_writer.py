@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 _FLOAT, _INT32 = 1, 3
-# The versions that TensorFlow 2.5 itself writes and asks for.
+# The graph versions that TensorFlow 2.5 writes and requires.
 _PRODUCER, _MIN_CONSUMER = 716, 12
 
 

@@ -1,7 +1,9 @@
 """Writes graphs of the FSD-SINet architectures with random weights.
 
-They have the right layers, sizes and node names and know nothing about sounds: for
-tests and benchmarks. Usage: python -m training.graphs.random_graphs bundled|full
+The graphs are for tests and benchmarks. They have the layers, sizes and node names of
+real graphs, but know nothing about sounds.
+
+Usage: python -m training.graphs.random_graphs bundled|full
 """
 
 import argparse
@@ -25,14 +27,14 @@ from transforms.models.loading import load_model
 from transforms.models.registry import published_labels
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# Small graphs kept in the repository, for tests: path, width, pooling, seed.
+# Small graphs for tests, kept in the repository: path, width, pooling, seed.
 BUNDLED: tuple[tuple[str, float, Pooling, int], ...] = (
     ("tests/data/random-tiny-tlpf.pb", 0.125, "tlpf", 1),
     ("tests/data/random-tiny-aps.pb", 0.125, "aps", 2),
     ("tests/data/random-tiny-tlpf_aps.pb", 0.125, "tlpf_aps", 3),
 )
-# The architectures of the four published models, and a small one with APS, for
-# benchmarks; not kept.
+# Graphs for benchmarks, not kept in the repository: the architectures of the four
+# published models, and VGG41 with APS.
 FULL: tuple[tuple[str, float, Pooling, int], ...] = (
     ("build/models/random-vgg41-tlpf.pb", 1, "tlpf", 0),
     ("build/models/random-vgg41-aps.pb", 1, "aps", 4),
@@ -43,10 +45,10 @@ FULL: tuple[tuple[str, float, Pooling, int], ...] = (
 
 
 def random_weights(width: float, seed: int) -> SinetWeights:
-    """He-initialised convolutions, near-uniform low-pass filters, a spread-out head.
+    """He-initialised convolutions, nearly uniform low-pass filters, and a wide head.
 
-    The first layer has zero-mean kernels, so that it answers to differences between
-    log-mel values and not to their level.
+    The kernels of the first layer have a mean of zero, so that the layer responds to
+    differences between log-mel values and not to their level.
     """
     rng = np.random.default_rng(seed)
     first, *blocks = channels(width)
@@ -69,10 +71,14 @@ def random_weights(width: float, seed: int) -> SinetWeights:
 
 
 def centred(weights: SinetWeights, path: pathlib.Path) -> SinetWeights:
-    """Takes the mean embedding of some sounds out of the logits of a written graph.
+    """Subtracts the logits of a mean embedding of some sounds in the dense bias.
 
-    Otherwise every clip would get the same labels, many of them at 0 or 1, where
-    differences do not show.
+    Otherwise every clip would get the same labels, and many activations would be close
+    to 0 or 1, where differences between engines do not show.
+
+    Args:
+        weights: Weights of the graph.
+        path: Path of the graph, which is run to get the embeddings.
     """
     rng = np.random.default_rng(0)
     t = np.arange(SAMPLE_RATE_HZ * 2) / SAMPLE_RATE_HZ

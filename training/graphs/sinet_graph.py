@@ -1,9 +1,9 @@
-"""The FSD-SINet family as frozen graphs: VGG41 and VGG42 with TLPF, APS, both or none.
+"""Builds frozen graphs of the FSD-SINet family: VGG41 and VGG42 with TLPF, APS or both.
 
 Architecture: Fonseca, Ferraro and Serra, "Improving sound event classification by
 increasing shift invariance in convolutional neural networks" (arXiv 2107.00623). Batch
-normalisation is folded into the convolutions, the softmax of the low-pass filters into
-their taps.
+normalisation is folded into the convolutions; the softmax of the low-pass filters is
+folded into their taps. The pooling "max" has neither TLPF nor APS.
 """
 
 import dataclasses
@@ -26,12 +26,12 @@ BATCH_NORM_EPSILON = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class SinetWeights:
-    """Everything a graph holds.
+    """All weights of a graph.
 
     Attributes:
-        convolutions: Nine (kernel [3, 3, in, out], bias [out]).
-        filters: Three [5, 5, channels]: taps of a channel are positive and sum to 1.
-            Not needed (may be empty) for a pooling without low-pass filters.
+        convolutions: Nine pairs of kernel [3, 3, in, out] and bias [out].
+        filters: Taps [5, 5, channels] of three low-pass filters; the taps of a channel
+            are positive and sum to 1. May be empty if the pooling has no filters.
         dense: Kernel [embedding_size, num_classes] and bias [num_classes].
     """
 
@@ -44,7 +44,7 @@ def channels(width: float) -> tuple[int, ...]:
     """Output channels of the first convolution and of the four blocks.
 
     Args:
-        width: 1 is VGG41, 2 is VGG42.
+        width: Factor for the numbers of channels; 1 is VGG41, 2 is VGG42.
     """
     return tuple(round(width * c) for c in (FIRST_CHANNELS, *BLOCK_CHANNELS))
 
@@ -152,9 +152,10 @@ def _subsample(
 def _adaptive_polyphase(
     g: GraphWriter, x: str, name: str, sizes: tuple[int, int]
 ) -> str:
-    """Keeps, of the four phase grids, the one with the largest l1 norm.
+    """Keeps the one of the four phase grids that has the largest l1 norm.
 
-    An odd axis is first extended by its reflection; ties go to the first grid.
+    An axis of odd length is first extended by its reflection. Among equal norms the
+    first grid is kept.
     """
     odd = [[0, 0], [0, sizes[0] % 2], [0, sizes[1] % 2], [0, 0]]
     float_type, int_type = attr.type_float(), attr.type_int32()
@@ -199,8 +200,8 @@ def _phase(g: GraphWriter, x: str, name: str, time: int, frequency: int) -> str:
         "strides": [1, 2, 2, 1],
     }
     inputs = [g.constant(f"{name}/{k}", np.array(v)) for k, v in corners.items()]
-    # begin and end count only where their mask bit is unset: no end, and a begin for
-    # time and frequency.
+    # TensorFlow ignores begin and end where their mask bit is set: here begin counts
+    # for time and frequency only, and end never counts.
     return g.node(
         "StridedSlice",
         name,

@@ -1,6 +1,6 @@
-"""Draws training patches: crops of log-mels, mixed and disturbed, with their labels.
+"""Draws training patches: crops of log-mels, mixed and distorted, with their labels.
 
-Batch i of a seed is always the same, so that a training can go on where it stopped.
+Batch i of a seed is always the same, so that a stopped training can continue.
 """
 
 import dataclasses
@@ -19,20 +19,21 @@ Array = np.ndarray
 Random = np.random.Generator
 
 _LOG2_OF_10 = np.float32(np.log2(10))
-# A crop whose loudest band is this far (in log10 of power) below its clip's is silence.
+# A crop is silent if its loudest band is this far (in log10 of power) below the loudest
+# band of the clip.
 _QUIET = 2.5
-# Of 220 samples at 22,050 Hz, as Essentia's extractor cuts them.
+# A frame has 220 samples at 22,050 Hz, as in Essentia's extractor.
 _FRAMES_AN_HOUR = 3600 * 22050 / 220
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Patches and what is known of them.
+    """Patches and their labels.
 
     Attributes:
         patches: float32 [batch, num_frames, 96, 1].
         targets: float32 [batch, num_labels], 0 or 1.
-        known: float32 [batch, num_labels], 0 where the target is not known.
+        known: float32 [batch, num_labels], 1 where the target is known, else 0.
     """
 
     patches: Array
@@ -42,12 +43,12 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True)
 class Sounds:
-    """The log-mels of a split.
+    """Log-mels of one or more splits.
 
     Attributes:
-        recipes: Those that have log-mels.
-        mels: For each recipe its files, each float16 [versions, clips, frames, 96];
-            version 0 is the clean one.
+        recipes: Recipes that have log-mels.
+        mels: For each recipe the contents of its files, each float16
+            [versions, clips, frames, 96]; version 0 is the clean version.
         labels: Names of the targets.
     """
 
@@ -57,7 +58,7 @@ class Sounds:
 
     @property
     def hours(self) -> tuple[float, float]:
-        """Of clips, and of log-mels in all versions of them."""
+        """Hours of clips, and hours of log-mels in all versions of the clips."""
         arrays = [array for files in self.mels for array in files]
         clips = sum(array.shape[1] * array.shape[2] for array in arrays)
         mels = sum(math.prod(array.shape[:3]) for array in arrays)
@@ -70,20 +71,25 @@ class Sounds:
 
     @functools.cached_property
     def known(self) -> Array:
+        """float32 [num_recipes, num_labels], 1 where the target is known, else 0."""
         unknown = _indicator([r.unknown for r in self.recipes], self.labels)
         return np.maximum(1 - unknown, self.targets)
 
     @functools.cached_property
     def chances(self) -> Array:
+        """Probability of each recipe to be drawn."""
         weights = np.array([recipe.weight for recipe in self.recipes])
         return weights / weights.sum()
 
 
 def read_sounds(folders: Sequence[pathlib.Path]) -> Sounds:
-    """Reads what `training.render` wrote for one or more splits.
+    """Reads the log-mels that `training.render` wrote for one or more splits.
+
+    Args:
+        folders: Folder of each split.
 
     Raises:
-        FileNotFoundError: if nothing is there for one of them.
+        FileNotFoundError: if a folder has no log-mels.
     """
     found: dict[Recipe, tuple[Array, ...]] = {}
     for folder in folders:
@@ -104,14 +110,14 @@ def read_sounds(folders: Sequence[pathlib.Path]) -> Sounds:
 def draw_batch(
     sounds: Sounds, size: int, seed: int, index: int, num_frames: int = PATCH_FRAMES
 ) -> Batch:
-    """Draws batch `index` of a seed: 4 in 10 patches are mixtures of two sounds.
+    """Draws batch `index` of a seed: 4 of 10 patches are mixtures of two sounds.
 
     Args:
-        sounds: What to draw from.
-        size: Of the batch.
-        seed: Of the training.
-        index: Of the batch.
-        num_frames: Length of the patches.
+        sounds: Sounds to draw from.
+        size: Number of patches.
+        seed: Seed of the training.
+        index: Number of the batch.
+        num_frames: Frames of a patch.
     """
     rng = np.random.default_rng([seed, index])
     patches, targets, known = _draw_crops(sounds, size, num_frames, rng)
@@ -121,7 +127,8 @@ def draw_batch(
         sounds, int(mixed.sum()), num_frames, rng
     )
     patches[mixed] = _mix(patches[mixed], others, rng)
-    # Of a mixture a label is known to be false only if it is so of both sounds.
+    # A label of a mixture is known to be false only if it is known to be false for both
+    # sounds.
     both_known = np.minimum(known[mixed], other_known)
     targets[mixed] = np.maximum(targets[mixed], other_targets)
     known[mixed] = np.maximum(both_known, targets[mixed])
@@ -130,7 +137,8 @@ def draw_batch(
 
 
 def whole_patches(sounds: Sounds) -> Iterator[tuple[Recipe, Array]]:
-    """Recipe and clean patches of every clip: float32 [num_patches, 101, 96]."""
+    """Yields the recipe and the clean patches, float32 [num_patches, 101, 96], of every
+    clip."""
     for recipe, files in zip(sounds.recipes, sounds.mels, strict=True):
         for versions in files:
             for clip in versions[0].astype(np.float32):
@@ -152,7 +160,10 @@ def _draw_crops(
 
 
 def _crop(files: Sequence[Array], num_frames: int, rng: Random) -> Array:
-    """A crop that is not silent, half of the time of a clean clip."""
+    """A crop that is not silent (if six draws find one).
+
+    Half of the crops come from the clean version, the others from any version.
+    """
     versions = files[int(rng.integers(len(files)))]
     clips = versions[int(rng.integers(len(versions))) if rng.random() < 0.5 else 0]
     clip = clips[int(rng.integers(len(clips)))]
@@ -166,14 +177,14 @@ def _crop(files: Sequence[Array], num_frames: int, rng: Random) -> Array:
 
 
 def _mix(patches: Array, others: Array, rng: Random) -> Array:
-    """Adds the powers of other sounds, 12 dB weaker to 6 dB stronger by their peaks."""
+    """Adds the powers of other sounds, with peaks 12 dB weaker to 6 dB stronger."""
     gain = rng.uniform(-1.2, 0.6, (len(patches), 1, 1)).astype(np.float32)
     level = _peak(patches) - _peak(others) + gain
     return _log10(_exp10(patches) + _exp10(others + level))
 
 
 def _disturb(patches: Array, rng: Random) -> Array:
-    """Small shifts in pitch, a noise floor, a lower band limit, another level."""
+    """Changes pitch, noise floor, band limit and level, each a little and at random."""
     size = len(patches)
     for index in np.flatnonzero(rng.random(size) < 0.3):
         patches[index] = np.roll(patches[index], int(rng.integers(-2, 3)), axis=1)

@@ -1,10 +1,12 @@
-"""Lowers the answers of a trained network to sounds that it knows nothing of.
+"""Lowers the biases of a trained network, so that unknown sounds get no labels.
 
-A network has heard few of all sounds, and takes unknown ones for what it knows. Here
-the bias of each label is lowered until all but a few patches of sounds that were kept
-for this, and do not have it, stay below a score of 0.5; then all of them by the same
-amount, until all but a few patches have no such label at all: of many labels that are
-seldom wrong, some is often. The order of clips within a label hardly changes.
+A network is trained on few kinds of sounds and gives their labels to unknown sounds.
+Calibration uses sounds that are not trained on. First, the bias of each label is
+lowered until nearly all patches that do not have the label score below 0.5 for it. Then
+the biases of all labels are lowered by one amount, until nearly all patches have no
+wrong label above 0.5. The second step is needed because, of many labels that are each
+seldom wrong, at least one is often wrong. Calibration hardly changes the order of clips
+by the score of a label.
 """
 
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ from training.recipes.recipe import Recipe
 
 Array = np.ndarray
 
-# No label is made so timid that its own sounds cannot reach 0.5.
+# Limit of each of the two steps, so that sounds that have a label can still reach 0.5.
 MOST_LOWERED = 4.0
 
 
@@ -31,16 +33,16 @@ def lowered_bias(
     Args:
         bias: [num_labels].
         logits: [num_patches, num_labels].
-        is_false: bool [num_patches, num_labels], whether a label surely does not apply;
-            one that may apply to all patches is lowered only with the others.
-        quiet_part: Part of the patches without a label that are to stay below 0.5
-            for it.
-        silent_part: Part of all patches that are to stay below 0.5 for every label
+        is_false: bool [num_patches, num_labels], whether a label is surely false. A
+            label that may be true for all patches is lowered in the second step only.
+        quiet_part: Fraction of the patches without a label that must score below 0.5
+            for this label.
+        silent_part: Fraction of all patches that must score below 0.5 for every label
             that they do not have.
 
     Returns:
-        [num_labels], nowhere above `bias`. MOST_LOWERED limits how far a label is
-        lowered by itself, and how far all are.
+        [num_labels], nowhere above `bias`. Each step lowers a bias by at most
+        MOST_LOWERED.
     """
     masked = np.where(is_false, logits, np.nan)
     is_known = is_false.any(axis=0)
@@ -52,6 +54,6 @@ def lowered_bias(
 
 
 def surely_false(recipe: Recipe, labels: Sequence[str]) -> Array:
-    """Which labels a sound does not have: bool [num_labels]."""
+    """Whether each label is surely false for a recipe's sounds: bool [num_labels]."""
     possible = {*recipe.all_labels, *recipe.unknown}
     return np.array([label not in possible for label in labels])

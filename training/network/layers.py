@@ -1,10 +1,10 @@
-"""The two pooling layers of the paper as Keras layers, and what they are built from.
+"""Keras layers of the networks, among them the two pooling layers of the paper.
 
 Fonseca, Ferraro and Serra, "Improving sound event classification by increasing shift
 invariance in convolutional neural networks" (arXiv 2107.00623), section 3. Tensors are
-float32 [batch, time, frequency, channels]. With padding "same" all is as in the
-published graphs; "circular" joins the ends of time and of frequency, so that shift
-invariance can be measured without borders.
+float32 [batch, time, frequency, channels]. With padding "same" the layers compute what
+the published graphs compute. Padding "circular" joins the ends of the time axis and of
+the frequency axis, so that shift invariance can be measured without borders.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from training.graphs.sinet_graph import FILTER_SIZE
 
 Padding = Literal["same", "circular"]
 TapsStart = Literal["paper", "binomial"]
-# TensorFlow's SAME, as strides and paddings of its ops know it.
+# The padding argument of TensorFlow's operations; `padded` does the circular padding.
 _OP_PADDING = {"same": "SAME", "circular": "VALID"}
 
 
@@ -30,10 +30,13 @@ class TrainableLowPass(keras.layers.Layer):
     `stride` subsamples.
 
     Args:
-        stride: 2 subsamples; 1 leaves that to AdaptivePolyphase.
-        start: "paper" draws logits from N(0, 0.01), nearly a box filter; "binomial"
-            starts from [1, 4, 6, 4, 1] in both directions, because in short trainings
-            the taps hardly leave their start.
+        stride: Subsampling factor: 2, or 1 if AdaptivePolyphase subsamples.
+        start: Initial taps. "paper" draws logits from N(0, 0.01), which is nearly a box
+            filter. "binomial" starts from [1, 4, 6, 4, 1] in both directions, because
+            short trainings hardly change the taps.
+        padding: Padding of the input.
+        seed: Seed of the initial taps.
+        name: Name of the layer.
     """
 
     def __init__(
@@ -66,12 +69,13 @@ class TrainableLowPass(keras.layers.Layer):
 
 
 class AdaptivePolyphase(keras.layers.Layer):
-    """APS: subsamples by 2, on the grid that a shift of the input shifts along.
+    """APS: subsamples by 2, on a grid that moves with a shift of the input.
 
-    Subsampling keeps one of four grids ("polyphase components"): those that start at
-    (time, frequency) (0, 0), (1, 0), (0, 1) and (1, 1). Kept is, for every example,
-    the one with the largest l1 norm over positions and channels; ties go to the first.
-    An odd axis is first extended at its end by its reflection (or circularly).
+    Subsampling keeps one of four grids ("polyphase components"), which start at
+    (time, frequency) (0, 0), (1, 0), (0, 1) and (1, 1). For every example the layer
+    keeps the grid with the largest l1 norm over positions and channels; among equal
+    norms it keeps the first. An axis of odd length is first extended at its end by its
+    reflection (or circularly).
     """
 
     def __init__(self, padding: Padding = "same", name: str | None = None) -> None:
@@ -80,7 +84,7 @@ class AdaptivePolyphase(keras.layers.Layer):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         _, time, frequency, channels = x.shape
-        # In training patches may be of any length.
+        # The number of frames is unknown for training, where patches have two lengths.
         odd = (tf.shape(x)[1] if time is None else time) % 2, frequency % 2
         if self._padding == "circular":
             x = _extended(x, (0, odd[0]), (0, odd[1]))
@@ -95,7 +99,7 @@ class AdaptivePolyphase(keras.layers.Layer):
 
 
 class FusedBatchNorm(keras.layers.Layer):
-    """Batch normalisation in TensorFlow's fused operation; Keras' own is not fused."""
+    """Batch normalisation by TensorFlow's fused operation, which Keras does not use."""
 
     def __init__(self, momentum: float, epsilon: float, name: str | None = None):
         super().__init__(name=name)
@@ -131,7 +135,7 @@ class FusedBatchNorm(keras.layers.Layer):
 
 
 class MaxPool(keras.layers.Layer):
-    """Maximum over size x size windows."""
+    """Maximum over windows of size x size."""
 
     def __init__(self, size: int, stride: int, padding: Padding = "same") -> None:
         super().__init__()
@@ -143,7 +147,7 @@ class MaxPool(keras.layers.Layer):
 
 
 class Convolution(keras.layers.Layer):
-    """3x3 convolution without bias, He-normal start, stride 1."""
+    """3x3 convolution with stride 1 and without bias; initial weights are He-normal."""
 
     def __init__(
         self,
@@ -169,10 +173,10 @@ class Convolution(keras.layers.Layer):
 
 
 def padded(x: tf.Tensor, window: int, stride: int, padding: Padding) -> tf.Tensor:
-    """Readies an input: extended for "circular", as it is for "same".
+    """Extends an input circularly for padding "circular"; does nothing for "same".
 
-    The circular extension is as long as what TensorFlow's SAME adds, odd padding at the
-    end, so that the operation gives the same size and, inside, the same values.
+    The extension is as long as TensorFlow's SAME padding (an odd one is longer at the
+    end). So the operation gives the same size and, away from borders, the same values.
     """
     if padding == "same":
         return x
@@ -186,7 +190,7 @@ def padded(x: tf.Tensor, window: int, stride: int, padding: Padding) -> tf.Tenso
 def _extended(
     x: tf.Tensor, time: tuple[int, int], frequency: tuple[int, int]
 ) -> tf.Tensor:
-    """Joins the ends of two axes: (before, after) is how much to add."""
+    """Extends two axes circularly by the numbers (before, after) of positions."""
     for axis, (before, after) in ((1, time), (2, frequency)):
         size = x.shape[axis]
         index = np.arange(-before, size + after) % size

@@ -1,7 +1,7 @@
-"""The FSD-SINet family as trainable Keras models.
+"""Builds the networks of the FSD-SINet family as trainable Keras models.
 
-`training.graphs.export` writes what was trained as a graph; the architecture is told in
-`training.graphs.sinet_graph`, the layers in `training.network.layers`.
+`training.graphs.sinet_graph` describes the architecture, `training.network.layers` the
+layers. `training.graphs.export` writes a trained network as a graph.
 """
 
 import keras
@@ -38,21 +38,22 @@ def build_network(
     momentum: float = 0.97,
     final_bias: float = -3.0,
 ) -> keras.Model:
-    """An untrained network.
+    """Builds an untrained network.
 
     Args:
-        width: 1 is VGG41, 2 is VGG42.
-        pooling: What subsamples: see `training.network.layers`.
-        num_classes: Of the dense layer: any number of labels (see
-            `training.graphs.export`).
-        padding: "circular" only to measure shift invariance: Essentia's graphs are
-            "same".
-        seed: Of all random starts.
-        patch_frames: Length of an input, None for any; exported graphs take
+        width: Factor for the numbers of channels; 1 is VGG41, 2 is VGG42.
+        pooling: Subsampling method (see `training.network.layers`).
+        num_classes: Number of outputs of the dense layer. `training.graphs.export` can
+            expand them to all classes.
+        padding: "same" as in Essentia's graphs; "circular" only to measure shift
+            invariance.
+        seed: Seed of all initial weights.
+        patch_frames: Frames of an input, or None for any number; exported graphs take
             PATCH_FRAMES.
-        taps_start: Of the low-pass filters.
-        momentum: Of the moving statistics of batch normalisation.
-        final_bias: Start of the dense layer's bias: sounds have few labels.
+        taps_start: Initial taps of the low-pass filters.
+        momentum: Momentum of the moving statistics of batch normalisation.
+        final_bias: Initial bias of the dense layer; it is negative because a sound has
+            few of the labels.
 
     Returns:
         Model of float32 [batch, patch_frames, 96, 1] with outputs (logits
@@ -85,7 +86,8 @@ def build_network(
         name="predictions",
     )(embedding)
     model = keras.Model(x, (logits, embedding))
-    # The first layer answers to differences between log-mel values, not to their level.
+    # Kernels with a mean of zero respond to differences between log-mel values and not
+    # to their level.
     kernel = model.get_layer("conv0").kernel
     kernel.assign(kernel - keras.ops.mean(kernel, axis=(0, 1), keepdims=True))
     return model

@@ -1,4 +1,4 @@
-"""Sets a network to the weights of a graph that was exported, to train it further."""
+"""Sets a network to the weights of an exported graph, to train the model further."""
 
 import pathlib
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ def set_to_graph(
 ) -> None:
     """Sets all weights to those of a graph of `training.graphs.sinet_graph`.
 
-    Batch normalisation is folded in a graph. It stays in the network, and changes
-    nothing as long as it runs as in inference: what it multiplies with and adds can be
-    trained.
+    A graph has no batch normalisation, because it is folded into the convolutions. The
+    network keeps its normalisation layers. They are set so that they change nothing in
+    inference mode, and their scale and offset can be trained.
 
     Args:
-        network: From `model.build_network`, of the graph's architecture.
-        path: Of the graph.
-        label_indices: Which class of the graph each output of the network is.
+        network: Network of `model.build_network` with the graph's architecture.
+        path: Path of the graph.
+        label_indices: Index of the graph's class for each output of the network.
 
     Raises:
-        ValueError: if the graph is of another architecture.
+        ValueError: if the graph has another architecture.
     """
     graph = tf.compat.v1.GraphDef.FromString(path.read_bytes())
     values = {
@@ -50,7 +50,7 @@ def set_to_graph(
     is_known = values["model/predictions/bias"][label_indices] != UNTRAINED_BIAS
     for variable, name in ((head.kernel, "kernel"), (head.bias, "bias")):
         node = f"model/predictions/{name}"
-        # What the graph does not know starts as in a new network.
+        # Classes that the graph was not trained on keep their initial weights.
         known = values[node][..., label_indices]
         values[node] = np.where(is_known, known, variable.numpy())
         _assign(variable, values, node)
@@ -59,5 +59,8 @@ def set_to_graph(
 def _assign(variable: keras.Variable, values: dict[str, np.ndarray], name: str) -> None:
     expected, found = tuple(variable.shape), values[name].shape
     if found != expected:
-        raise ValueError(f"{name} is {found}, expected {expected}")
+        raise ValueError(
+            f"graph does not fit the network: got {name} of shape {found}, expected "
+            f"{expected}; choose a graph of the same architecture"
+        )
     variable.assign(values[name])

@@ -1,13 +1,13 @@
-"""Made-up log-mel patches with the range and structure of real ones, without audio."""
+"""Makes log-mel patches without audio, with the range and structure of real patches."""
 
 import numpy as np
 
 
 def synthetic_log_mels(num: int, num_frames: int, seed: int) -> np.ndarray:
-    """Decaying harmonic tones and bursts over a tilted noise floor.
+    """Makes patches of decaying harmonic tones and bursts over a tilted noise floor.
 
     Returns:
-        float32 [num, num_frames, 96] in -8 to 1 (powers of ten, as Essentia's).
+        float32 [num, num_frames, 96] from -8 to 1 (log10 of power, as in Essentia).
     """
     rng = np.random.default_rng(seed)
     return np.stack([_log_mel(rng, num_frames) for _ in range(num)])

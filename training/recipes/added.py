@@ -1,7 +1,8 @@
-"""Which sounds the second phase of a training adds, and their true labels.
+"""Lists the sounds that the second phase of training adds, with their true labels.
 
-Effects of which soundfonts have one recording, made by formula or recorded by others,
-and more of what is in no vocabulary.
+The sounds are effects that soundfonts have only one recording of (here made by formula
+or recorded by other makers), instruments recorded by other makers, and more sounds
+without a label.
 """
 
 from training.recipes.recipe import FEW_NOTES, KIT_PIECES, Recipe, made, recorded
@@ -141,13 +142,13 @@ _PLAYED = (
     recorded("tolling", "Bell", unknown=("Church bell", "Chime"), weight=FEW_NOTES),
 )
 ADDED = (*_MADE, *_RECORDED, *_PLAYED)
-# Not trained on, like `training.recipes.rendered.CALIBRATION`.
+# Sounds that are not trained on, like `training.recipes.rendered.CALIBRATION`.
 ADDED_CALIBRATION = (
     recorded(
         "further_strange",
         unknown=("Bass drum", "Alarm", "Explosion", "Gunshot and gunfire", "Water"),
     ),
-    # Some are of cartoons, and perhaps spoken by people.
+    # Some of these are cartoon sounds that people may have made with their voices.
     recorded(
         "further_animals",
         unknown=(*_BEASTS, "Chirp and tweet", _CATTLE, *_SPOKEN, "Speech synthesizer"),
@@ -159,6 +160,6 @@ ADDED_CALIBRATION = (
             *("Alarm", "Bell", "Percussion", "Explosion"),
         ),
     ),
-    # Noise is trained on; this is other noise.
+    # Other clips of this noise are trained on.
     Recipe("further_noise", Signal("coloured_noise"), ()),
 )

@@ -1,8 +1,9 @@
-"""Which labels a label implies: the AudioSet ontology as far as the vocabulary has it.
+"""Lists the labels that a label implies, from the AudioSet ontology.
 
 Source: J. F. Gemmeke et al., "Audio Set: an ontology and human-labeled dataset for
-audio events" (ICASSP 2017). One difference: the cowbells meant here are those of drum
-kits, so `Cowbell` is percussion and not a sign of cattle.
+audio events" (ICASSP 2017), restricted to the labels of the vocabulary. There is one
+difference: the cowbells of this project are parts of drum kits, so `Cowbell` implies
+percussion and not livestock.
 """
 
 PARENTS: dict[str, tuple[str, ...]] = {
@@ -83,7 +84,7 @@ PARENTS: dict[str, tuple[str, ...]] = {
 
 
 def with_ancestors(*labels: str) -> tuple[str, ...]:
-    """The labels and all that they imply, the given ones first, none twice."""
+    """The given labels, followed by all labels that they imply, each once."""
     found: dict[str, None] = dict.fromkeys(labels)
     for label in labels:
         found |= dict.fromkeys(with_ancestors(*PARENTS.get(label, ())))

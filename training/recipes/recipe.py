@@ -1,7 +1,8 @@
-"""A kind of sound, what plays it and the labels that it truly has.
+"""Defines a recipe: a kind of sound, its source and its true labels.
 
-Labels of which nobody can say whether they are true (is a choir of a soundfont male or
-female?) are listed as unknown, and neither trained nor scored there.
+For some labels nobody can say whether they are true (is a choir in a soundfont male or
+female?). A recipe lists them as unknown. They are neither trained nor scored on its
+sounds.
 """
 
 import dataclasses
@@ -9,9 +10,9 @@ import dataclasses
 from training.recipes.ontology import with_ancestors
 from training.recipes.sources import Recordings, Signal, Source
 
-# What a beat has some of.
+# A beat has some of these, but it is unknown which.
 KIT_PIECES = ("Bass drum", "Snare drum", "Hi-hat", "Crash cymbal", "Cymbal", "Drum")
-# Weight of a few notes of an instrument, which are soon learnt by heart.
+# Weight of a recipe with few notes of an instrument: a network soon overfits to them.
 FEW_NOTES = 0.5
 
 
@@ -20,12 +21,11 @@ class Recipe:
     """One kind of sound.
 
     Attributes:
-        name: Unique; names files.
-        source: What plays it.
-        labels: The most specific labels that are true; empty for sounds of which the
-            model is to say nothing.
+        name: Unique name, used in names of files and as seed.
+        source: Source of the sounds.
+        labels: Most specific true labels; empty for sounds that must get no label.
         unknown: Labels that may be true.
-        weight: How often it is drawn in training, 1 is usual.
+        weight: Relative frequency in training; 1 is usual.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Recipe:
 
     @property
     def all_labels(self) -> tuple[str, ...]:
-        """`labels` with all that they imply."""
+        """`labels`, and all labels that they imply."""
         return with_ancestors(*self.labels)
 
 
@@ -46,10 +46,11 @@ def recorded(
     unknown: tuple[str, ...] = (),
     weight: float = 1.0,
 ) -> Recipe:
-    """A recipe of a group of recordings.
+    """A recipe for a group of recordings.
 
-    What has no label has none at other speeds either, and stands for more then; what
-    has one is to stay true to it.
+    Sounds without a label are played at a wide range of speeds: they have no label at
+    any speed, and so stand for more kinds of sounds. Sounds with a label are played at
+    a narrow range, so that the label stays true.
     """
     source = Recordings(group, (0.85, 1.18) if labels else (0.6, 1.6))
     maybe = _possible(labels, unknown)
@@ -62,12 +63,12 @@ def made(
     unknown: tuple[str, ...] = (),
     weight: float = 1.0,
 ) -> Recipe:
-    """A recipe of sounds that are made by formula."""
+    """A recipe for sounds that are made by formula."""
     maybe = _possible(labels, unknown)
     return Recipe(f"made_{formula}", Signal(formula), labels, maybe, weight)
 
 
 def _possible(labels: tuple[str, ...], unknown: tuple[str, ...]) -> tuple[str, ...]:
-    """Unknown labels and all that they imply, but for what is true."""
+    """Unknown labels and all labels that they imply, without those that are true."""
     true = with_ancestors(*labels)
     return tuple(name for name in with_ancestors(*unknown) if name not in true)

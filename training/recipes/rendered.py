@@ -1,4 +1,4 @@
-"""Which sounds are rendered, and the labels that they truly have."""
+"""Lists the sounds that are rendered, with their true labels."""
 
 from training.recipes.added import ADDED, ADDED_CALIBRATION
 from training.recipes.recipe import FEW_NOTES, KIT_PIECES, Recipe, recorded
@@ -287,7 +287,8 @@ RECORDINGS = (
     recorded("impacts", unknown=("Door",), weight=2.5),
 )
 
-# Beasts and buttons that are not trained on: what else a model says of them is wrong.
+# Sounds of animals, monsters and games that are not trained on. All labels but the
+# unknown ones are false for them.
 CALIBRATION = (
     recorded(
         "strange",
@@ -306,9 +307,9 @@ RECIPES: tuple[Recipe, ...] = (
     *SIGNALS,
     *RECORDINGS,
 )
-# Each rests on one recording by one maker, which all the soundfonts share: a network
-# learns that recording and not the kind of sound. The sounds are trained on all the
-# same, for what else they are (water, a door) and are not.
+# Each of these labels has one recording by one maker, which all the soundfonts share. A
+# network learns this recording and not the kind of sound. The sounds are still trained
+# on, for their other labels (water, a door) and for the labels that they do not have.
 NOT_CLAIMED = (
     "Car",
     "Car passing by",
@@ -322,8 +323,8 @@ NOT_CLAIMED = (
     "Waves and surf",
     "Wind chime",
 )
-# The labels that a model knows. The second phase of a training adds sounds of them, and
-# none to them.
+# The labels that a model knows. The second phase of training adds sounds of these
+# labels, but no further labels.
 TRAINED_LABELS: tuple[str, ...] = tuple(
     sorted({name for r in RECIPES for name in r.all_labels} - {*NOT_CLAIMED})
 )

@@ -1,4 +1,4 @@
-"""What a sound may be played by: soundfonts, synthesisers, formulas, recordings."""
+"""Defines the sources of sounds: soundfonts, synthesisers, formulas, recordings."""
 
 import dataclasses
 from typing import Literal
@@ -31,7 +31,7 @@ class DrumKit:
 
 @dataclasses.dataclass(frozen=True)
 class Effects:
-    """Presets (bank, program) that are recorded sounds; the key sets the speed."""
+    """Presets (bank, program) of recorded effects, where the key sets the speed."""
 
     presets: tuple[Preset, ...]
     low: int = 55
@@ -40,31 +40,31 @@ class Effects:
 
 @dataclasses.dataclass(frozen=True)
 class Speech:
-    """Sentences by speech synthesisers; a crowd is many at once."""
+    """Sentences read by speech synthesisers; "crowd" is many speakers at once."""
 
     kind: Literal["male", "female", "robot", "whisper", "crowd"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Signal:
-    """A function of `training.synthesis.signals`."""
+    """A formula of `training.synthesis.formulas.FORMULAS`."""
 
     name: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Recordings:
-    """A group of short recordings of `training.recordings`, each at a speed of its own.
+    """A group of short recordings of `training.recordings`, played at random speeds.
 
     Attributes:
-        group: Its name.
-        speeds: Lowest and highest; 1 is as recorded.
+        group: Name of the group.
+        speeds: Lowest and highest speed; 1 is the recorded speed.
     """
 
     group: str
     speeds: tuple[float, float]
 
 
-# What soundfonts play.
+# Sources that soundfonts play.
 Played = Instrument | Drums | DrumKit | Effects
 Source = Played | Speech | Signal | Recordings

@@ -1,7 +1,7 @@
-"""Which further recordings the second phase of a training adds, in groups of one kind.
+"""Lists the recordings that the second phase of training adds, in groups of one kind.
 
-`training.recipes.added` says what is true of a group. None of these packages is in
-`groups.py` or among the held-out recordings (`held_out.py`).
+`training.recipes.added` has the labels of the groups. None of these packages is used in
+`groups.py` or by the held-out recordings (`held_out.py`).
 """
 
 import pathlib
@@ -11,8 +11,8 @@ from training.recordings.groups import Patterns
 
 _GAMES = pathlib.Path("/usr/share/games")
 
-# Of Scorched 3D only what its own makers give: a mod, "apoc", has sounds "from various
-# sources on the net".
+# Only sounds by the makers of Scorched 3D. Its mod "apoc" is left out, because it has
+# sounds "from various sources on the net".
 SCORCHED = Archive("scorched3d-data", _GAMES / "scorched3d/data/globalmods/none/data")
 RESCUE = Archive("searchandrescue-data", _GAMES / "searchandrescue/sounds")
 LINCITY = Archive("lincity-ng-data", _GAMES / "lincity-ng/sounds")
@@ -22,9 +22,10 @@ HOMEDECOR = Archive("minetest-mod-homedecor", _GAMES / "minetest/mods/homedecor"
 STORMBAAN = Archive("stormbaancoureur-data", _GAMES / "stormbaancoureur/sounds")
 WORDWARVI = Archive("wordwarvi-sound", pathlib.Path("/usr/share/wordwarvi/sounds"))
 SCRATCH = Archive("scratch", pathlib.Path("/usr/share/scratch/Media/Sounds"))
-# Without what its list of sources (wl-sound-docu.csv) says to be of Freesound, the
-# source of FSD50K: the model is not to have heard sounds that it may be scored on.
-# Nor its farm animals: a horse is the held-out one, a sheep perhaps, too.
+# Sounds that Widelands' list of sources (wl-sound-docu.csv) attributes to Freesound are
+# left out: Freesound is the source of FSD50K, and the model must not be trained on
+# sounds that may score it. Its farm animals are left out, too: the horse is a held-out
+# recording, and perhaps the sheep.
 WIDELANDS = Archive("widelands-data", _GAMES / "widelands/data/sound")
 MEGAGLEST = Archive("megaglest-data", _GAMES / "megaglest/techs/megapack")
 FLARE = Archive("flare-game", _GAMES / "flare/mods/fantasycore/soundfx")
@@ -33,7 +34,7 @@ INVENTORY = Archive(
 )
 QABCS = Archive("qabcs-data", pathlib.Path("/usr/share/qabcs/abcs/all/noises"))
 LUGARU = Archive("lugaru-data", _GAMES / "lugaru/Sounds")
-# Kept for calibration.
+# Packages for calibration only.
 BZFLAG = Archive("bzflag-data", _GAMES / "bzflag")
 TUXTYPE = Archive("tuxtype-data", pathlib.Path("/usr/share/tuxtype/sounds"))
 PEKKA = Archive("pekka-kana-2-data", _GAMES / "pekka-kana-2/data")
@@ -44,8 +45,8 @@ BOSWARS = Archive("boswars-data", _GAMES / "boswars/units")
 NETPANZER = Archive("netpanzer-data", _GAMES / "netpanzer/sound")
 CRRCSIM = Archive("crrcsim-data", _GAMES / "crrcsim/sounds")
 
-# Files of LinCity are named after what stands on the map and not after what is heard.
-# Left out are those whose sound the name does not tell.
+# LinCity names its files after things on the map and not after sounds. Files whose
+# names do not tell the sound are left out.
 ADDED_GROUPS: dict[str, Patterns] = {
     "more_guns": {BTANKS: ("cannon[1-4]", "machinegunner-bullet")},
     "more_explosions": {
@@ -96,7 +97,8 @@ ADDED_GROUPS: dict[str, Patterns] = {
     "cars": {STORMBAAN: ("camaro_s16_le",), BTANKS: ("engine-car",)},
     "more_road_vehicles": {
         SIMUTRANS: ("bus", "truck"),
-        # The same file as Tip2, which its makers now call TruckEngine.
+        # CoalMine2 is the same file as Tip2, which LinCity's makers now call
+        # TruckEngine.
         LINCITY: ("CoalMine2", "TraficHigh[1-3]"),
         SCRATCH: ("Effects/CarPassing", "Effects/MotorcyclePassing"),
     },
@@ -146,7 +148,7 @@ ADDED_GROUPS: dict[str, Patterns] = {
     "gulls": {
         SCORCHED: ("wav/misc/gull[1245]",),
         SIMUTRANS: ("seagulls",),
-        # The same file as Harbor3, which its makers now call Seagulls.
+        # Water2 is the same file as Harbor3, which LinCity's makers now call Seagulls.
         LINCITY: ("Water2",),
     },
     "frogs": {
@@ -280,7 +282,7 @@ ADDED_GROUPS: dict[str, Patterns] = {
         QABCS: ("xylophone",),
     },
     "tolling": {SCRATCH: ("Effects/BellToll",)},
-    # Kept for calibration.
+    # Groups for calibration only.
     "further_strange": {
         BZFLAG: (
             *("bounce", "burrow", "flag_drop", "flag_grab", "jump", "land", "laser"),

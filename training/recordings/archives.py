@@ -1,4 +1,4 @@
-"""Reads sound files out of Debian packages: folders, zip files, Doom's, OpenTTD's."""
+"""Reads sounds of Debian packages: folders, zip files, files of Doom and OpenTTD."""
 
 import dataclasses
 import functools
@@ -15,11 +15,11 @@ Content = Callable[[], bytes]
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """Where a package keeps its sounds.
+    """The place where a package keeps its sounds.
 
     Attributes:
-        package: Debian package.
-        path: A folder, or a file that holds many sounds.
+        package: Name of the Debian package.
+        path: Folder of sound files, or a file that holds many sounds.
     """
 
     package: str
@@ -28,9 +28,11 @@ class Archive:
 
 @functools.cache
 def list_sounds(archive: Archive) -> dict[str, Content]:
-    """What an archive holds: by its name, what reads the bytes of an audio file.
+    """Lists the sounds of an archive.
 
-    A name is the path within the archive without the extension, or a title.
+    Returns:
+        A dict from names to functions that read the bytes of an audio file. A name is
+        the path within the archive without the extension, or a title.
 
     Raises:
         FileNotFoundError: if the package is not installed.
@@ -58,9 +60,9 @@ def _list_zip(path: pathlib.Path) -> dict[str, Content]:
 
 
 def _list_cat(path: pathlib.Path) -> dict[str, Content]:
-    """OpenTTD's: pairs of offset and length, then entries of a title and a WAV file."""
+    """Reads OpenTTD's format: pairs of offset and size, then titles with WAV files."""
     data = path.read_bytes()
-    # The highest bit tells that titles hold licences.
+    # The highest bit says that the titles contain licences.
     first = struct.unpack_from("<I", data)[0] & 0x7FFFFFFF
     sounds: dict[str, Content] = {}
     for offset, size in struct.iter_unpack("<II", data[:first]):
@@ -73,7 +75,8 @@ def _list_cat(path: pathlib.Path) -> dict[str, Content]:
 
 
 def _list_wad(path: pathlib.Path) -> dict[str, Content]:
-    """Doom's: sounds are 8 bytes of header and 8-bit samples between 16 of padding."""
+    """Reads Doom's format: a sound has a header of 8 bytes, then 8-bit samples with 16
+    bytes of padding before and after."""
     data = path.read_bytes()
     count, directory = struct.unpack_from("<ii", data, 4)
     sounds: dict[str, Content] = {}
@@ -92,7 +95,7 @@ def _part(data: bytes, start: int, end: int) -> bytes:
 
 
 def _wav(samples: bytes, rate: int) -> bytes:
-    """A WAV file of unsigned 8-bit samples."""
+    """Content of a WAV file with unsigned 8-bit samples."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)

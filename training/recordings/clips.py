@@ -1,4 +1,4 @@
-"""Strings short recordings of a group together to clips, with pauses."""
+"""Joins short recordings of a group to clips, with pauses between them."""
 
 import fnmatch
 import functools
@@ -21,12 +21,12 @@ _SHORTEST_S, _LONGEST_S = 0.1, 6.0
 
 
 def render_recordings(source: Recordings, length_s: float, rng: Random) -> np.ndarray:
-    """Recordings of a group, with pauses, each at a speed of its own.
+    """Renders a clip of recordings with pauses, each recording at its own speed.
 
     Args:
-        source: One of GROUPS or ADDED_GROUPS, and the speeds.
-        length_s: Of the clip.
-        rng: Decides which recordings, speeds and pauses.
+        source: Group (of GROUPS or ADDED_GROUPS) and speeds.
+        length_s: Length of the clip.
+        rng: Random generator that decides recordings, speeds and pauses.
 
     Returns:
         float32 [length_s * 22050], full scale at 1.
@@ -46,12 +46,12 @@ def render_recordings(source: Recordings, length_s: float, rng: Random) -> np.nd
 
 
 def num_sounds(source: Recordings) -> int:
-    """How many recordings a group has that are long enough."""
+    """Number of recordings of a group that are long enough."""
     return len(_read_group(source.group))
 
 
 def _excerpt(sound: np.ndarray, rng: Random) -> np.ndarray:
-    """A long recording from anywhere on, a short one from its start."""
+    """A long recording from a random position on; a short recording as a whole."""
     spare = len(sound) - round(_LONGEST_S * SAMPLE_RATE_HZ)
     return sound[int(rng.integers(spare)) :] if spare > 0 else sound
 
@@ -73,7 +73,11 @@ def _read_group(group: str) -> tuple[np.ndarray, ...]:
 
 
 def matching(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    """Names that match a pattern and none of those after it that begin with "!"."""
+    """Names that match the patterns.
+
+    A pattern adds the names that it matches. A pattern that begins with "!" removes
+    names that earlier patterns added.
+    """
     found: dict[str, None] = {}
     for pattern in patterns:
         if pattern.startswith("!"):
@@ -85,7 +89,7 @@ def matching(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
 
 
 def _at_full_scale(samples: np.ndarray) -> np.ndarray:
-    """Recordings of different makers at one level, without digital silence around."""
+    """Scales a recording to a peak of 1 and cuts off silence at its start and end."""
     peak = np.abs(samples).max(initial=0)
     if peak == 0:
         return samples[:0]
@@ -94,7 +98,12 @@ def _at_full_scale(samples: np.ndarray) -> np.ndarray:
 
 
 def read_audio(path: pathlib.Path, data: bytes | None = None) -> np.ndarray:
-    """Decodes a file as the pipeline does: float32 [num_samples] at 22,050 Hz."""
+    """Decodes a file like the pipeline: float32 [num_samples] at 22,050 Hz.
+
+    Args:
+        path: Path of the file, or only its name if `data` is given.
+        data: Content of the file; read from `path` if None.
+    """
     content = path.read_bytes() if data is None else data
     audio = decode_file(path.name, io.BytesIO(content))
     return resample(audio.samples, audio.sample_rate_hz)

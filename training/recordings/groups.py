@@ -1,6 +1,6 @@
-"""Which recordings of which Debian packages are trained on, in groups of one kind.
+"""Lists the recordings of Debian packages to train on, in groups of one kind.
 
-`training.recipes.rendered` says what is true of a group. Nothing here is a sound of
+`training.recipes.rendered` has the labels of the groups. None of these sounds is among
 the held-out recordings (`held_out.py`).
 """
 
@@ -31,12 +31,12 @@ def _both(*patterns: str) -> Patterns:
 
 
 _BIRDS = "animals/birds/"
-# "walk" and the like are what the sound is of; water, glass and landings are left out.
+# Floors whose footstep sounds are used. Water, glass and landings are left out.
 _FLOORS = ("carpet", "dirt", "grass", "gravel", "snow", "stone", "tile", "wood")
 
-# Three files of LMMS are Ogg streams wrapped in WAV, which FFmpeg does not read.
-# Patterns (of `fnmatch`) of names within an archive. A leading "!" takes out again what
-# an earlier pattern took in.
+# Patterns (of `fnmatch`) for names within an archive. A pattern with a leading "!"
+# removes names that earlier patterns added. Three files of LMMS are left out, because
+# they are Ogg streams wrapped in WAV, which FFmpeg does not read.
 GROUPS: dict[str, Patterns] = {
     "guns": {
         **_both("DSPISTOL", "DSSHOTGN", "DSDSHTGN"),
@@ -133,7 +133,7 @@ GROUPS: dict[str, Patterns] = {
     "animals": {
         STAMPS: (
             *("animals/*", f"!{_BIRDS}*", "!*_desc*"),
-            # Dogs bark, and the model knows barking.
+            # Dogs bark, and barks are a label of the model.
             *("!*/dogs/*",),
         ),
         OPENSFX: ("Sheep", "Cow", "Horse", "Tropical: Lion roar", "Tropical: Monkeys"),
@@ -180,7 +180,7 @@ GROUPS: dict[str, Patterns] = {
         ),
         STAMPS: ("household/tools/*", "!*_desc*"),
     },
-    # Kept for calibration.
+    # The group for calibration only.
     "strange": {
         WESNOTH: (
             *("bat-*", "drake*", "ghoul*", "gryphon*", "hiss*", "horse*", "naga*"),

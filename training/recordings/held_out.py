@@ -1,7 +1,8 @@
-"""Real recordings in Debian packages that no model is trained on, with their labels.
+"""Reads real recordings of Debian packages that no model is trained on.
 
-Human telephone prompts (Asterisk), a recorded drum kit (Hydrogen's Colombo), samples of
-Sonic Pi (most of them CC0), and the instruments, animals and noises of GCompris.
+The recordings are human telephone prompts (Asterisk), a recorded drum kit (Hydrogen's
+Colombo), samples of Sonic Pi (most of them CC0), and the instruments, animals and
+noises of GCompris.
 """
 
 import dataclasses
@@ -37,12 +38,12 @@ class Recording:
     """One recording.
 
     Attributes:
-        source: voices, drum kit, samples, instruments or unknown.
-        name: Unique within its source.
-        labels: Specific labels, each of which is right; none if the model knows nothing
-            of the kind.
+        source: "voices", "drum kit", "samples", "instruments", "everyday" or "unknown".
+        name: Name, unique within the source.
+        labels: Specific labels, each of which is right; empty if the model has no label
+            for the sound.
         samples: float32 [num_samples], mono, at 22,050 Hz.
-        possible: Labels that may be right of a sound without labels.
+        possible: Labels that may be right for a sound without labels.
     """
 
     source: str
@@ -138,8 +139,8 @@ _FARM = ("owl", "chickens", "duck", "cow", "horse", "pig", "sheep", "cat")
 _FACTORY = tuple(f"LRFactory_noise_0{number}_LA" for number in range(1, 7))
 _BIRDS = ("Bird vocalization and bird call and bird song",)
 _LIVESTOCK = ("Livestock and farm animals and working animals",)
-# What may be said of a sound that the model was not taught: an owl is an animal, and a
-# till rings a bell.
+# Labels that are not wrong for sounds that the model was not trained on: an owl is an
+# animal, and a till rings a bell.
 _POSSIBLE: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("misc_crow", "owl"), _BIRDS),
     **dict.fromkeys(("chickens", "duck"), (*_LIVESTOCK, *_BIRDS)),
@@ -147,12 +148,12 @@ _POSSIBLE: dict[str, tuple[str, ...]] = {
     "cat": ("Domestic animals and pets",),
     "perc_till": ("Bell",),
 }
-# Shorter recordings are repeated, with pauses, up to this length.
+# Shorter recordings are repeated, with pauses; longer recordings are cut.
 _SHORTEST_S, _LONGEST_S = 3.0, 8.0
 
 
 def read_recordings() -> list[Recording]:
-    """All real recordings.
+    """Reads all recordings.
 
     Raises:
         FileNotFoundError: if one of PACKAGES is not installed.
@@ -163,7 +164,7 @@ def read_recordings() -> list[Recording]:
 def _voices() -> Iterator[Recording]:
     for voice, label in _VOICES.items():
         paths = sorted((_SHARE / "asterisk/sounds" / voice).glob("*.g722"))
-        # G.722 has 8,000 bytes a second: the first prompts of 5 s and more.
+        # G.722 has 8,000 bytes per second.
         long = [p for p in paths if p.stat().st_size > _VOICE_S * 8000]
         if not long:
             raise FileNotFoundError(f"no prompts of {voice}: install {PACKAGES}")
@@ -173,7 +174,7 @@ def _voices() -> Iterator[Recording]:
 
 
 def _read_g722(path: pathlib.Path) -> np.ndarray:
-    """Raw G.722 has no header, so FFmpeg must be told what it is."""
+    """Decodes raw G.722, whose format must be given because it has no header."""
     with av.open(str(path), format="g722") as container:
         frames = [frame.to_ndarray().ravel() for frame in container.decode(audio=0)]
     samples = np.concatenate(frames).astype(np.float32) / np.float32(32768)
@@ -230,10 +231,14 @@ def _gcompris() -> Iterator[Recording]:
 
 
 def read_qt_resource(data: bytes) -> dict[str, bytes]:
-    """Ogg files in a binary resource of Qt, by name (Qt's rcc, format versions 1-3).
+    """Reads the Ogg files of a binary Qt resource (format versions 1 to 3 of Qt's rcc).
 
-    Nodes of the tree are name, flags and, for a folder (flag 2), count and first child,
-    for a file locale and offset; from version 2 on a time stamp follows.
+    A node of its tree has a name and flags. A folder (flag 2) has a count and the index
+    of its first child; a file has a locale and an offset. From version 2 on, a time
+    stamp follows.
+
+    Returns:
+        A dict from names of files to their contents.
     """
     version, tree, contents, names = struct.unpack_from(">4I", data, 4)
     size = 22 if version >= 2 else 14
@@ -256,7 +261,7 @@ def read_qt_resource(data: bytes) -> dict[str, bytes]:
 
 
 def fitted(samples: np.ndarray) -> np.ndarray:
-    """Repeats short recordings, with pauses of 0.2 s, and cuts long ones."""
+    """Repeats a short recording, with pauses of 0.2 s, and cuts a long recording."""
     shortest, longest = (
         round(seconds * SAMPLE_RATE_HZ) for seconds in (_SHORTEST_S, _LONGEST_S)
     )

@@ -1,14 +1,13 @@
-"""Sounds of weather, water, engines, guns and steps, by formula.
+"""Makes sounds of weather, water, engines, guns and steps by formula.
 
-Soundfonts have one recording of each, which most of them share. These are no
-recordings, but made as the thing makes its sound, each clip with values of its own, so
-that a network hears what all of a kind have in common.
+Soundfonts have only one recording of each of these, which most of them share. The
+formulas imitate how the sound arises. Each clip has its own random values, so that a
+network can learn what all sounds of a kind have in common.
 """
 
 import numpy as np
 
-from training.synthesis.signals import Signal
-from training.synthesis.synthesis import (
+from training.synthesis.building_blocks import (
     Array,
     Random,
     add_at,
@@ -21,17 +20,18 @@ from training.synthesis.synthesis import (
     unit,
     wandering,
 )
+from training.synthesis.signals import Signal
 from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
 
-# In metres a second, in air of 20 degrees Celsius.
+# In metres per second, in air of 20 degrees Celsius.
 _SPEED_OF_SOUND = 343.0
 
 
 def thunder(t: Array, rng: Random) -> Array:
-    """Pieces of a crooked channel, each heard when its sound arrives.
+    """Pieces of a crooked lightning channel, whose sounds arrive one after another.
 
-    The string of pearls of Few (1969, J. Geophys. Res. 74): pieces of a random walk
-    give N-waves, weaker and duller with distance.
+    This is the string-of-pearls model of Few (1969, J. Geophys. Res. 74): each piece of
+    a random walk gives an N-wave, which is weaker and duller at a larger distance.
     """
     result = np.zeros_like(t)
     for flash_s in times(t[-1], rng.uniform(4, 9), 0.4, rng)[:3]:
@@ -51,7 +51,7 @@ def thunder(t: Array, rng: Random) -> Array:
 
 
 def wind(t: Array, rng: Random) -> Array:
-    """Gusts: the faster the air, the louder and brighter; edges and gaps whistle.
+    """Gusts that are louder and brighter when the air is faster, and whistling gaps.
 
     After Farnell, Designing Sound (2010), chapter 41.
     """
@@ -62,7 +62,7 @@ def wind(t: Array, rng: Random) -> Array:
     result = dull * gusts + bright * gusts**3 * rng.uniform(0.1, 0.7)
     for _ in range(int(rng.integers(0, 4))):
         centre = rng.uniform(250, 1500)
-        # A whistle keeps its pitch where the gap is narrow and bends with the gust.
+        # The pitch of a whistle rises with the gust.
         bend = 2 * np.pi * np.cumsum(centre * (0.8 + 0.4 * gusts)) / SAMPLE_RATE_HZ
         carrier = band_noise(len(t), 1, rng.uniform(8, 40), rng)
         result += np.sin(bend) * carrier * gusts**2 * rng.uniform(0.05, 0.5)
@@ -70,7 +70,7 @@ def wind(t: Array, rng: Random) -> Array:
 
 
 def waves(t: Array, rng: Random) -> Array:
-    """Breakers on a beach: each swells, breaks in bright foam and runs out."""
+    """Breakers on a beach: each swells, breaks into bright foam and runs out."""
     result = band_noise(len(t), 30, 500, rng) * rng.uniform(0.05, 0.3)
     for start in times(t[-1] + 4, rng.uniform(3, 9), 0.3, rng):
         rise, fall = rng.uniform(0.8, 3), rng.uniform(2, 6)
@@ -84,7 +84,7 @@ def waves(t: Array, rng: Random) -> Array:
 
 
 def rain(t: Array, rng: Random) -> Array:
-    """Drops on ground, leaves and puddles, over the hiss of those far away."""
+    """Drops on ground, leaves and puddles, over the hiss of distant drops."""
     low = rng.uniform(400, 2000)
     result = band_noise(len(t), low, rng.uniform(5000, 10000), rng)
     result *= (0.7 + 0.3 * wandering(t, 0.5, rng)) * 10 ** rng.uniform(-1.2, -0.2)
@@ -113,10 +113,10 @@ def stream(t: Array, rng: Random) -> Array:
 
 
 def _bubble(frequency: float, rng: Random) -> Array:
-    """A bubble that forms: a damped sine that rises as it nears the surface.
+    """A bubble: a damped sine, whose pitch may rise as it nears the surface.
 
-    Damping and rise: van den Doel (2005, ACM Trans. Appl. Percept. 2), with
-    0.13 / r + 0.0072 r^-1.5 for a radius r = 3 / f in metres.
+    Damping and rise follow van den Doel (2005, ACM Trans. Appl. Percept. 2): the
+    damping is 0.13 / r + 0.0072 r^-1.5 for a radius r = 3 / f in metres.
     """
     radius = 3 / frequency
     damping = 0.13 / radius + 0.0072 * radius**-1.5
@@ -128,7 +128,7 @@ def _bubble(frequency: float, rng: Random) -> Array:
 
 
 def engine(t: Array, rng: Random) -> Array:
-    """Firing strokes of a motor through its exhaust, idling or revving."""
+    """Firing strokes of an engine through its exhaust, idling or revving."""
     idle = rng.uniform(12, 60)
     course = wandering(t, rng.uniform(0.1, 0.6), rng)
     depth = rng.choice([0.03, rng.uniform(0.3, 2.5)])
@@ -136,7 +136,7 @@ def engine(t: Array, rng: Random) -> Array:
         1 + depth * course + 0.01 * rng.standard_normal(len(t)).cumsum() / 99
     )
     strokes = pulses(np.maximum(speed, 5))
-    # Cylinders are not alike: a pattern that comes back every few strokes.
+    # Cylinders differ in loudness: the pattern repeats every few strokes.
     number = np.cumsum(strokes).astype(int)
     cylinders = rng.uniform(0.4, 1, int(rng.integers(1, 9)))
     strokes *= cylinders[number % len(cylinders)]
@@ -150,7 +150,7 @@ def engine(t: Array, rng: Random) -> Array:
 
 
 def propeller(t: Array, rng: Random) -> Array:
-    """A propeller plane or a helicopter that flies by: blades, motor, air."""
+    """A propeller plane or a helicopter that flies by: blades, engine, air."""
     position = np.abs(t / t[-1] - rng.uniform(-0.3, 1.3))
     near = 1 / (1 + (rng.uniform(0.5, 4) * position) ** 2)
     doppler = 1 - 0.06 * np.tanh(3 * (t / t[-1] - rng.uniform(0, 1)))
@@ -173,7 +173,7 @@ def propeller(t: Array, rng: Random) -> Array:
 
 
 def jet(t: Array, rng: Random) -> Array:
-    """A jet that passes: broad noise that is brightest when near, and its fan."""
+    """A jet that flies by: broad noise, brightest when the jet is near, and its fan."""
     middle, width = rng.uniform(0.2, 0.9), rng.uniform(0.1, 0.6)
     near = np.exp(-(((t / t[-1] - middle) / width) ** 2))
     dull = band_noise(len(t), 30, rng.uniform(150, 500), rng)
@@ -185,9 +185,9 @@ def jet(t: Array, rng: Random) -> Array:
 
 
 def gunshots(t: Array, rng: Random) -> Array:
-    """Shots and bursts: a blast wave, the noise of the muzzle, echoes.
+    """Single shots or bursts: a blast wave, muzzle noise and echoes.
 
-    The blast is Friedlander's wave, (1 - t / d) exp(-t / d), some milliseconds long.
+    The blast is Friedlander's wave, (1 - t / d) exp(-t / d), a few milliseconds long.
     """
     result = np.zeros_like(t)
     is_burst = rng.random() < 0.4
@@ -234,7 +234,7 @@ def _blast(d: float, decay_s: float, low: float, high: float, rng: Random) -> Ar
 
 
 def footsteps(t: Array, rng: Random) -> Array:
-    """Heel and toe on one ground, at a walker's or a runner's pace."""
+    """Heel and toe on one kind of ground, at a walking or running pace."""
     result = np.zeros_like(t)
     gap = rng.uniform(0.28, 0.75)
     low, high = sorted(np.exp(rng.uniform(np.log(80), np.log(7000), 2)))
@@ -258,14 +258,15 @@ def footsteps(t: Array, rng: Random) -> Array:
 
 
 def train(t: Array, rng: Random) -> Array:
-    """Wheels that roll, and their axles on the joints of the rails."""
+    """Rolling wheels, and axles that hit the joints of the rails."""
     rolling = band_noise(len(t), 40, rng.uniform(200, 900), rng) * rng.uniform(0.1, 0.5)
     hiss = band_noise(len(t), 1000, rng.uniform(3000, 7000), rng) * rng.uniform(0, 0.15)
     result = (rolling + hiss) * (0.7 + 0.3 * wandering(t, 2, rng))
     modes = rng.uniform(80, 2500, 6)
     bogie, coach = rng.uniform(0.1, 0.22), rng.uniform(0.6, 1.6)
     for start in np.arange(rng.uniform(-1, 0), t[-1], coach):
-        # Two axles of the last bogie of a coach, two of the first one of the next.
+        # Two axles of the last bogie of a coach, then two of the first bogie of the
+        # next coach.
         for axle in (0, bogie, 2.2 * bogie, 3.2 * bogie):
             clack = ringing(0.2, modes, rng.uniform(0.04, 0.15, 6), rng)
             grit = band_noise(round(0.05 * SAMPLE_RATE_HZ), 200, 3000, rng)

@@ -1,4 +1,4 @@
-"""Renders sounds that are made by formula: signals, effects, oddities."""
+"""Renders any sound that is made by formula: signals, effects, oddities."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ FORMULAS: dict[str, Signal] = {
 
 
 def render_formula(name: str, length_s: float, rng: Random) -> np.ndarray:
-    """float32 [length_s * 22050], peak at 0.5 unless silent."""
+    """Renders a formula: float32 [length_s * 22050] with a peak of 0.5, or silence."""
     t = np.arange(round(length_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     samples = FORMULAS[name](t, rng)
     peak = np.abs(samples).max()

@@ -1,17 +1,16 @@
-"""Writes Standard MIDI Files: events with times in seconds to one track."""
+"""Writes Standard MIDI Files with one track from events with times in seconds."""
 
 import pathlib
 import struct
 
-# One quarter note a second at MIDI's default tempo of 0.5 s would need 480 ticks; with
-# 480 ticks a quarter note a second has 960.
+# At MIDI's default tempo a quarter note takes 0.5 s, so a second has two of them.
 _TICKS_A_QUARTER, _TICKS_A_SECOND = 480, 960
 DRUM_CHANNEL = 9
 BANK, VOLUME, EXPRESSION, PAN, SUSTAIN, REVERB, ALL_OFF = 0, 7, 11, 10, 64, 91, 120
 
 
 class Score:
-    """Collects MIDI events; times are in seconds, channel 9 is the drums."""
+    """Collects MIDI events; times are in seconds, channel 9 is for drums."""
 
     def __init__(self) -> None:
         self._events: list[tuple[float, bytes]] = []
@@ -31,13 +30,13 @@ class Score:
         self._events.append((time_s, bytes([0xC0 | channel, program])))
 
     def bend(self, time_s: float, channel: int, amount: float) -> None:
-        """Bends by `amount` (-1 to 1) times two semitones."""
+        """Bends the pitch by `amount` (-1 to 1) times two semitones."""
         value = min(16383, max(0, round(8192 + 8191 * amount)))
         event = bytes([0xE0 | channel, value & 127, value >> 7])
         self._events.append((time_s, event))
 
     def write(self, path: pathlib.Path) -> None:
-        """Writes a file of format 0; events of one time keep their order."""
+        """Writes a file of format 0; events with the same time keep their order."""
         track = bytearray()
         now = 0
         for time_s, event in sorted(self._events, key=lambda entry: entry[0]):

@@ -1,13 +1,12 @@
-"""Sounds by formula of which the model is to say nothing: machines, calls, electronics.
+"""Makes sounds by formula that must get no label: machines, calls, electronics.
 
-Whatever is recorded has such sounds in it, and none of the labels. What a network has
-never heard it takes for what it knows.
+Recordings often have such sounds, and none of the labels is true for them. A network
+that was not trained on them would give them labels that it knows.
 """
 
 import numpy as np
 
-from training.synthesis.signals import Signal
-from training.synthesis.synthesis import (
+from training.synthesis.building_blocks import (
     Array,
     Random,
     add_at,
@@ -21,11 +20,12 @@ from training.synthesis.synthesis import (
     unit,
     wandering,
 )
+from training.synthesis.signals import Signal
 from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
 
 
 def machinery(t: Array, rng: Random) -> Array:
-    """Motors that hum and whine, and parts that strike, grind and hiss in a cycle."""
+    """Motors that hum and whine, with parts that strike, grind and hiss in a cycle."""
     mains = rng.uniform(20, 130)
     course = 1 + 0.02 * wandering(t, 0.5, rng)
     motor = pulses(mains * course)
@@ -50,7 +50,7 @@ def machinery(t: Array, rng: Random) -> Array:
 
 
 def motors(t: Array, rng: Random) -> Array:
-    """Servos and stepper motors: whirring moves that speed up and slow down, a fan."""
+    """Servos and stepper motors that speed up and slow down, over a fan."""
     fan = band_noise(len(t), 100, rng.uniform(500, 8000), rng)
     result = unit(fan) * rng.uniform(0, 0.5)
     fastest = np.exp(rng.uniform(np.log(120), np.log(2500)))
@@ -66,7 +66,7 @@ def motors(t: Array, rng: Random) -> Array:
 
 
 def calls(t: Array, rng: Random) -> Array:
-    """Calls as animals make them: a source that bends, throats that resonate."""
+    """Calls like those of animals: a gliding tone through a resonant throat."""
     result = np.zeros_like(t)
     pitch = np.exp(rng.uniform(np.log(90), np.log(3500)))
     seconds, gap = rng.uniform(0.08, 1.2), rng.uniform(0.15, 2)
@@ -87,8 +87,7 @@ def calls(t: Array, rng: Random) -> Array:
 
 
 def hoots(t: Array, rng: Random) -> Array:
-    """Owls, doves, monkeys: low tones in series, soft or full, long and short ones in a
-    rhythm of their own."""
+    """Calls like those of owls, doves and monkeys: series of low tones in a rhythm."""
     result = np.zeros_like(t)
     pitch = np.exp(rng.uniform(np.log(180), np.log(1100)))
     beats, seconds = int(rng.integers(2, 9)), rng.uniform(0.06, 0.6)
@@ -116,7 +115,7 @@ def hoots(t: Array, rng: Random) -> Array:
 
 
 def swooshes(t: Array, rng: Random) -> Array:
-    """Air and synthetic sweeps of noise that rise, fall or come and go."""
+    """Sweeps of noise with a rising or falling pitch, natural or synthetic."""
     result = np.zeros_like(t)
     for start in times(t[-1], rng.uniform(0.6, 3), 0.5, rng):
         size = round(rng.uniform(0.3, 2.5) * SAMPLE_RATE_HZ)
@@ -132,7 +131,7 @@ def swooshes(t: Array, rng: Random) -> Array:
 
 
 def bleeps(t: Array, rng: Random) -> Array:
-    """What games and instruments of electronics answer with: steps, sweeps, FM."""
+    """Sounds of games and electronic devices: steps, sweeps, frequency modulation."""
     result = np.zeros_like(t)
     ratio, depth = rng.choice([0.5, 1, 1.41, 2, 3.5]), rng.uniform(0, 6)
     for start in times(t[-1], rng.uniform(0.2, 1.5), 0.6, rng):
@@ -151,7 +150,7 @@ def bleeps(t: Array, rng: Random) -> Array:
 
 
 def friction(t: Array, rng: Random) -> Array:
-    """Sliding and scraping: sticking and slipping on rough ground."""
+    """Sliding and scraping: random slips on a rough surface."""
     result = np.zeros_like(t)
     bodies = rng.uniform(200, 5000, 4)
     for start in times(t[-1], rng.uniform(0.5, 2), 0.5, rng):
@@ -167,7 +166,7 @@ def friction(t: Array, rng: Random) -> Array:
 
 
 def impacts(t: Array, rng: Random) -> Array:
-    """Things that fall, knock and break, of any material."""
+    """Objects of any material that fall, knock and bounce."""
     result = np.zeros_like(t)
     for start in times(t[-1], rng.uniform(0.3, 2), 0.6, rng):
         base = np.exp(rng.uniform(np.log(80), np.log(3000)))

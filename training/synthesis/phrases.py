@@ -1,4 +1,4 @@
-"""Invents what is played: melodies, chords, strokes, beats, one phrase at a time."""
+"""Composes random phrases for soundfonts: melodies, chords, strokes, beats."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,13 @@ _STRUMMED = ((0, 7, 12, 16, 19, 24), (0, 7, 12, 15, 19), (0, 5, 10, 15, 19, 24))
 _INTERVALS = (-7, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 7)
 _STEPS_S = (0.12, 0.18, 0.25, 0.4, 0.7, 1.2)
 _BASS, _SNARE, _CRASH, _TOMS = (35, 36), (38, 40), (49, 57), (41, 45, 48, 50)
-# Within this time at the end of a phrase nothing new begins, and all notes end.
+# No stroke begins in the last _REST_S of a phrase, and notes end before its last
+# _LAST_OFF_S.
 _REST_S, _LAST_OFF_S = 0.4, 0.12
 
 
 class Phrase:
-    """A stretch of a score that one recipe fills, from `start_s` to `end_s`."""
+    """A part of a score, from `start_s` on, that one recipe fills."""
 
     def __init__(
         self, score: Score, start_s: float, length_s: float, rng: Random
@@ -64,7 +65,7 @@ class Phrase:
             now += step * float(rng.choice([0.5, 1, 1, 1, 2])) * rng.uniform(0.95, 1.05)
 
     def play_kit(self, kit: int) -> None:
-        """Sixteenths on a cymbal, a backbeat, a bass drum pattern and few fills."""
+        """Plays sixteenths on a cymbal, a backbeat, a bass drum pattern and fills."""
         rng = self._rng
         self._score.program(self._start_s, DRUM_CHANNEL, 0, kit)
         step = rng.uniform(0.1, 0.22)
@@ -104,7 +105,7 @@ class Phrase:
     def _stroke(
         self, source: Instrument, now: float, key: int, velocity: int, step: float
     ) -> float:
-        """Plays one note or chord and returns the time to the next."""
+        """Plays one note or chord and returns the time until the next."""
         rng, style = self._rng, source.style
         length = step * float(rng.choice([0.5, 1, 1, 1, 2]))
         if style == "strum" or (style == "pick" and rng.random() < 0.25):
@@ -164,13 +165,13 @@ def play(
     presets: Sequence[Preset],
     kits: Sequence[int],
 ) -> None:
-    """Fills a phrase; presets and drum kits take turns over the phrases of a score.
+    """Fills a phrase; presets and drum kits change from phrase to phrase.
 
     Args:
-        phrase: The phrase.
-        source: What to play.
-        index: Of the phrase in its score.
-        presets: Those of the source that the soundfont has.
+        phrase: Phrase to fill.
+        source: Source to play.
+        index: Number of the phrase in its score.
+        presets: Presets of the source that the soundfont has.
         kits: Drum kits (programs) of the soundfont.
     """
     kit = kits[index % len(kits)]

@@ -1,7 +1,7 @@
-"""Sounds made by formula: signalling tones, as machines make them, and noises.
+"""Makes signalling tones and noises by formula.
 
-Sirens and dial tones are electronic in life, too. The noises have no label: they teach
-the model what to say nothing about.
+Real sirens and dial tones are electronic, too, so that the formulas are true to them.
+The noises have no label: the model learns from them to give no label.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
 Random = np.random.Generator
 Signal = Callable[[np.ndarray, Random], np.ndarray]
 
-# Rows and columns of the keypad, ITU-T Q.23; call progress tones, ITU-T E.180.
+# Rows and columns of the keypad (ITU-T Q.23), and call progress tones (ITU-T E.180).
 _KEYPAD_HZ = ((697, 770, 852, 941), (1209, 1336, 1477))
 _PROGRESS_HZ: tuple[tuple[int, ...], ...] = (
     *((425,), (350, 440), (480, 620), (440, 480), (400, 450)),
@@ -21,7 +21,7 @@ _PROGRESS_HZ: tuple[tuple[int, ...], ...] = (
 
 
 def siren(t: np.ndarray, rng: Random) -> np.ndarray:
-    """Wail, yelp or two tones, as electronic sirens make them."""
+    """Wail, yelp or two tones of an electronic siren."""
     kind = rng.integers(3)
     low = rng.uniform(400, 800)
     high = low * rng.uniform(1.3, 2.2)
@@ -35,7 +35,7 @@ def siren(t: np.ndarray, rng: Random) -> np.ndarray:
 
 
 def dial_tones(t: np.ndarray, rng: Random) -> np.ndarray:
-    """Keypad tones of a number, or a call progress tone."""
+    """Keypad tones of a dialled number, or a call progress tone."""
     if rng.random() < 0.35:
         tones = _PROGRESS_HZ[rng.integers(len(_PROGRESS_HZ))]
         period = rng.choice([0.5, 1.0, 3.0, 6.0])
@@ -50,7 +50,7 @@ def dial_tones(t: np.ndarray, rng: Random) -> np.ndarray:
 
 
 def coloured_noise(t: np.ndarray, rng: Random) -> np.ndarray:
-    """Noise falling by 0 to 12 dB an octave, steady or swelling."""
+    """Noise whose spectrum falls by up to 12 dB per octave, steady or swelling."""
     noise = shape_spectrum(
         rng.standard_normal(len(t)),
         lambda hz: np.maximum(hz, 30) ** -rng.uniform(-0.3, 2.0),
@@ -73,7 +73,7 @@ def hum(t: np.ndarray, rng: Random) -> np.ndarray:
 
 
 def clicks(t: np.ndarray, rng: Random) -> np.ndarray:
-    """Clicks of a worn record or of a switch, on faint noise."""
+    """Clicks of a worn record or of a switch, over faint noise."""
     result = rng.standard_normal(len(t)) * 10 ** rng.uniform(-4, -2)
     rate = 10 ** rng.uniform(-0.3, 1.5)
     for place in np.flatnonzero(rng.random(len(t)) < rate / SAMPLE_RATE_HZ):
@@ -85,7 +85,7 @@ def clicks(t: np.ndarray, rng: Random) -> np.ndarray:
 
 
 def sweeps(t: np.ndarray, rng: Random) -> np.ndarray:
-    """A rising or falling sine over four octaves or more, as measurements use."""
+    """Rising or falling sine sweeps over four octaves or more, as in measurements."""
     low = rng.uniform(np.log(40), np.log(500))
     high = rng.uniform(low + np.log(16), np.log(10000))
     position = (t * rng.uniform(0.1, 0.7)) % 1
@@ -96,7 +96,7 @@ def sweeps(t: np.ndarray, rng: Random) -> np.ndarray:
 
 
 def silence(t: np.ndarray, rng: Random) -> np.ndarray:
-    """Digital silence, or the last bit of a converter."""
+    """Digital silence, or noise in the last bit of a converter."""
     return rng.choice([0.0, 1.0]) * rng.integers(-1, 2, len(t)) / 32768
 
 
@@ -108,7 +108,7 @@ SIGNALS: tuple[Signal, ...] = (
 def shape_spectrum(
     samples: np.ndarray, gain: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """Filters by a gain for every frequency in Hz, without phase shift."""
+    """Filters samples without phase shift; `gain` maps frequencies in Hz to factors."""
     spectrum = np.fft.rfft(samples)
     frequencies = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE_HZ)
     return np.fft.irfft(spectrum * gain(frequencies), len(samples))

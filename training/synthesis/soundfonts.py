@@ -1,10 +1,11 @@
-"""Plays scores with General MIDI soundfonts, by fluidsynth, and patches, by TiMidity++.
+"""Plays scores with General MIDI soundfonts (fluidsynth) and patches (TiMidity++).
 
 The fonts are Debian packages. FluidR3 and MuseScore General (both MIT; parts CC0 or
 public domain) and FreePats (GUS patches; GPL-2+ with an exception for compositions)
-are trained on. TimGM6mb (GPL-2) and csound's sf_GMbank (public domain) are held out: no
-sound of theirs is ever trained on. The two share some samples with each other,
-none with FluidR3 and MuseScore General, and some with patches that are not played.
+are trained on. TimGM6mb (GPL-2) and csound's sf_GMbank (public domain) are held out:
+none of their sounds is ever trained on. These two share some samples with each other,
+none with FluidR3 and MuseScore General, and some with patches of FreePats; these
+patches are never played.
 """
 
 import dataclasses
@@ -25,13 +26,14 @@ from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
 
 _FOLDER = pathlib.Path("/usr/share/sounds")
 _DRUM_BANK = 128
-# Kits that are no plain drum kits: electronic ones sound unlike drums, the orchestra's
-# and the effects' keys mean other instruments.
+# Kits that are not used: electronic kits do not sound like drums, and the keys of
+# orchestra and effect kits play other instruments.
 _OTHER_KITS = frozenset({24, 25, 48, 55, 56, 57, 58, 59, 95, 96, 127})
 
-# Programs of FreePats whose recordings are, or may be, in a held-out font, too: the
-# flute, cor anglais, pan flute and ocarina sample by sample; windows of 0.3 s, or short
-# ones of the bare samples, of the others correlate by more than 0.9 with it.
+# Programs of FreePats whose recordings are, or may be, in a held-out font. Flute, cor
+# anglais, pan flute and ocarina are equal sample by sample. For the others, windows of
+# 0.3 s, or short windows of the bare samples, have a correlation of more than 0.9 with
+# the held-out font.
 _SHARED_PATCHES = frozenset(
     (0, program)
     for program in (4, 25, 26, 44, 46, 64, 67, 68, 69, 73, 74, 75, 79, 101, 122)
@@ -40,10 +42,15 @@ _SHARED_PATCHES = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class Soundfont:
-    """A soundfont: its short name, file, and the Debian package that has it.
+    """A soundfont.
 
-    The file is an SF2 or SF3, or a TiMidity++ configuration that lists patches. What
-    is `shared` with fonts of the other split is never played.
+    Attributes:
+        name: Short name, used in names of files and as seed.
+        path: Path of an SF2 or SF3 file, or of a TiMidity++ configuration that lists
+            patches.
+        package: Debian package with the file.
+        shared: Presets that are never played, because a font of the other split has
+            them, too.
     """
 
     name: str
@@ -75,8 +82,10 @@ HELD_OUT_FONTS = (
 
 @functools.cache
 def read_presets(path: pathlib.Path) -> frozenset[Preset]:
-    """(bank, program) of every preset, of a configuration or from the font's `phdr`
-    chunk (SF2 2.04, 7.2); drum kits are in bank 128."""
+    """Reads (bank, program) of every preset; drum kits are in bank 128.
+
+    The presets of a soundfont are in its `phdr` chunk (SF2 2.04, section 7.2).
+    """
     if _is_configuration(path):
         listed = _read_configuration(path)
         kits = {(_DRUM_BANK, kit) for kind, kit, _ in listed if kind == "drumset"}
@@ -96,8 +105,10 @@ def _is_configuration(path: pathlib.Path) -> bool:
 
 
 def _read_configuration(path: pathlib.Path) -> list[tuple[str, int, int]]:
-    """Patches listed by a TiMidity++ configuration (timidity.cfg(5)): "bank" with a
-    bank and program, or "drumset" with a kit and key, each."""
+    """Reads the patches of a TiMidity++ configuration (timidity.cfg(5)).
+
+    Each is ("bank", bank, program) or ("drumset", kit, key).
+    """
     listed, kind, number = [], "", 0
     for line in path.read_text().splitlines():
         match line.partition("#")[0].split():
@@ -109,8 +120,11 @@ def _read_configuration(path: pathlib.Path) -> list[tuple[str, int, int]]:
 
 
 def _known_drums(font: Soundfont, source: Drums) -> Drums:
-    """The drums that a configuration lists, as others would be silent or another
-    font's; all of a soundfont."""
+    """The drums of the source that the font has.
+
+    For a configuration these are the drums that it lists: others would be silent or
+    played by another font. For a soundfont these are all drums.
+    """
     if not _is_configuration(font.path):
         return source
     listed = _read_configuration(font.path)
@@ -121,7 +135,7 @@ def _known_drums(font: Soundfont, source: Drums) -> Drums:
 def usable_presets(
     font: Soundfont, source: Played
 ) -> tuple[tuple[Preset, ...], tuple[int, ...]]:
-    """Presets of the source and drum kits that the font has."""
+    """The presets of the source, and the drum kits, that the font has."""
     found = read_presets(font.path) - font.shared
     kits = sorted(program for bank, program in found if bank == _DRUM_BANK)
     kits = [program for program in kits if program not in _OTHER_KITS]
@@ -131,6 +145,7 @@ def usable_presets(
 
 
 def can_play(font: Soundfont, source: Played) -> bool:
+    """Whether the font has any preset, drum or kit of the source."""
     if isinstance(source, Drums) and not _known_drums(font, source).keys:
         return False
     presets, kits = usable_presets(font, source)
@@ -144,7 +159,7 @@ def render_phrases(
     phrase_s: float,
     rng: np.random.Generator,
 ) -> list[np.ndarray]:
-    """Renders phrases, each a clip.
+    """Renders phrases; each phrase is a clip.
 
     Returns:
         `num_phrases` float32 arrays [phrase_s * 22050], mono, full scale at 1.
@@ -164,7 +179,7 @@ def render_phrases(
 
 
 def _synthesise(score: Score, font: pathlib.Path) -> np.ndarray:
-    """float32 [num_samples] at 22,050 Hz."""
+    """Renders a score: float32 [num_samples] at 22,050 Hz."""
     with tempfile.TemporaryDirectory() as folder:
         midi_path, raw_path = (pathlib.Path(folder) / n for n in ("a.mid", "a.raw"))
         score.write(midi_path)
@@ -199,19 +214,23 @@ def _run_fluidsynth(
 def _run_timidity(
     font: pathlib.Path, midi_path: pathlib.Path, raw_path: pathlib.Path
 ) -> None:
-    """Like `_run_fluidsynth`. TiMidity++ reads the system's configuration, too, and
-    takes from it what `font` does not list: nothing else may be asked for."""
+    """Runs TiMidity++ like `_run_fluidsynth` runs fluidsynth.
+
+    TiMidity++ also reads the system's configuration, and plays presets of it that
+    `font` does not list. So the score must only use presets that `font` lists.
+    """
     subprocess.run(
         [
             *("timidity", "-idqq", "-c", font, "-s", str(SAMPLE_RATE_HZ)),
             *("--preserve-silence", "-A", "70", "-EFchorus=d"),
-            # All voices to the end, however slow this is.
+            # Play all voices to their ends, even if this is slow.
             *("-p", "256", "--no-polyphony-reduction", "-k", "0"),
             *("-Or1sSl", "-o", raw_path, midi_path),
         ],
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        # A configuration of the user's, ~/.timidity.cfg, would be read first.
+        # Otherwise TiMidity++ would first read the user's configuration,
+        # ~/.timidity.cfg.
         env={**os.environ, "HOME": str(midi_path.parent)},
     )

@@ -1,9 +1,9 @@
-"""Speaks made-up sentences with speech synthesisers: espeak-ng, flite, festival.
+"""Reads random sentences with speech synthesisers: espeak-ng, flite, festival.
 
-Voices with recorded speakers (flite's, and festival's kdlpc16k and msu_ru; permissive
-licences) make up most of the male and female speech, those of espeak-ng the rest.
-Every clip gets a speaker of its own: the rate is changed, which moves pitch and
-formants together. Held out are one more speaker of flite and two of festival.
+Most of the male and female speech is by voices made from recorded speakers (those of
+flite, and festival's kdlpc16k and msu_ru; permissive licences). The rest is by voices
+of espeak-ng. Every clip gets its own speaker: a change of the sample rate moves pitch
+and formants together. One more speaker of flite and two of festival are held out.
 """
 
 import dataclasses
@@ -26,7 +26,13 @@ Program = Literal["espeak", "flite", "festival"]
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
-    """A voice of a synthesiser, and the words that it can read."""
+    """A voice of a synthesiser.
+
+    Attributes:
+        program: Synthesiser.
+        name: Name of the voice in the synthesiser.
+        words: Language of the words that the voice can read.
+    """
 
     program: Program
     name: str
@@ -88,7 +94,7 @@ HELD_OUT: dict[str, tuple[Voice, ...]] = {
     "robot": _espeak("m4", "klatt2", "Robosoft3"),
     "whisper": _espeak("whisperf"),
 }
-# Talkers that the crowds of a split are drawn from.
+# Number of talkers that the crowds of a split are drawn from.
 _CROWD = 32
 _PITCH_HZ = {"male": (80, 150), "female": (165, 245)}
 _LANGUAGES = ("en", "en-us", "en-gb-scotland", "de", "fr", "es", "it", "ru", "pl")
@@ -97,7 +103,13 @@ _LANGUAGES = ("en", "en-us", "en-gb-scotland", "de", "fr", "es", "it", "ru", "pl
 def render_speech(
     source: Speech, voices: dict[str, tuple[Voice, ...]], length_s: float, rng: Random
 ) -> np.ndarray:
-    """One speaker, sentences and pauses.
+    """Renders a clip of one speaker, with sentences and pauses.
+
+    Args:
+        source: Kind of speech.
+        voices: Voices for each kind of speech.
+        length_s: Length of the clip.
+        rng: Random generator that decides voice, tempo, sentences and pauses.
 
     Returns:
         float32 [length_s * 22050], full scale at 1.
@@ -105,7 +117,8 @@ def render_speech(
     choices = voices[source.kind]
     voice = choices[int(rng.integers(len(choices)))]
     is_person = source.kind in ("male", "female")
-    # Up to a tenth slower or an eighth faster: another speaker, of the same sex.
+    # A tenth slower to an eighth faster: this sounds like another speaker of the same
+    # sex.
     tempo = rng.uniform(0.9, 1.12) if is_person else 1.0
     size = round(length_s * SAMPLE_RATE_HZ)
     parts: list[np.ndarray] = []
@@ -118,7 +131,7 @@ def render_speech(
 def render_crowd(
     voices: dict[str, tuple[Voice, ...]], length_s: float, number: int, rng: Random
 ) -> list[np.ndarray]:
-    """Clips of 6 to 20 people who talk at once, near ones louder than far ones.
+    """Renders clips of 6 to 20 people who talk at once at different distances.
 
     Returns:
         `number` float32 arrays [length_s * 22050], peak at 0.7.
@@ -132,7 +145,7 @@ def render_crowd(
     for _ in range(number):
         clip = np.zeros_like(talkers[0])
         for index in rng.choice(_CROWD, size=int(rng.integers(6, 21)), replace=False):
-            # Elsewhere in what they say: no two crowds speak in one time.
+            # Each talker starts at a random position, so that no two crowds are alike.
             moved = np.roll(talkers[index], int(rng.integers(len(clip))))
             clip += moved * 10 ** (-rng.uniform(0, 15) / 20)
         clips.append(clip * np.float32(0.7 / np.abs(clip).max()))
@@ -140,7 +153,7 @@ def render_crowd(
 
 
 def speak(voice: Voice, text: str, kind: str, tempo: float, rng: Random) -> np.ndarray:
-    """float32 [num_samples] at 22,050 Hz."""
+    """Reads a text with a voice: float32 [num_samples] at 22,050 Hz."""
     match voice.program:
         case "espeak":
             wav = _run_espeak(voice, text, rng)

@@ -1,7 +1,8 @@
-"""A training of seconds, for tests; as a program, one that waits to be killed.
+"""A training of seconds, for tests.
 
 Usage: python -m training.tests.small_training FOLDER
-Trains in FOLDER; after the second checkpoint says so and does nothing more.
+As a program, it trains in FOLDER, prints a line after the second checkpoint and then
+waits until it is killed.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from training.network.synthetic_mels import synthetic_log_mels
 from training.train import TrainingPlan, train
 
 NAME = "small"
-# Four steps of short patches, four of whole ones.
+# Four steps with short patches, then four with whole patches.
 PLAN = TrainingPlan(
     0.125, "tlpf_aps", 8, batch_size=4, short_part=0.5, seed=5, checkpoint_steps=2
 )
@@ -24,10 +25,10 @@ SAVED = "saved twice"
 
 
 def small_sounds(folder: pathlib.Path) -> tuple[Sounds, Sounds]:
-    """Writes log-mels as `training.render` does, and reads them.
+    """Writes log-mels like `training.render` and reads them back.
 
     Returns:
-        What is trained on, and sounds for calibration.
+        Sounds to train on, and sounds for calibration.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for seed, name in enumerate(("piano-fluid", "snare_drum-fluid", "hum-other")):

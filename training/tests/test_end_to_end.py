@@ -1,4 +1,4 @@
-"""From synthesisers to activations: every command of a training, in short."""
+"""Runs the commands of a short training, from synthesisers to activations."""
 
 import json
 import os
@@ -29,7 +29,7 @@ LABELS = {
 
 
 def run(python: str | pathlib.Path, *arguments: str | pathlib.Path) -> str:
-    """Runs a module in the root of the project; skips where packages are missing."""
+    """Runs a module in the root of the project; skips if packages are missing."""
     completed = subprocess.run(
         [python, "-m", *arguments],
         cwd=ROOT,
@@ -47,9 +47,9 @@ def run(python: str | pathlib.Path, *arguments: str | pathlib.Path) -> str:
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Log-mels of the held-out split: its soundfonts are a tenth of the others' size.
+    """Log-mels of the held-out split, whose soundfonts are a tenth of the others' size.
 
-    The model that is trained on them here is thrown away, and nothing is scored.
+    Training on held-out sounds is harmless here: the model is deleted and not scored.
     """
     folder = tmp_path_factory.mktemp("sounds") / "trained"
     options = ("--short", "--recipes", *LABELS, "--output")
@@ -95,11 +95,11 @@ def test_recipes_are_rendered(rendered: pathlib.Path) -> None:
         assert abs(mels.shape[2] - 400) < 5
         assert audio.shape == (num_clips, 4 * 22050)
         assert np.abs(audio).max() > 1e-3
-        assert np.ptp(mels.max(axis=-1)) > 0.5, "a clip of one level"
+        assert np.ptp(mels.max(axis=-1)) > 0.5, "the level of a clip never changes"
 
 
 @pytest.mark.slow
-def test_model_answers_in_essentia(
+def test_trained_model_runs_in_essentia(
     rendered: pathlib.Path, model: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     metadata = json.loads(model.with_suffix(".json").read_text(encoding="utf-8"))
@@ -113,7 +113,7 @@ def test_model_answers_in_essentia(
     ]
     np.save(tmp_path / "patches.npy", np.stack(patches).astype(np.float32))
     files = (model, tmp_path / "patches.npy", tmp_path / "out.npz")
-    run(MAIN_PYTHON, "training.graphs.essentia_forward", *files)
+    run(MAIN_PYTHON, "training.tests.essentia_forward", *files)
     with np.load(tmp_path / "out.npz") as arrays:
         activations, embeddings = arrays["activations"], arrays["embeddings"]
     assert activations.shape == (len(patches), 200)
@@ -123,5 +123,5 @@ def test_model_answers_in_essentia(
     assert np.delete(activations, indices, axis=1).max() < 1e-4
     heard = activations[:, indices]
     assert 0 < heard.min() and heard.max() < 1
-    assert heard.max(axis=0).min() > 1e-4, "a trained label that is never heard"
-    assert np.ptp(heard, axis=0).max() > 1e-4, "the same for every sound"
+    assert heard.max(axis=0).min() > 1e-4, "a trained label never scores"
+    assert np.ptp(heard, axis=0).max() > 1e-4, "all sounds get the same scores"

@@ -1,4 +1,4 @@
-"""The whole family: Essentia computes what the network computes."""
+"""Essentia gives the activations of the network, for all architectures."""
 
 import json
 import pathlib
@@ -26,7 +26,7 @@ FACTS = {
 
 
 def randomised(width: float, pooling: Pooling, **options: Any) -> keras.Model:
-    """A network with all variables away from their start, and spread-out outputs."""
+    """A network with changed initial values in all variables, and varied outputs."""
     model = build_network(width, pooling, seed=7, momentum=0, **options)
     rng = np.random.default_rng(7)
     patches = synthetic_log_mels(8, 101, seed=1)[..., np.newaxis]
@@ -52,12 +52,12 @@ def randomised(width: float, pooling: Pooling, **options: Any) -> keras.Model:
 def in_essentia(
     path: pathlib.Path, patches: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Activations and embeddings, from a process with the main environment."""
+    """Activations and embeddings of Essentia, run in the main environment."""
     inputs, output = path.with_name("patches.npy"), path.with_name("out.npz")
     np.save(inputs, patches)
     python = str(ROOT / ".venv" / "bin" / "python")
     files = map(str, (path, inputs, output))
-    command = [python, "-m", "training.graphs.essentia_forward", *files]
+    command = [python, "-m", "training.tests.essentia_forward", *files]
     completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr
     with np.load(output) as arrays:
@@ -76,7 +76,7 @@ def test_essentia_computes_what_the_network_computes(
     activations, embeddings = in_essentia(path, patches)
     logits, expected = model(patches[..., np.newaxis])
     expected_activations = tf.sigmoid(logits).numpy()
-    # Outputs that stand still would prove nothing.
+    # Constant outputs would prove nothing.
     assert np.ptp(expected_activations, axis=0).mean() > 0.1
     assert np.abs(activations - expected_activations).max() <= 1e-5
     size = np.linalg.norm(expected, axis=1)
@@ -85,7 +85,7 @@ def test_essentia_computes_what_the_network_computes(
 
 @pytest.mark.parametrize(("width", "millions"), [(1, 1.3), (2, 4.9)])
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_size_is_that_of_the_paper(
+def test_network_has_the_size_given_in_the_paper(
     width: float, pooling: Pooling, millions: float
 ) -> None:
     model = build_network(width, pooling)
@@ -93,7 +93,9 @@ def test_size_is_that_of_the_paper(
     assert round(count / 1e6, 1) == millions
 
 
-def test_network_of_few_labels_fills_a_graph_of_all(tmp_path: pathlib.Path) -> None:
+def test_network_of_few_labels_becomes_a_graph_of_all_labels(
+    tmp_path: pathlib.Path,
+) -> None:
     trained = [199, 3, 40]
     model = randomised(0.125, "tlpf", num_classes=3)
     facts = FACTS | {"trained_classes": [published_labels()[i] for i in trained]}
@@ -111,7 +113,7 @@ def test_network_of_few_labels_fills_a_graph_of_all(tmp_path: pathlib.Path) -> N
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_every_variable_learns(pooling: Pooling) -> None:
+def test_every_variable_has_a_gradient(pooling: Pooling) -> None:
     model = build_network(0.125, pooling, num_classes=4)
     patches = synthetic_log_mels(4, 101, seed=3)[..., np.newaxis]
     variables = model.trainable_variables
@@ -124,7 +126,7 @@ def test_every_variable_learns(pooling: Pooling) -> None:
         assert gradient is not None and np.abs(gradient).max() > 0, variable.path
 
 
-def test_seed_decides_the_start() -> None:
+def test_initial_weights_depend_on_the_seed() -> None:
     first, same, other = (build_network(0.125, "tlpf", seed=s) for s in (1, 1, 2))
     pairs = list(zip(first.get_weights(), same.get_weights(), strict=True))
     assert all(np.array_equal(a, b) for a, b in pairs)
@@ -135,7 +137,7 @@ def test_seed_decides_the_start() -> None:
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("num_frames", [51, 101])
-def test_network_of_any_length_is_that_of_one_length(
+def test_network_for_any_length_equals_that_for_one_length(
     pooling: Pooling, num_frames: int
 ) -> None:
     x = synthetic_log_mels(3, num_frames, seed=1)[..., np.newaxis]

@@ -1,4 +1,4 @@
-"""The layers against loops that follow the paper's text, one output at a time."""
+"""Compares the layers with slow loops that follow the text of the paper."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def window_start(output: int, size: int, window: int, stride: int) -> int:
-    """First input position of an output: TensorFlow's SAME, odd padding at the end."""
+    """First input position of an output, with TensorFlow's SAME padding."""
     total = max((-(-size // stride) - 1) * stride + window - size, 0)
     return output * stride - total // 2
 
@@ -63,7 +63,7 @@ def slow_polyphase(x: np.ndarray, padding: str) -> np.ndarray:
 
 @settings(max_examples=40, deadline=None)
 @given(sizes=SIZES, stride=st.sampled_from([1, 2]), padding=PADDINGS, seed=SEEDS)
-def test_low_pass_is_the_loop(
+def test_low_pass_equals_the_loop(
     sizes: tuple[int, int, int], stride: int, padding: Padding, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -78,10 +78,10 @@ def test_low_pass_is_the_loop(
 
 @settings(max_examples=40, deadline=None)
 @given(sizes=SIZES, padding=PADDINGS, seed=SEEDS, largest=st.sampled_from([1, 100]))
-def test_polyphase_is_the_loop(
+def test_polyphase_equals_the_loop(
     sizes: tuple[int, int, int], padding: Padding, seed: int, largest: int
 ) -> None:
-    # Whole numbers: their norms are exact, and with small ones they often tie.
+    # Norms of whole numbers are exact, and norms of small numbers are often equal.
     x = np.random.default_rng(seed).integers(-largest, largest + 1, (2, *sizes))
     x = x.astype(np.float32)
     expected = [slow_polyphase(example, padding) for example in x]
@@ -92,7 +92,7 @@ def test_polyphase_is_the_loop(
     ("grids", "kept"),
     [([1, 1, 1, 1], 0), ([1, 2, 2, 2], 1), ([1, 1, 2, 2], 2), ([1, 1, 1, -2], 3)],
 )
-def test_polyphase_keeps_the_first_of_the_largest(grids: list[int], kept: int) -> None:
+def test_polyphase_keeps_the_first_of_equal_grids(grids: list[int], kept: int) -> None:
     x = np.zeros((1, 4, 4, 1), np.float32)
     for (t, f), value in zip(((0, 0), (1, 0), (0, 1), (1, 1)), grids, strict=True):
         x[:, t::2, f::2] = value
@@ -102,7 +102,7 @@ def test_polyphase_keeps_the_first_of_the_largest(grids: list[int], kept: int) -
 
 
 @pytest.mark.parametrize("start", ["paper", "binomial"])
-def test_taps_are_positive_of_sum_one_and_start_as_told(start: Any) -> None:
+def test_taps_are_positive_with_sum_one_and_the_chosen_start(start: Any) -> None:
     layer = TrainableLowPass(start=start, seed=3)
     layer.build((None, 8, 8, 50))
     filters = taps(np.asarray(layer.logits))
@@ -133,7 +133,7 @@ def test_circular_layers_of_stride_1_shift_with_their_input(
     )
 
 
-def test_batch_norm_normalises_and_remembers() -> None:
+def test_batch_norm_normalises_and_keeps_statistics() -> None:
     x = np.random.default_rng(0).normal(3, 2, (64, 4, 4, 2)).astype(np.float32)
     layer = FusedBatchNorm(momentum=0.5, epsilon=1e-3)
     y = layer(x, training=True)

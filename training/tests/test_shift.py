@@ -1,18 +1,17 @@
-"""Without borders, adaptive sub-sampling makes embeddings shift-invariant, exactly."""
+"""Without borders, networks with adaptive subsampling are exactly shift-invariant."""
 
 import numpy as np
 import pytest
 
 from training.graphs.sinet_graph import Pooling
-from training.shift_invariance import Axis
-from training.shift_table import circular_changes
+from training.network.shift_invariance import Axis, circular_changes
 
 ROUNDING = 1e-5
 
 
 @pytest.fixture(scope="module", params=["time", "frequency"])
 def changes(request: pytest.FixtureRequest) -> dict[Pooling, np.ndarray]:
-    """Of each pooling, [num_patches, 8]: shifts 1 to 8."""
+    """Changes [num_patches, 8] for shifts 1 to 8, for each pooling."""
     axis: Axis = request.param
     poolings: tuple[Pooling, ...] = ("max", "tlpf", "aps", "tlpf_aps")
     return {p: circular_changes(1, p, range(1, 9), axis) for p in poolings}
@@ -23,7 +22,7 @@ def test_adaptive_sampling_is_invariant(changes: dict[Pooling, np.ndarray]) -> N
     assert changes["tlpf_aps"].max() <= ROUNDING
 
 
-def test_low_pass_filters_help_and_max_pooling_varies(
+def test_low_pass_filters_change_less_than_max_pooling(
     changes: dict[Pooling, np.ndarray],
 ) -> None:
     by_max, by_filters = (changes[p][:, :7].mean(axis=0) for p in ("max", "tlpf"))
@@ -32,7 +31,7 @@ def test_low_pass_filters_help_and_max_pooling_varies(
     assert by_filters.min() > 100 * ROUNDING
 
 
-def test_all_are_invariant_to_shifts_by_the_whole_stride(
+def test_all_poolings_are_invariant_to_shifts_by_the_whole_stride(
     changes: dict[Pooling, np.ndarray],
 ) -> None:
     for pooling, change in changes.items():

@@ -1,4 +1,4 @@
-"""A training may start from a graph: it knows what the graph knows, and goes on."""
+"""A training can start from the weights of a graph."""
 
 import dataclasses
 import pathlib
@@ -6,7 +6,6 @@ import pathlib
 import numpy as np
 import pytest
 
-from training.facts import demo_facts
 from training.graphs.export import label_indices, to_sinet_weights, write_model
 from training.graphs.sinet_graph import PATCH_FRAMES, Pooling
 from training.network.batches import Sounds
@@ -14,7 +13,7 @@ from training.network.model import build_network
 from training.network.start import set_to_graph
 from training.network.synthetic_mels import synthetic_log_mels
 from training.tests.small_training import NAME, PLAN, small_sounds
-from training.train import Training, graph_of, train
+from training.train import Training, demo_facts, graph_of, train
 
 FROZEN = ("conv0", "block1")
 FURTHER = dataclasses.replace(
@@ -31,14 +30,14 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sounds, Sounds]:
 def models(
     sounds: tuple[Sounds, Sounds], tmp_path_factory: pytest.TempPathFactory
 ) -> pathlib.Path:
-    """A folder of models with a first one."""
+    """A folder of models with the model of a first phase."""
     folder = tmp_path_factory.mktemp("models")
     train(NAME, PLAN, *sounds, folder / NAME)
     return folder
 
 
 @pytest.mark.parametrize("pooling", ["max", "tlpf", "aps", "tlpf_aps"])
-def test_a_network_set_to_a_graph_answers_like_the_one_that_was_written(
+def test_a_network_set_to_a_graph_gives_the_outputs_of_the_exported_network(
     pooling: Pooling, tmp_path: pathlib.Path
 ) -> None:
     labels = ("Piano", "Bark", "Wind")
@@ -48,7 +47,7 @@ def test_a_network_set_to_a_graph_answers_like_the_one_that_was_written(
     rng = np.random.default_rng(0)
     for layer in first.layers:
         for weight in layer.weights:
-            # Of all: normalisation that has seen nothing would change nothing.
+            # Also change the statistics of normalisation, which initially do nothing.
             scale = rng.uniform(0.7, 1.3, weight.shape)
             weight.assign(weight.numpy() * scale + 0.01 * (rng.random() - 0.5))
     path = tmp_path / "model.pb"
@@ -65,23 +64,23 @@ def test_a_network_set_to_a_graph_answers_like_the_one_that_was_written(
 
 def test_a_graph_of_another_width_is_refused(models: pathlib.Path) -> None:
     network = build_network(0.25, "tlpf_aps", 3)
-    with pytest.raises(ValueError, match="model/conv0/kernel is .*, expected "):
+    with pytest.raises(ValueError, match="got model/conv0/kernel of .*, expected "):
         set_to_graph(network, graph_of(NAME, models), [0, 1, 2])
 
 
-def test_only_what_is_not_frozen_is_trained(
+def test_frozen_layers_are_not_trained(
     sounds: tuple[Sounds, Sounds], models: pathlib.Path
 ) -> None:
     training = Training(FURTHER, sounds[0], models / "further")
-    start = {v.path: v.numpy() for v in training.network.model.trainable_variables}
+    start = {v.path: v.numpy() for v in training.network.trainable_variables}
     losses = list(training.run())
     assert len(losses) == FURTHER.num_steps and np.isfinite(losses).all()
-    for variable in training.network.model.trainable_variables:
+    for variable in training.network.trainable_variables:
         is_same = np.array_equal(variable.numpy(), start[variable.path])
         assert is_same == variable.path.startswith(FROZEN), variable.path
 
 
-def test_a_stopped_training_goes_on_from_its_checkpoint_not_from_the_graph(
+def test_a_stopped_training_continues_from_its_checkpoint_and_not_from_the_graph(
     sounds: tuple[Sounds, Sounds], models: pathlib.Path
 ) -> None:
     whole = Training(FURTHER, sounds[0], models / "whole")

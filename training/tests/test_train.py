@@ -1,4 +1,4 @@
-"""A training follows from its seed, also if it is stopped, and learns."""
+"""A training depends on its seed only, also if it is stopped, and reduces the loss."""
 
 import dataclasses
 import itertools
@@ -45,7 +45,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Both:
 
 @pytest.fixture(scope="module")
 def undisturbed(sounds: Both, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The graph of a training from the beginning to the end."""
+    """The graph of a training that was not stopped."""
     return trained(sounds, tmp_path_factory.mktemp("undisturbed"))
 
 
@@ -55,11 +55,11 @@ def trained(sounds: Both, folder: pathlib.Path, plan: TrainingPlan = PLAN) -> by
 
 
 def weights(training: Training) -> list[np.ndarray]:
-    values: list[np.ndarray] = training.network.model.get_weights()
+    values: list[np.ndarray] = training.network.get_weights()
     return values
 
 
-def test_seed_decides_all(
+def test_the_graph_depends_on_the_seed_only(
     sounds: Both, undisturbed: bytes, tmp_path: pathlib.Path
 ) -> None:
     assert trained(sounds, tmp_path / "same") == undisturbed
@@ -82,10 +82,10 @@ def test_weights_and_losses_are_the_same_bits(
 
 
 @pytest.mark.parametrize("num_steps", [3, 6])
-def test_stopped_training_goes_on(
+def test_stopped_training_gives_the_same_graph(
     sounds: Both, undisturbed: bytes, tmp_path: pathlib.Path, num_steps: int
 ) -> None:
-    """Before and after the patches get longer, at and beyond a checkpoint."""
+    """Stops before and after the change of patch length, beyond and at a checkpoint."""
     first = Training(PLAN, sounds[0], tmp_path)
     assert len(list(itertools.islice(first.run(), num_steps))) == num_steps
     assert first.step == num_steps
@@ -94,7 +94,7 @@ def test_stopped_training_goes_on(
     assert trained(sounds, tmp_path) == undisturbed
 
 
-def test_killed_training_goes_on(
+def test_killed_training_gives_the_same_graph(
     sounds: Both, undisturbed: bytes, tmp_path: pathlib.Path
 ) -> None:
     command = [sys.executable, "-m", "training.tests.small_training", str(tmp_path)]
@@ -117,7 +117,7 @@ def test_killed_training_goes_on(
     assert trained(sounds, tmp_path) == undisturbed
 
 
-def test_finished_training_only_writes_the_model_again(
+def test_finished_training_writes_the_same_model_again(
     sounds: Both, tmp_path: pathlib.Path, undisturbed: bytes
 ) -> None:
     trained(sounds, tmp_path)
@@ -149,7 +149,7 @@ def test_learning_rate_rises_and_falls_to_nothing() -> None:
     assert rates[500] == pytest.approx(0.005)
 
 
-def test_patches_get_longer_once() -> None:
+def test_patch_length_changes_once() -> None:
     plan = TrainingPlan(1, "tlpf", num_steps=20, short_part=0.65)
     lengths = [num_frames(plan, step) for step in range(20)]
     assert lengths == [51] * 13 + [PATCH_FRAMES] * 7
@@ -158,7 +158,7 @@ def test_patches_get_longer_once() -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_builds_and_takes_both_lengths(name: str) -> None:
+def test_every_model_builds_and_accepts_both_patch_lengths(name: str) -> None:
     for plan in (shortened(MODELS[name]), MODELS[name]):
         network = build_network(
             plan.width,
@@ -177,8 +177,10 @@ def test_every_model_builds_and_takes_both_lengths(name: str) -> None:
     assert {num_frames(short, step) for step in steps} == {51, PATCH_FRAMES}
 
 
-def test_loss_falls_on_sounds_that_are_easy_to_tell(tmp_path: pathlib.Path) -> None:
-    """A piano of low bands, a snare drum of high ones, and a floor of no label."""
+def test_loss_falls_on_sounds_that_are_easy_to_distinguish(
+    tmp_path: pathlib.Path,
+) -> None:
+    """Uses a piano of low bands, a snare drum of high bands, and a hum of no band."""
     chosen = ("piano", "snare_drum", "hum")
     recipes = tuple(recipe for recipe in RECIPES if recipe.name in chosen)
     mels = np.full((3, 1, 2, 120, 96), -6, np.float16)

@@ -1,9 +1,9 @@
-"""Decodes one audio file with FFmpeg (PyAV) to the samples Essentia would see.
+"""Decodes one audio file with FFmpeg (PyAV), to the samples of Essentia's MonoLoader.
 
-MonoLoader's own FFmpeg 2.8.12 is not used: it takes the process down on healthy Opus
-files and on damaged ones. The rules below give the same samples with a current FFmpeg:
-MP3 with the fixed-point decoder, and the encoder delay of AAC, Vorbis and WMA kept as
-that old version kept it (measured against it, see tests/end_to_end/test_reference.py).
+MonoLoader itself uses FFmpeg 2.8.12, which crashes the process on healthy Opus files
+and on damaged files. The rules below give the same samples with a current FFmpeg: MP3
+is decoded with the fixed-point decoder, and the encoder delay of AAC, Vorbis and WMA is
+kept as the old version kept it (measured in tests/end_to_end/test_reference.py).
 """
 
 import dataclasses
@@ -19,14 +19,14 @@ from transforms.decoding.truncation import is_truncated
 from transforms.elements import ClipError, FloatArray
 
 SAMPLE_RATE_HZ = 22050
-# libsamplerate converts ratios of 1/256 to 256 (src_is_valid_ratio).
+# libsamplerate accepts ratios from 1/256 to 256 (src_is_valid_ratio).
 MIN_RATE_HZ, MAX_RATE_HZ = SAMPLE_RATE_HZ / 256, SAMPLE_RATE_HZ * 256
 
 _KEEP_ENCODER_DELAY = {"aac", "vorbis", "wmav1", "wmav2"}
-# Runs of samples at full scale that count as clipping; one or two are a peak.
+# Shortest run of full-scale samples that counts as clipping; a shorter one is a peak.
 _CLIPPING_RUN = 3
 _FULL_SCALE = 0.9999
-# Integer formats: value of silence, and the factor to the range -1..1.
+# Integer formats: the value of silence, and the factor that maps to the range -1..1.
 _INTEGER_SCALE = {
     "u8": (128, 2.0**-7),
     "s16": (0, 2.0**-15),
@@ -34,8 +34,9 @@ _INTEGER_SCALE = {
     "s64": (0, 2.0**-63),
 }
 
-# First bytes of a PCM WAV file. In the whole of it FFmpeg would look for DTS, which
-# discs hide there, for 10 ms a file; 32 kB hold several of its frames.
+# First bytes of a PCM WAV file. Some discs hide DTS audio in such files, and FFmpeg
+# would search far into the file for it, which takes 10 ms. 32 kB are enough: they hold
+# several DTS frames.
 _PCM_WAV = re.compile(rb"RIFF....WAVEfmt ....\x01\x00", re.DOTALL)
 _PCM_WAV_OPTIONS = {"probesize": "32768"}
 
@@ -44,13 +45,13 @@ av.logging.set_level(None)
 
 @dataclasses.dataclass(frozen=True)
 class DecodedAudio:
-    """The samples of a file at its own rate.
+    """The samples of a file, at the sample rate of the file.
 
     Attributes:
         samples: float32 [num_samples], downmixed to mono.
-        sample_rate_hz: Of `samples` and of the file.
-        num_channels: Of the file.
-        codec: FFmpeg's name of the codec.
+        sample_rate_hz: Sample rate of `samples` and of the file.
+        num_channels: Number of channels in the file.
+        codec: FFmpeg's name of the codec; empty for samples that were in memory.
         flags: Any of clipped, damaged, multichannel, truncated.
     """
 
@@ -65,8 +66,8 @@ def decode_file(clip_id: str, file: BinaryIO) -> DecodedAudio:
     """Decodes the first audio stream of a file and mixes it to mono.
 
     Args:
-        clip_id: For messages.
-        file: Seekable, at its start.
+        clip_id: Id of the clip, for messages.
+        file: Seekable file, positioned at its start.
 
     Raises:
         ClipError: not_audio, unsupported_codec, empty, unsupported_rate or
@@ -153,11 +154,12 @@ def mix_samples(samples: FloatArray, sample_rate_hz: int) -> DecodedAudio:
 
 
 class _FrameReader:
-    """Reads the frames of a stream under MonoLoader's rules.
+    """Reads the frames of a stream by MonoLoader's rules.
 
     Attributes:
-        num_errors: Packets that could not be decoded and were left out.
-        num_skipped: Samples to drop from the start, known after the last frame.
+        num_errors: Number of packets that could not be decoded and were left out.
+        num_skipped: Number of samples to drop from the start of the stream; valid after
+            the first frame.
     """
 
     def __init__(self, container: Any, stream: Any) -> None:
@@ -187,7 +189,7 @@ class _FrameReader:
                     yield packet
         except av.error.FFmpegError:
             self.num_errors += 1
-        # None flushes the decoder; FFmpeg 2.8 did not flush WMA.
+        # None flushes the decoder. FFmpeg 2.8 did not flush WMA decoders.
         if not self._context.name.startswith("wmav"):
             yield None
 
@@ -202,7 +204,7 @@ class _FrameReader:
 
 
 class _Mixer:
-    """Collects frames as mono float32 and watches that their format stays the same."""
+    """Collects frames as mono float32 and checks that their format does not change."""
 
     def __init__(self, clip_id: str) -> None:
         self.sample_rate_hz = 0
@@ -221,8 +223,8 @@ class _Mixer:
                 self._clip_id,
                 "format_change",
                 f"the format changes within the file, from {self.sample_rate_hz} Hz "
-                f"and {self.num_channels} channels to {found[0]} Hz and {found[1]}; "
-                "split the file there",
+                f"and {self.num_channels} channels to {found[0]} Hz and {found[1]} "
+                "channels; split the file where the format changes",
             )
         channels = _to_float(frame)
         self._clipped = self._clipped or _has_clipping(channels)
@@ -237,7 +239,7 @@ class _Mixer:
 
 
 def _to_float(frame: av.AudioFrame) -> FloatArray:
-    """float32 [num_channels, num_samples], full scale at 1, as FFmpeg converts."""
+    """Converts a frame as FFmpeg does: float32 [num_channels, num_samples], -1 to 1."""
     values = frame.to_ndarray()
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T
@@ -245,7 +247,7 @@ def _to_float(frame: av.AudioFrame) -> FloatArray:
     if kind not in _INTEGER_SCALE:
         return values.astype(np.float32, copy=False)
     zero, scale = _INTEGER_SCALE[kind]
-    # 32-bit integers do not fit into float32 before they are scaled.
+    # float32 cannot hold every 32-bit integer, so these are scaled in float64.
     wide: np.ndarray = values.astype(
         np.float32 if kind in ("u8", "s16") else np.float64
     )
@@ -253,7 +255,7 @@ def _to_float(frame: av.AudioFrame) -> FloatArray:
 
 
 def _downmix(channels: FloatArray) -> FloatArray:
-    """Mono: MonoLoader's (L+R)*0.5, continued to more channels as their average."""
+    """Mixes to mono: (L+R)*0.5 as MonoLoader does; more channels are averaged."""
     if len(channels) == 1:
         return channels[0]
     total = channels[0] + channels[1]
@@ -273,7 +275,7 @@ def _has_clipping(channels: FloatArray) -> bool:
 
 
 def _skip_samples(frame: Any) -> int:
-    """The start count of FFmpeg's SKIP_SAMPLES side data: u32, little endian."""
+    """Samples to skip at the start: a little-endian u32 in SKIP_SAMPLES side data."""
     for data in frame.side_data.keys():
         if "SKIP_SAMPLES" in repr(data):
             return int.from_bytes(bytes(data)[:4], "little")
@@ -282,20 +284,20 @@ def _skip_samples(frame: Any) -> int:
 
 def _check_rate(clip_id: str, sample_rate_hz: int) -> None:
     if not sample_rate_hz:
-        problem = "found no audio in the file; it is damaged or of another kind"
+        problem = "found no audio in the file; check that it is audio and complete"
         raise _error(clip_id, "not_audio", problem)
     if not MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ:
         raise _error(
             clip_id,
             "unsupported_rate",
             f"got a sample rate of {sample_rate_hz} Hz, expected {MIN_RATE_HZ:.0f} to "
-            f"{MAX_RATE_HZ:.0f} Hz; the header is probably damaged",
+            f"{MAX_RATE_HZ:.0f} Hz; the header of the file is probably damaged",
         )
 
 
 def _refuse_reference(url: str, *_: Any) -> BinaryIO:
-    """Playlists and the like may not make the decoder open other files or hosts."""
-    raise ValueError(f"the file refers to another one, {url!r}, which is not followed")
+    """Keeps playlists and similar files from opening other files or hosts."""
+    raise ValueError(f"the file refers to another file, {url!r}, which is not opened")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Opens the audio of clips; fetches the next remote one while one is decoded."""
+"""Opens the audio of clips; fetches the next remote clip while a clip is decoded."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -13,10 +13,10 @@ Opener = Callable[[], BinaryIO]
 
 
 def open_audio(clip: Clip) -> BinaryIO:
-    """Opens the audio of a clip for reading; remote audio is in memory, complete.
+    """Opens the audio of a clip for reading; remote audio is read into memory first.
 
-    An open file rather than its name goes to the decoder, because FFmpeg gives
-    names a meaning of its own (`concat:`, `%03d`).
+    The decoder gets an open file, not a file name, because FFmpeg interprets names
+    (`concat:`, `%03d`).
 
     Raises:
         ClipError: not_found, not_a_file, unreadable or unsupported_uri.
@@ -34,9 +34,9 @@ def open_audio(clip: Clip) -> BinaryIO:
 def openers(
     clips: Sequence[Clip], open_clip: Callable[[Clip], BinaryIO] = open_audio
 ) -> Iterator[tuple[Clip, Opener]]:
-    """Clips in order, each with what opens its audio.
+    """Yields clips in order, each with a function that opens its audio.
 
-    When a clip is handed out, a thread begins to fetch the next one if it is remote.
+    When a clip is yielded, a thread starts to fetch the next clip if it is remote.
     """
     with ThreadPoolExecutor(1, "read-ahead") as reader:
         ready: Opener | None = None

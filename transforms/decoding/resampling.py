@@ -1,10 +1,10 @@
 """Resamples to 22,050 Hz exactly as MonoLoader does: libsamplerate's sinc-medium.
 
-For a fixed ratio the interpolated sinc is a fixed filter. Where the ratio is a power of
-two (44.1 kHz, 88.2 kHz, 11.025 kHz) Essentia's float32 ratio is exact, the filter never
-drifts, and two matrix products a block give the same samples in a fraction of the time.
-Other rates take the algorithm itself (`resampling_kernel`), which numba compiles; where
-there is no numba they are left to Essentia.
+For a fixed ratio, the interpolated sinc is a fixed filter. If the ratio is a power of
+two (44.1 kHz, 88.2 kHz, 11.025 kHz), Essentia's float32 ratio is exact and the filter
+never drifts. Two matrix products a block then give the same samples in a fraction of
+the time. For other rates numba compiles the algorithm itself (`resampling_kernel`);
+without numba, Essentia resamples them.
 """
 
 import dataclasses
@@ -21,19 +21,21 @@ from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray
 from transforms.essentia_import import algorithm
 
-# libsamplerate's sinc-medium, MonoLoader's default. Its table has 491 coefficients for
-# an input sample and 22,438 for each side of the filter (mid_qual_coeffs.h).
+# libsamplerate's sinc-medium, the default of MonoLoader. Its table has 491 coefficients
+# for each input sample and 22,438 for each side of the filter (mid_qual_coeffs.h).
 _QUALITY = 1
 _TABLE_STEP, _TABLE_SIZE = 491, 22438
-# MonoLoader hands its resampler blocks of this many samples; if the last one is full
-# it never flushes the filter, and the end of the clip is lost.
+# MonoLoader passes blocks of this many samples to its resampler. If the last block is
+# full, it never flushes the filter, and the end of the clip is lost.
 _MONOLOADER_BLOCK = 4096
-# Samples of the slower side in a block: two blocks of input span the filter, which
-# reaches 45.7 of them to each side, of every output of a block.
+# Samples in a block, on the side with the lower rate. The filter reaches 45.7 such
+# samples to each side of an output, so two blocks of input are enough for every output
+# of a block.
 _BLOCK = 96
-# Beyond these the matrices would be large, and no audio has such a rate.
+# Ratios, or inverse ratios, with a fixed filter. Larger factors would need large
+# matrices, and no audio has such a rate.
 _FACTORS = (2, 4, 8)
-# Blocks filtered at once: half a megabyte of float64, which stays in the cache.
+# Number of blocks filtered at once: half a megabyte of float64, which fits the cache.
 _BLOCKS_AT_ONCE = 256
 
 
@@ -42,7 +44,7 @@ def resample(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
 
     Args:
         samples: float32 [num_samples], not empty.
-        sample_rate_hz: Of `samples`.
+        sample_rate_hz: Sample rate of `samples`.
 
     Returns:
         float32 [about num_samples * 22050 / sample_rate_hz].
@@ -62,8 +64,8 @@ def resample(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
 
 
 def resample_by_kernel(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
-    """Any rate, by the same algorithm in numba; the end is flushed."""
-    # numba takes half a second to import, and does not exist for every platform.
+    """Resamples from any rate with numba; the filter is flushed at the end."""
+    # numba takes half a second to import, and is not available on every platform.
     from transforms.decoding.resampling_kernel import interpolate
 
     ratio = _float32_ratio(sample_rate_hz)
@@ -79,7 +81,7 @@ def _taps(sample_rate_hz: int) -> Any:
 
 
 def compile_kernel() -> None:
-    """Makes numba compile what other rates need, or find it in its cache."""
+    """Compiles the kernel for other rates, or loads it from numba's cache."""
     if _has_numba():
         resample_by_kernel(np.zeros(1, np.float32), 48000)
 
@@ -90,12 +92,12 @@ def _has_numba() -> bool:
 
 
 def _float32_ratio(sample_rate_hz: int) -> float:
-    """Output samples for an input sample, rounded as Essentia rounds it."""
+    """Output samples per input sample, rounded as Essentia rounds the ratio."""
     return float(np.float32(SAMPLE_RATE_HZ) / np.float32(sample_rate_hz))
 
 
 def resample_by_essentia(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
-    """Any rate, by libsamplerate in Essentia; the end is flushed."""
+    """Resamples from any rate with Essentia's libsamplerate; flushed at the end."""
     resampler = _essentia_resampler(sample_rate_hz, SAMPLE_RATE_HZ)
     result: FloatArray = resampler(np.ascontiguousarray(samples))
     return result
@@ -115,11 +117,11 @@ class FixedFilter:
     """A filter that turns blocks of input into blocks of output.
 
     Attributes:
-        top: float64 [block of input, block of output]: what the first of two blocks of
-            input gives.
-        bottom: As `top`, of the second one.
-        reach: Input samples that the filter sees before the first one of a block.
-        ratio: Output samples for an input sample.
+        top: float64 [block of input, block of output]. Weights of the first of the two
+            input blocks.
+        bottom: As `top`, for the second input block.
+        reach: Number of input samples before a block that the filter uses.
+        ratio: Output samples per input sample.
     """
 
     top: np.ndarray
@@ -128,13 +130,13 @@ class FixedFilter:
     ratio: fractions.Fraction
 
     def run(self, samples: FloatArray) -> FloatArray:
-        """Filters a clip: float32 [ceil(num_samples * ratio) - 1].
+        """Filters a clip. Returns float32 [ceil(num_samples * ratio) - 1].
 
-        Sums are float64, as libsamplerate's are; only their order differs, by less than
-        a float32 can tell.
+        Sums are float64, as in libsamplerate. Only their order differs, and the
+        difference is smaller than float32 can represent.
         """
         size_in, size_out = self.top.shape
-        # The last output for which the next one, too, lies within the clip.
+        # libsamplerate computes an output only if the next one, too, is in the clip.
         result = np.empty(math.ceil(len(samples) * self.ratio) - 1, np.float32)
         step = _BLOCKS_AT_ONCE * size_out
         for start in range(0, len(result), step):
@@ -150,12 +152,12 @@ class FixedFilter:
 
 @functools.cache
 def fixed_filter(sample_rate_hz: int) -> FixedFilter | None:
-    """The filter from a rate to 22,050 Hz; None if it is not a fixed one."""
+    """The filter from a rate to 22,050 Hz; None if this rate has no fixed filter."""
     ratio = fractions.Fraction(SAMPLE_RATE_HZ, sample_rate_hz)
     factors = ratio.numerator, ratio.denominator
     if 1 not in factors or max(factors) not in _FACTORS:
         return None
-    # Below a ratio of 1 the filter is stretched, to keep out what would alias.
+    # Below a ratio of 1 the filter is stretched, to remove what would alias.
     scale = min(1.0, float(ratio))
     step = _TABLE_STEP * scale
     reach = math.floor(_TABLE_SIZE / step) + 1
@@ -168,7 +170,7 @@ def fixed_filter(sample_rate_hz: int) -> FixedFilter | None:
 
 
 def _interpolated(positions: np.ndarray) -> np.ndarray:
-    """The table of coefficients, linear between its entries, 0 beyond its end."""
+    """Coefficients at positions in the table; linear between entries, 0 at the end."""
     table = sinc_table()
     index = np.minimum(positions.astype(np.int64), _TABLE_SIZE)
     between = positions - index
@@ -178,10 +180,11 @@ def _interpolated(positions: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def sinc_table() -> np.ndarray:
-    """libsamplerate's coefficients: float64 [22440], the filter's peak first.
+    """libsamplerate's coefficients: float64 [22440], the peak of the filter first.
 
-    They are read off impulses: from 2 Hz to 491 Hz every output lies on an entry of the
-    table, even entries for an impulse at an even sample and odd ones at an odd sample.
+    They are measured with impulses. From 2 Hz to 491 Hz, every output lies on an entry
+    of the table: an impulse at an even sample gives the even entries, and an impulse at
+    an odd sample the odd entries.
     """
     resampler = _essentia_resampler(2, _TABLE_STEP)
     table = np.zeros(_TABLE_SIZE + 2)
@@ -196,7 +199,7 @@ def sinc_table() -> np.ndarray:
 
 
 def _zero_padded(samples: FloatArray, start: int, size: int) -> np.ndarray:
-    """float64 [size] from sample `start` on, with zeros outside of the clip."""
+    """Samples from `start` on as float64 [size], with zeros outside the clip."""
     result = np.zeros(size)
     begin, end = max(start, 0), min(start + size, len(samples))
     if begin < end:
@@ -205,11 +208,10 @@ def _zero_padded(samples: FloatArray, start: int, size: int) -> np.ndarray:
 
 
 def _unflushed_length(num_samples: int, sample_rate_hz: int) -> int:
-    """Output samples of the resampler as long as it waits for more input.
+    """Number of output samples of the resampler before its filter is flushed.
 
-    libsamplerate's sinc_process stops when no more than half its filter lies ahead of
-    the read position (src_sinc.c). Equal to MonoLoader's lengths for 12 rates, see the
-    tests.
+    libsamplerate's sinc_process stops when at most half its filter lies ahead of the
+    read position (src_sinc.c). Tests compare the result with MonoLoader for 12 rates.
     """
     ratio = _float32_ratio(sample_rate_hz)
     half_filter = round((_TABLE_SIZE + 2) / _TABLE_STEP / min(ratio, 1.0)) + 1

@@ -4,10 +4,10 @@ Follows sinc_mono_vari_process and calc_output_single of src_sinc.c (0.1.8): the
 position within the filter is a whole number of 4096ths of a table entry, the
 coefficient is linear between entries, and sums are float64.
 
-A tap k lies k increments further along the table than tap 0, so its entry is
-entry_of(start) + entry_of(k * increment), or one more where the two remainders carry.
-`arrange` puts the entries of all taps for one start side by side: then every tap is
-read in order, and the processor takes several at once.
+Tap k lies k increments further along the table than tap 0. Its entry is therefore
+entry_of(start) + entry_of(k * increment), or one more if the two remainders carry.
+`arrange` puts the entries of all taps for one start side by side. The taps are then
+read in order, and the processor handles several at once.
 """
 
 import dataclasses
@@ -17,11 +17,11 @@ import numpy as np
 from numba import njit
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-# Sums may be taken in another order, and products fused with them.
+# Allows LLVM to reorder sums and to fuse products with sums.
 _SUMS: dict[str, Any] = {**_OPTIONS, "fastmath": {"reassoc", "contract", "nsz"}}
-# Fixed point: SHIFT_BITS of src_sinc.c.
+# 1.0 in the fixed-point format of src_sinc.c (12 SHIFT_BITS).
 ONE = 4096
-# Taps are padded to a multiple of this, for whole vectors.
+# The number of taps is padded to a multiple of this, for whole vectors.
 _LANES = 16
 
 
@@ -30,9 +30,10 @@ class Taps:
     """A table of coefficients laid out by start and tap.
 
     Attributes:
-        values: float32 [starts, taps].
-        steps: float32 [starts, taps], from a value to the next entry of the table.
-        remainders: float32 [taps]: how far a tap of start 0 lies behind its entry.
+        values: float32 [starts, taps]. Coefficients.
+        steps: float32 [starts, taps]. Differences from a coefficient to the next entry
+            of the table.
+        remainders: float32 [taps]. Distances of the taps of start 0 from their entries.
     """
 
     values: np.ndarray
@@ -40,18 +41,18 @@ class Taps:
     remainders: np.ndarray
 
     def reversed(self) -> "Taps":
-        """The last tap first, for the side of the filter that looks back."""
+        """The same taps, last one first, for the side of the filter that looks back."""
         turned = (self.values[:, ::-1], self.steps[:, ::-1], self.remainders[::-1])
         return Taps(*map(np.ascontiguousarray, turned))
 
 
 def arrange(table: np.ndarray, size: int, increment: int) -> Taps:
-    """Lays a table of coefficients out.
+    """Lays out a table of coefficients by start and tap.
 
     Args:
-        table: float32 [more than size], the peak first.
-        size: Entries beyond which the filter is 0.
-        increment: From a tap to the next, in 4096ths of an entry.
+        table: float32 [more than size], the peak of the filter first.
+        size: Number of entries after which the filter is 0.
+        increment: Distance from a tap to the next, in 4096ths of an entry.
     """
     num_taps = -(-(size * ONE // increment + 1) // _LANES) * _LANES
     positions = np.arange(num_taps) * increment
@@ -72,9 +73,9 @@ def interpolate(
 
     Args:
         samples: float32 [num_samples].
-        ratio: Output samples for an input sample.
-        entries: Of the table of coefficients for an input sample.
-        taps: Arranged for `increment_of(ratio, entries)`.
+        ratio: Output samples per input sample.
+        entries: Entries of the table of coefficients per input sample.
+        taps: Taps that were arranged for `increment_of(ratio, entries)`.
 
     Returns:
         float32 [about num_samples * ratio].
@@ -101,7 +102,7 @@ def interpolate(
 
 
 def increment_of(ratio: float, entries: int) -> int:
-    """From a tap to the next, in 4096ths of an entry; longer where audio loses rate."""
+    """Distance from a tap to the next, in 4096ths of an entry."""
     return round(entries * min(ratio, 1.0) * ONE)
 
 
@@ -114,7 +115,7 @@ def _half(
     samples: np.ndarray,
     first: int,
 ) -> float:
-    """One side of the filter: the sum over its taps."""
+    """Sums the taps of one side of the filter."""
     row = start >> 12
     part = (start & (ONE - 1)) / ONE
     near, far = values[row], values[row + 1]
@@ -125,7 +126,8 @@ def _half(
         between = part + remainders[tap]
         low, high = near[tap], far[tap]
         low_step, high_step = near_step[tap], far_step[tap]
-        # Read first and chosen then: a choice of reads would be a branch.
+        # Both values are read before one is chosen: a conditional read would be a
+        # branch.
         carries = between >= 1.0
         value = high if carries else low
         step = high_step if carries else low_step
@@ -148,13 +150,13 @@ def _fill(
     remainders: np.ndarray,
     result: np.ndarray,
 ) -> int:
-    """Fills `result`; returns how many samples there are."""
+    """Fills `result`; returns the number of samples written."""
     reach = len(remainders)
     scale = min(ratio, 1.0)
     advance = 1.0 / ratio
     stride = entries * scale
     increment = int(np.rint(stride * ONE))
-    # The read position: a sample, and what lies between it and the next.
+    # The read position: the index of a sample, and the fraction to the next sample.
     whole, part = 0, 0.0
     count = 0
     while count < len(result) and whole + part + (advance + 1e-20) < num_samples:

@@ -1,7 +1,7 @@
-"""Tells whether a file ends before the end that its container states.
+"""Tells whether an audio file is truncated: shorter than its container states.
 
-FFmpeg alone does not do: it shortens the stated duration of WAV and AIFF to the file's
-size, and guesses that of MP3 without a header from the size.
+FFmpeg does not tell. It shortens the stated duration of WAV and AIFF to the size of the
+file, and estimates the duration of MP3 without a header from the size.
 """
 
 import fractions
@@ -11,13 +11,14 @@ from typing import Any, BinaryIO
 
 import av
 
-# A codec's delay and its last, partly filled frame stay below this.
+# The delay of a codec and its last, partly filled frame are shorter than this.
 _TOLERANCE_S = 0.1
 # Containers whose stated duration FFmpeg passes on unchanged.
 _STATES_DURATION = {"flac", "matroska", "mov", "wv"}
-# First bytes of a chunked container: byte order and name of the chunk with samples.
+# By the first bytes of a container that consists of chunks: its byte order, and the
+# name of the chunk that holds the samples.
 _CHUNKED = {b"RIFF": ("<", b"data"), b"FORM": (">", b"SSND")}
-# Writers of streams leave these sizes in the header.
+# Programs that write to a pipe leave these sizes in the header.
 _UNKNOWN_SIZES = {0, 0xFFFFFFFF}
 
 
@@ -27,10 +28,10 @@ def is_truncated(
     """True if the container states more audio than the file holds.
 
     Args:
-        file: Of the container; its position is lost.
-        container: PyAV's, open.
-        stream: The audio stream that was decoded.
-        duration_s: Of the decoded samples.
+        file: File of the container; its position changes.
+        container: Open PyAV container.
+        stream: Audio stream that was decoded.
+        duration_s: Duration of the decoded samples.
     """
     names = set(container.format.name.split(","))
     if names & {"wav", "aiff"}:
@@ -50,15 +51,15 @@ def _stated_duration_s(container: Any, stream: Any) -> float | None:
 
 
 def _has_cut_chunk(file: BinaryIO) -> bool:
-    """Walks the chunks of WAV or AIFF to the samples and compares with the file."""
+    """True if the chunk with the samples of WAV or AIFF goes beyond the file's end."""
     file_size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    order, wanted = _CHUNKED.get(file.read(12)[:4], ("", b""))
-    while order:
+    byte_order, wanted = _CHUNKED.get(file.read(12)[:4], ("", b""))
+    while byte_order:
         header = file.read(8)
         if len(header) < 8:
             return False
-        (size,) = struct.unpack(f"{order}I", header[4:])
+        (size,) = struct.unpack(f"{byte_order}I", header[4:])
         if header[:4] == wanted:
             return size not in _UNKNOWN_SIZES and file.tell() + size > file_size
         file.seek(size + size % 2, os.SEEK_CUR)
@@ -71,7 +72,7 @@ def _has_mp3_header(file: BinaryIO) -> bool:
     start = file.read(10)
     position = 0
     if start[:3] == b"ID3" and len(start) == 10:
-        # The tag's size is in four bytes of seven bits.
+        # The size of an ID3 tag is stored in four bytes of seven bits each.
         position = 10 + sum(byte << 7 * (3 - i) for i, byte in enumerate(start[6:10]))
     file.seek(position)
     first_frame = file.read(2048)

@@ -10,13 +10,14 @@ from transforms.engines.contract import Engine, ModelSpec
 from transforms.engines.essentia import EssentiaEngine
 from transforms.front_end.patches import PatchSpec, cut_patches, log_mel, normalise
 
-# Largest difference of an activation, and of an embedding relative to the largest.
+# Largest allowed difference of an activation. For embeddings, the difference is divided
+# by the largest embedding value.
 TOLERANCE = 1e-4
 _SOUND_S = 2
 
 
 def check_sounds() -> dict[str, FloatArray]:
-    """Waveforms of two seconds at 22,050 Hz, loud and quiet, with and without pitch."""
+    """Sounds of two seconds at 22,050 Hz: loud and quiet, with and without pitch."""
     size = _SOUND_S * SAMPLE_RATE_HZ
     noise = np.random.default_rng(0).standard_normal(size)
     seconds = np.arange(size) / SAMPLE_RATE_HZ
@@ -32,23 +33,26 @@ def check_sounds() -> dict[str, FloatArray]:
 
 
 def patches_of(waveform: FloatArray) -> FloatArray:
-    """float32 [num_patches, 101, 96]."""
+    """The patches of a waveform: float32 [num_patches, 101, 96]."""
     return cut_patches(log_mel(normalise(waveform))[0], PatchSpec())
 
 
 @functools.cache
 def check_patches() -> FloatArray:
-    """All patches of all sounds: float32 [20, 101, 96]."""
+    """All patches of all check sounds: float32 [20, 101, 96]."""
     return np.concatenate([*map(patches_of, check_sounds().values())])
 
 
 def reference(spec: ModelSpec) -> Prediction:
-    """What Essentia makes of the patches."""
+    """Essentia's prediction for the check patches."""
     return EssentiaEngine(spec).run(check_patches())
 
 
 def differences(actual: Prediction, expected: Prediction) -> tuple[float, float]:
-    """Of activations, and of embeddings relative to the largest; nan if one is."""
+    """Largest differences of activations and of embeddings; nan if a value is nan.
+
+    The difference of embeddings is divided by the largest expected embedding value.
+    """
     activations = np.abs(actual.activations - expected.activations).max()
     embeddings = np.abs(actual.embeddings - expected.embeddings).max()
     largest = np.abs(expected.embeddings).max()
@@ -56,17 +60,17 @@ def differences(actual: Prediction, expected: Prediction) -> tuple[float, float]
 
 
 def disagreement(engine: Engine, expected: Prediction, step: int = 1) -> str:
-    """What is wrong with an engine, in words; empty if nothing is.
+    """Says how an engine differs from the reference; empty if it agrees.
 
     Args:
-        engine: To be compared.
-        expected: What `reference` gives.
-        step: Only every so manieth patch is compared.
+        engine: Engine to compare.
+        expected: Result of `reference`.
+        step: Only every n-th patch is compared, with n = `step`.
     """
     part = Prediction(expected.activations[::step], expected.embeddings[::step])
     actual = engine.run(check_patches()[::step])
     activations, embeddings = differences(actual, part)
-    # Written so that nan disagrees.
+    # This form of the condition makes nan disagree.
     if activations <= TOLERANCE and embeddings <= TOLERANCE:
         return ""
     return (
@@ -76,17 +80,18 @@ def disagreement(engine: Engine, expected: Prediction, step: int = 1) -> str:
 
 
 def require_agreement(spec: ModelSpec, engine: Engine) -> None:
-    """Makes sure that an engine gives here what it gave where the job was started.
+    """Checks that an engine agrees with the reference on this machine, too.
 
-    One patch of every sound is compared: all of them were where the job was started.
+    The machine that started the job compared all patches. Here one patch of every sound
+    is compared.
 
     Raises:
-        RuntimeError: if it does not.
+        RuntimeError: if the engine disagrees.
     """
     step = len(check_patches()) // len(check_sounds())
     problem = disagreement(engine, spec.expected, step) if spec.expected else ""
     if problem:
         raise RuntimeError(
-            f"engine {spec.engine} is wrong about model {spec.name} on this machine: "
+            f"engine {spec.engine} is wrong for model {spec.name} on this machine: "
             f"{problem}; run with --engine essentia"
         )

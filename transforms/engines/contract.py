@@ -1,4 +1,4 @@
-"""The contract between a model and what runs it: ModelSpec and Engine.
+"""Defines what an engine gets and gives: ModelSpec, and the protocol Engine.
 
 A worker process builds an Engine from a ModelSpec once and calls it for every clip.
 """
@@ -18,16 +18,16 @@ class ModelSpec:
     """A model as the workers need it. Read at launch by `transforms.models.loading`.
 
     Attributes:
-        name: Names the model in the output (`model=<name>`).
-        graph_path: The frozen graph (.pb), path or uri, readable by every worker.
-        sha256: Of the graph file.
-        input_node: Takes float32 [batch, 101, 96, 1].
-        activations_node: Gives float32 [batch, num_classes].
-        embeddings_node: Gives float32 [batch, embedding_size].
+        name: Name of the model in the output (`model=<name>`).
+        graph_path: Path or uri of the frozen graph (.pb), readable by every worker.
+        sha256: Hash of the graph file.
+        input_node: Name of the node that takes float32 [batch, 101, 96, 1].
+        activations_node: Name of the node that gives float32 [batch, num_classes].
+        embeddings_node: Name of the node that gives float32 [batch, embedding_size].
         labels: Names of the classes, in the order of the activations.
         embedding_size: Length of an embedding.
-        engine: Name in ENGINES of what runs the graph.
-        expected: What the reference gives for `agreement.check_patches`; None if the
+        engine: Name, in ENGINES, of the engine that runs the graph.
+        expected: The reference's prediction for `agreement.check_patches`; None if the
             engine needs no check.
     """
 
@@ -45,11 +45,11 @@ class ModelSpec:
     )
 
     def graph_file(self) -> pathlib.Path:
-        """The graph as a local file, fetched if need be."""
+        """Path of the graph as a local file; a remote graph is fetched first."""
         return local_copy(self.graph_path, self.sha256)
 
     def metadata_digest(self) -> str:
-        """Short hash of what decides the results beside the graph."""
+        """Short hash of everything but the graph that decides the results."""
         nodes = (self.input_node, self.activations_node, self.embeddings_node)
         content = json.dumps([nodes, self.labels]).encode("utf-8")
         return hashlib.sha256(content).hexdigest()[:12]

@@ -10,8 +10,8 @@ from transforms.essentia_import import algorithm, essentia
 from transforms.front_end.mel import NUM_MELS
 from transforms.front_end.patches import PATCH_FRAMES
 
-# Essentia's predictors feed TensorFlow this many patches at a time; other batch sizes
-# move activations by up to 2.4e-6.
+# Essentia's predictors pass this many patches at a time to TensorFlow. Other sizes of
+# batches change activations by up to 2.4e-6.
 _REFERENCE_BATCH = 64
 
 
@@ -20,8 +20,8 @@ class EssentiaEngine:
 
     def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec
-        # Beam may call one model from several threads; the TensorFlow session and
-        # the Pool hand-over are not made for that.
+        # Beam may call one model from several threads, but neither the TensorFlow
+        # session nor passing a Pool to it is thread-safe.
         self._lock = threading.Lock()
         self._predict = algorithm(
             "TensorflowPredict",
@@ -47,7 +47,7 @@ class EssentiaEngine:
         )
 
     def _run_batch(self, patches: FloatArray) -> Prediction:
-        # Pool.set ignores strides without a word: it must get contiguous memory.
+        # Pool.set silently ignores strides, so it must get contiguous memory.
         batch = np.ascontiguousarray(patches, dtype=np.float32)[..., np.newaxis]
         if batch.shape[1:] != (PATCH_FRAMES, NUM_MELS, 1):
             raise ValueError(

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-# Values of DataType (types.proto), and the field of a tensor that lists such values.
+# By the value of DataType (types.proto): the numpy type, and the field number of a
+# tensor that lists values of this type.
 _TYPES = {1: ("<f4", 5), 2: ("<f8", 6), 3: ("<i4", 7), 9: ("<i8", 10)}
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -22,10 +23,11 @@ class Node:
     """One node of a graph.
 
     Attributes:
-        name: Unique in the graph.
+        name: Name, unique in the graph.
         op: Operation, for instance Conv2D.
-        inputs: Names of the nodes it reads, without output index and control inputs.
-        shape: Of a Placeholder (-1 where open) or a Const; None where unknown.
+        inputs: Names of the nodes it reads, without output indices and control inputs.
+        shape: Shape of a Placeholder (-1 for an open size) or of a Const; None if
+            unknown.
         attributes: Serialized AttrValue messages, by name.
     """
 
@@ -36,30 +38,30 @@ class Node:
     attributes: Mapping[str, memoryview] = dataclasses.field(repr=False)
 
     def integers(self, key: str) -> tuple[int, ...]:
-        """A list of numbers, such as strides; empty if there is none."""
+        """An attribute that lists integers, such as strides; empty if not set."""
         content = self._attribute(key).get(1)
         return () if content is None else tuple(_repeated(content, 3, "<i8").tolist())
 
     def text(self, key: str) -> str:
-        """A string, such as padding; empty if there is none."""
+        """An attribute that is a string, such as padding; empty if not set."""
         content = self._attribute(key).get(2)
         return "" if content is None else _text(content)
 
     def boolean(self, key: str) -> bool:
-        """A flag; false if it is not set."""
+        """An attribute that is a flag; False if not set."""
         return bool(self._attribute(key).get(5, 0))
 
     def real(self, key: str) -> float:
-        """A number; 0 if it is not set."""
+        """An attribute that is a float; 0 if not set."""
         content = self._attribute(key).get(4)
         return 0.0 if content is None else float(struct.unpack("<f", content)[0])
 
     def tensor(self) -> np.ndarray:
-        """The value of a Const, of its own type.
+        """The value of a Const, in its own type.
 
         Raises:
-            ValueError: naming the node, if it is none, of a type that no layer has, or
-                of another size than it says.
+            ValueError: if the node is not a Const, has a type that no layer has, or has
+                another size than its shape. The message names the node.
         """
         content = self._attribute("value").get(8)
         if content is None:
@@ -84,7 +86,7 @@ class Node:
 
 
 def read_graph(data: bytes) -> dict[str, Node]:
-    """The nodes of a serialized GraphDef, by name.
+    """Reads the nodes of a serialized GraphDef, by name.
 
     Raises:
         ValueError: if `data` is not a GraphDef.
@@ -129,20 +131,20 @@ def _shape(attributes: Mapping[str, memoryview]) -> tuple[int, ...] | None:
 
 
 def _filled(values: np.ndarray, size: int) -> np.ndarray:
-    """As TensorFlow does it: none are zeros, and the last stands for all that lack."""
+    """Fills missing values as TensorFlow does: with the last value, or else with 0."""
     if not len(values):
         return np.zeros(size, values.dtype)
     return values[np.minimum(np.arange(size), len(values) - 1)]
 
 
 def _repeated(content: memoryview, number: int, dtype: str) -> np.ndarray:
-    """The values of a repeated field: packed, one by one, or some of both."""
+    """The values of a repeated field, which may be packed, single, or mixed."""
     parts = [value for field, value in _fields(content) if field == number]
     return np.concatenate([np.empty(0, dtype), *(_values(p, dtype) for p in parts)])
 
 
 def _values(part: memoryview | int, dtype: str) -> np.ndarray:
-    """Of one field: a varint by itself, or the bytes of numbers."""
+    """The values of one field: a single varint, or packed numbers."""
     if isinstance(part, memoryview) and np.dtype(dtype).kind == "f":
         return np.frombuffer(part, dtype)
     numbers = [_signed(part)] if isinstance(part, int) else [*_varints(part)]
@@ -157,7 +159,7 @@ def _varints(data: memoryview) -> Iterator[int]:
 
 
 def _signed(value: int) -> int:
-    """Negative numbers are written as if they had 64 bits without a sign."""
+    """Decodes a negative number, which is written as an unsigned 64-bit number."""
     return value - (1 << 64) if value >> 63 else value
 
 
@@ -205,5 +207,5 @@ def _varint(data: memoryview, position: int) -> tuple[int, int]:
 
 def _text(value: memoryview) -> str:
     if not isinstance(value, memoryview):
-        raise TypeError("a number where a name belongs")
+        raise TypeError("got a number, expected a name")
     return bytes(value).decode("utf-8")

@@ -1,10 +1,10 @@
-"""Reads the layers of an FSD-SINet from its frozen graph, for engines of our own.
+"""Reads the layers of an FSD-SINet from its frozen graph.
 
-The reader is strict: it walks back from the activations, and what is not a layer of the
-family (arXiv 2107.00623), in one of the forms in which such graphs are written, is
-refused by name. Batch normalisation may be a node or folded into the convolution, the
-softmax of the low-pass filters nodes or folded into the taps, adaptive polyphase
-sampling made of gathers or of strided slices.
+The reader walks back from the activations to the input. It is strict: any node that is
+not part of a layer of the family (arXiv 2107.00623), in one of the forms in which such
+graphs are written, is refused by name. Batch normalisation may be a node or be folded
+into the convolution. The softmax of the low-pass filters may be nodes or be folded into
+the taps. Adaptive polyphase sampling may consist of gathers or of strided slices.
 """
 
 import dataclasses
@@ -19,18 +19,18 @@ Array = np.ndarray
 
 
 class UnknownLayerError(ValueError):
-    """A graph that is not of the family; the message names the node."""
+    """A graph is not an FSD-SINet. The message names the node that differs."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Convolution:
-    """3x3, stride 1, zero padding, then a bias and ReLU.
+    """A 3x3 convolution with stride 1 and zero padding, then a bias and ReLU.
 
     Attributes:
-        weights: float32 [3, 3, in, out], as in the graph: with all layers in float64 a
-            worker would need 20 MB more while it loads.
-        scale: float64 [out], of batch normalisation.
-        bias: float64 [out], batch normalisation folded in.
+        weights: float32 [3, 3, in, out], as in the graph. In float64, the weights of
+            all layers would take 20 MB more while a worker loads.
+        scale: float64 [out]. Scale of batch normalisation.
+        bias: float64 [out]. Bias, with batch normalisation folded in.
     """
 
     weights: Array
@@ -39,20 +39,20 @@ class Convolution:
 
     @property
     def kernel(self) -> Array:
-        """float64 [3, 3, in, out], batch normalisation folded in."""
+        """Weights as float64 [3, 3, in, out], with batch normalisation folded in."""
         return self.weights * self.scale
 
 
 @dataclasses.dataclass(frozen=True)
 class Subsampling:
-    """Halves time and frequency: a 2x2 maximum, and what keeps shifts from mattering.
+    """Halves time and frequency: a 2x2 maximum, which may be filtered and adaptive.
 
     Attributes:
-        taps: float64 [5, 5, channels] of the low-pass filters; None without.
-        is_adaptive: Whether the strongest of the four phases is kept (APS), or the
-            first.
-        is_by_channel: Whether the strongest is that with the strongest channel (the l1
-            norm of a matrix, in TensorFlow), or that with the largest sum.
+        taps: float64 [5, 5, channels]. Low-pass filters; None if there are none.
+        is_adaptive: Whether the strongest of the four phases is kept (APS), instead of
+            the first.
+        is_by_channel: Whether the strongest phase is the one with the strongest channel
+            (TensorFlow's l1 norm of a matrix), instead of the one with the largest sum.
     """
 
     taps: Array | None
@@ -62,14 +62,15 @@ class Subsampling:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """An FSD-SINet.
+    """The layers of an FSD-SINet.
 
     Attributes:
-        convolutions: Nine: the first one, then two in each of four blocks.
-        subsamplings: Three, at the end of the first three blocks. These have a 3x3
-            maximum of stride 1 between their convolutions, too.
-        dense: float64 [embedding_size, num_classes] and its bias [num_classes].
-        embeddings_node: Where the embedding is, before the dense layer.
+        convolutions: Nine convolutions: the first one, then two in each of four blocks.
+        subsamplings: Three subsamplings, at the end of the first three blocks. These
+            blocks also have a 3x3 maximum of stride 1 between their convolutions.
+        dense: Weights float64 [embedding_size, num_classes] and bias [num_classes].
+        embeddings_node: Name of the node before the dense layer, which gives the
+            embedding.
     """
 
     convolutions: tuple[Convolution, ...]
@@ -79,32 +80,32 @@ class Network:
 
 
 def read_network_of(spec: ModelSpec) -> Network:
-    """The layers of a model.
+    """Reads the layers of a model.
 
     Raises:
-        UnknownLayerError: naming the first node that is not of the family.
+        UnknownLayerError: if a node is not part of an FSD-SINet.
     """
     nodes = read_graph(spec.graph_file().read_bytes())
     network = read_network(nodes, spec.activations_node)
     if network.embeddings_node != spec.embeddings_node:
         raise UnknownLayerError(
-            f"embeddings are to be {spec.embeddings_node}, but activations come from "
-            f"{network.embeddings_node}"
+            f"activations are computed from node {network.embeddings_node}, expected "
+            f"the embeddings node {spec.embeddings_node}"
         )
     return network
 
 
 def read_network(nodes: Mapping[str, Node], activations_node: str) -> Network:
-    """The layers that lead to the activations.
+    """Reads the layers that lead to the activations.
 
     Raises:
-        UnknownLayerError: naming the first node that is not of the family.
+        UnknownLayerError: if a node is not part of an FSD-SINet.
     """
     reader = _Reader(nodes, activations_node)
     dense = reader.take_dense()
     embeddings = reader.take_reduction("Max", 1)
     reader.take_reduction("Mean", 2)
-    # From here to the input, so the last layer comes first.
+    # The walk goes back to the input, so the last layer comes first.
     convolutions, subsamplings = [reader.take_convolution()], list[Subsampling]()
     convolutions.append(reader.take_convolution())
     for _ in range(3):
@@ -124,11 +125,11 @@ class _Reader:
     def __init__(self, nodes: Mapping[str, Node], last: str) -> None:
         self._nodes = nodes
         self._name: str | None = last
-        # That the layer met last takes.
+        # Number of channels that the layer read last takes as input.
         self._channels = 0
 
     def take(self, *ops: str) -> Node:
-        """The node at hand, which must be one of `ops`; goes on to its first input."""
+        """Returns the current node, which must be one of `ops`; moves to its input."""
         node = self._here(f"expected {' or '.join(ops)}")
         if node.op not in ops:
             raise UnknownLayerError(
@@ -138,6 +139,7 @@ class _Reader:
         return node
 
     def take_if(self, *ops: str) -> Node | None:
+        """As `take`; None, without moving, if the current node is not one of `ops`."""
         node = self._here(f"expected {' or '.join(ops)} or another layer")
         return self.take(*ops) if node.op in ops else None
 
@@ -194,7 +196,7 @@ class _Reader:
         for step in steps[::-1]:
             a, b = _AFFINE[step.op](self, step)
             fits = {a.shape, b.shape} <= {(), (1,), (outputs,)}
-            _require(fits, step, f"has not one value for each of {outputs} channels")
+            _require(fits, step, f"needs one value for each of {outputs} channels")
             _check_layout(step)
             scale, shift = a * scale, a * shift + b
         return Convolution(kernel.astype(np.float32), scale, shift)
@@ -210,7 +212,9 @@ class _Reader:
         taps = self.operand(node, 1)
         strides = node.integers("strides")
         expected = (1, stride, stride, 1)
-        _require(strides == expected, node, f"has strides {strides}, not {expected}")
+        _require(
+            strides == expected, node, f"has strides {strides}, expected {expected}"
+        )
         is_filter = taps.shape[:2] == (5, 5) and taps.shape[3:] == (1,)
         _require(is_filter, node, f"has a kernel of {taps.shape}")
         _check_window(node)
@@ -219,8 +223,11 @@ class _Reader:
         return Subsampling(taps[..., 0], *flags)
 
     def _take_polyphase(self) -> list[str]:
-        """What adaptive polyphase sampling is made of, if it is next: nodes between two
-        layers that choose one of four phase grids by its l1 norm."""
+        """Operations of adaptive polyphase sampling; empty if it does not come next.
+
+        Its nodes are between two layers and choose one of four phase grids by its l1
+        norm.
+        """
         first = self._here("expected a pooling layer")
         region, entries = dict[str, Node](), set[str]()
         waiting = [first.name]
@@ -246,13 +253,13 @@ class _Reader:
         return ops
 
     def _depends_on_constants(self, node: Node) -> bool:
-        """Whether it computes something that is the same for every input."""
+        """Whether a node gives the same value for every input of the graph."""
         if not node.inputs:
             return node.op == "Const"
         return all(self._depends_on_constants(self._node(i)) for i in node.inputs)
 
     def operand(self, node: Node, index: int) -> Array:
-        """An input of a node that must be constant, as float64."""
+        """Value of an input of a node, which must be constant, as float64."""
         _require(index < len(node.inputs), node, f"has no input {index}")
         name = node.inputs[index]
         try:
@@ -266,12 +273,13 @@ class _Reader:
         return value
 
     def _check_channels(self, node: Node, given: int) -> None:
-        """A layer gives as many channels as the one after it takes."""
+        """Checks that a layer gives as many channels as the layer after it takes."""
         taken = self._channels
-        _require(given == taken, node, f"gives {given} channels, {taken} are taken")
+        problem = f"gives {given} channels, expected {taken} as the next layer takes"
+        _require(given == taken, node, problem)
 
     def _constant(self, name: str) -> Array | None:
-        """The value of a node that depends on constants only."""
+        """Value of a node that depends on constants only; None if it does not."""
         node = self._node(name)
         if node.op == "Const":
             return node.tensor().astype(np.float64)
@@ -283,7 +291,7 @@ class _Reader:
 
     def _here(self, problem: str) -> Node:
         if self._name is None:
-            raise UnknownLayerError(f"the graph begins too late, {problem}")
+            raise UnknownLayerError(f"the graph lacks its first layers, {problem}")
         node = self._node(self._name)
         while node.op == "Identity" and node.inputs:
             node = self._node(node.inputs[0])
@@ -295,7 +303,7 @@ class _Reader:
         return self._nodes[name]
 
     def batch_norm(self, node: Node) -> tuple[Array, Array]:
-        # Unless they are given, TensorFlow trains, with another epsilon.
+        # The defaults are another epsilon and training mode, so both must be set.
         is_used = "is_training" in node.attributes and not node.boolean("is_training")
         _require(is_used, node, "is in training")
         _require("epsilon" in node.attributes, node, "has no epsilon")
@@ -307,7 +315,7 @@ class _Reader:
         return scale, beta - mean * scale
 
 
-# How a node changes x to a x + b.
+# For a node that changes x to a x + b: its a and b.
 _AFFINE: dict[str, Callable[[_Reader, Node], tuple[Array, Array]]] = {
     **dict.fromkeys(
         ("BiasAdd", "Add", "AddV2"), lambda r, n: (np.ones(1), r.operand(n, 1))
@@ -324,8 +332,8 @@ def _softmax(logits: Array) -> Array:
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
-# What may stand between constants and a layer. The last four compute the order of axes
-# in which TensorFlow's softmax over another axis than the last transposes.
+# Operations that may stand between constants and a layer. The last four compute the
+# order of axes when TensorFlow's softmax is over another axis than the last.
 _FOLDED: dict[str, Callable[..., Array]] = {
     "Identity": lambda x: x,
     "Softmax": _softmax,
@@ -337,8 +345,9 @@ _FOLDED: dict[str, Callable[..., Array]] = {
     "Pack": lambda *scalars: np.array([x.reshape(()) for x in scalars]),
     "ConcatV2": lambda *parts: np.concatenate(parts[:-1], int(parts[-1])),
 }
-# What adaptive polyphase sampling is made of, beside what depends on constants only.
-# Nothing that another norm needs (Mul, Sqrt, Square), or another extension (Pad).
+# Operations of adaptive polyphase sampling, apart from those that depend on constants
+# only. Operations of another norm (Mul, Sqrt, Square) or of another padding (Pad) are
+# not among them.
 _POLYPHASE = frozenset(
     "Abs ArgMax Cast ConcatV2 ExpandDims GatherNd GatherV2 Identity Max MirrorPad Pack "
     "Prod Range Reshape Shape Squeeze StridedSlice Sum Transpose Unpack".split()

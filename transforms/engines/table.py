@@ -1,6 +1,6 @@
-"""The table of engines: which name stands for which way of running a graph.
+"""The table of engines: maps the name of an engine to the function that builds it.
 
-`essentia` is the reference and `winograd` the fastest. `register_engine` adds others.
+`essentia` is the reference, `winograd` is the fastest. `register_engine` adds others.
 """
 
 import re
@@ -17,7 +17,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def _winograd(spec: ModelSpec) -> Engine:
-    # numba takes half a second to import, and does not exist for every platform.
+    # numba takes half a second to import, and is not available on every platform.
     from transforms.engines.winograd.engine import WinogradEngine
 
     return WinogradEngine(spec)

@@ -1,9 +1,9 @@
-"""Log-mel bands of many frames: bit by bit those of Essentia, in a third of its time.
+"""Computes log-mel bands of many frames: Essentia's bits in a third of its time.
 
-Essentia's TensorflowInputFSDSINet takes a frame a call. Here only FFT and logarithm are
-Essentia's (their rounding cannot be had elsewhere); window and filters run over many
-frames at a time, in the order of the C++ code, so that every bit is the same: filters
-in `mel_kernel`, which numba compiles, or in numpy where there is no numba.
+Essentia's TensorflowInputFSDSINet takes one frame a call. Here only the FFT and the
+logarithm are Essentia's, because other libraries round them differently. The window and
+the filters run over many frames at a time, in the order of the C++ code, so that every
+bit is the same. The filters run in `mel_kernel`, compiled by numba, or else in numpy.
 """
 
 import functools
@@ -24,12 +24,12 @@ _FFT_SAMPLES = 2048
 _NUM_BINS = _FFT_SAMPLES // 2 + 1
 _LOWEST_HZ, _HIGHEST_HZ = 50.0, 10500.0
 _SMALLEST_POWER = np.float32(1e-30)
-# Frames at a time: their spectra stay in the processor's cache.
+# Number of frames at a time: their spectra fit the processor's cache.
 _CHUNK_FRAMES = 512
 
 
 def log_mel_bands(frames: FloatArray) -> FloatArray:
-    """Log-mel bands of frames.
+    """Computes the log-mel bands of frames.
 
     Args:
         frames: float32 [num_frames, 660], any strides.
@@ -49,7 +49,7 @@ def log_mel_bands(frames: FloatArray) -> FloatArray:
 
 
 def _magnitudes(frames: FloatArray) -> FloatArray:
-    """float32 [num_frames, 1025]; frames stand in the middle of zeros."""
+    """Magnitude spectra, float32 [num_frames, 1025], of frames centred in zeros."""
     padded = np.zeros((len(frames), _FFT_SAMPLES), np.float32)
     before = (_FFT_SAMPLES - FRAME_SAMPLES) // 2
     np.multiply(frames, _window(), out=padded[:, before : before + FRAME_SAMPLES])
@@ -62,7 +62,7 @@ def _magnitudes(frames: FloatArray) -> FloatArray:
 
 @functools.cache
 def _filters_by_numba() -> Callable[[FloatArray], FloatArray] | None:
-    """As `_filters_by_numpy`; None where there is no numba."""
+    """A function that does the same as `_filters_by_numpy`; None without numba."""
     if importlib.util.find_spec("numba") is None:
         return None
     from transforms.front_end.mel_kernel import apply_filters
@@ -80,7 +80,8 @@ def _filters_by_numba() -> Callable[[FloatArray], FloatArray] | None:
 
 
 def _filters_by_numpy(magnitudes: FloatArray) -> FloatArray:
-    """float32 [num_frames, 96]: float32 sums over rising bins, as the C++ loop does."""
+    """Applies the filters: float32 [num_frames, 96], summed in float32 from the lowest
+    bin to the highest, as the C++ loop does."""
     power = np.square(magnitudes).T.copy()
     bands = np.zeros((NUM_MELS, power.shape[1]), np.float32)
     product = np.empty(power.shape[1], np.float32)
@@ -93,26 +94,26 @@ def _filters_by_numpy(magnitudes: FloatArray) -> FloatArray:
 
 @functools.cache
 def _window() -> FloatArray:
-    """Periodic Hamming window, 0.54 - 0.46 cos."""
+    """The periodic Hamming window, 0.54 - 0.46 cos."""
     phases = (2 * math.pi * index / FRAME_SAMPLES for index in range(FRAME_SAMPLES))
     return np.array([0.54 - 0.46 * math.cos(phase) for phase in phases], np.float32)
 
 
 @functools.cache
 def _spectrum() -> Any:
-    """Essentia's magnitude spectrum: float32 [2048] to float32 [1025]."""
+    """Essentia's magnitude spectrum: from float32 [2048] to float32 [1025]."""
     return algorithm("Spectrum", size=_FFT_SAMPLES)
 
 
 @functools.cache
 def _log10() -> Any:
-    """Essentia's log10 of a vector: numpy's rounds otherwise on some processors."""
+    """Essentia's log10 of a vector; numpy's rounds differently on some processors."""
     return algorithm("UnaryOperator", type="log10")
 
 
 @functools.cache
 def _filters() -> list[tuple[int, FloatArray]]:
-    """First bin and weights of every filter, read off Essentia's MelBands."""
+    """First bin and weights of every filter, measured with Essentia's MelBands."""
     mel_bands = algorithm(
         "MelBands",
         inputSize=_NUM_BINS,

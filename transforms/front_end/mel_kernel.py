@@ -1,6 +1,7 @@
-"""Filters of the log-mel bands as a numba kernel: rounded as the C++ code rounds.
+"""Applies the filters of the log-mel bands in a numba kernel.
 
-No sum is reordered and no product is fused with one, so every bit is that of Essentia.
+No sum is reordered and no product is fused with a sum, so the result is bit-identical
+to Essentia's C++ code.
 """
 
 import numpy as np
@@ -20,11 +21,11 @@ def apply_filters(
 
     Args:
         magnitudes: float32 [num_frames, num_bins]; squared in place.
-        first_bins: int64 [num_bands].
-        ends: int64 [num_bands], in `weights`: where the weights of a filter end.
-        weights: float32, of all filters one after the other.
-        smallest: float32, what bands are floored at.
-        bands: float32 [num_frames, num_bands], the result.
+        first_bins: int64 [num_bands]. First bin of every filter.
+        ends: int64 [num_bands]. Index in `weights` after the last weight of a filter.
+        weights: float32. Weights of all filters, one filter after the other.
+        smallest: float32. Floor of the bands.
+        bands: float32 [num_frames, num_bands]. Receives the result.
     """
     for frame in range(len(magnitudes)):
         power = magnitudes[frame]
@@ -37,5 +38,5 @@ def apply_filters(
             for index in range(start, ends[band]):
                 total += power[index + offset] * weights[index]
             start = ends[band]
-            # Not max(): nan stays nan.
+            # max() could drop nan; here nan stays nan.
             bands[frame, band] = smallest if total < smallest else total

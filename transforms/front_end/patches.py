@@ -1,8 +1,8 @@
-"""The front end: from a waveform to the log-mel patches that the models read.
+"""Turns a waveform into the log-mel patches that the models read.
 
-Follows Essentia's TensorflowPredictFSDSINet step by step, with one difference: the
-noise that the reference draws for silent frames from the clock is seeded here, so that
-results can be repeated.
+The steps are those of Essentia's TensorflowPredictFSDSINet, with one difference. For
+silent frames, Essentia draws noise with a seed from the clock; here the seed is fixed,
+so that results can be repeated.
 """
 
 import dataclasses
@@ -16,14 +16,14 @@ from transforms.elements import FloatArray
 from transforms.essentia_import import algorithm, essentia
 from transforms.front_end.mel import FRAME_SAMPLES, NUM_MELS, log_mel_bands
 
-# Part of every output's identity: raise it when any number computed here changes.
+# Stored with every output. Increase it when any number that is computed here changes.
 FRONT_END_VERSION = 1
 
 HOP_SAMPLES = 220
 PATCH_FRAMES = 101
 _SILENCE_LEVEL_DB = -100
-# Essentia calls a frame silent below a mean square of 1e-10; frames under twice that
-# in our sum are asked of Essentia itself, whose float32 sum decides.
+# Essentia calls a frame silent if its float32 mean square is below 1e-10. Frames below
+# twice that, by numpy's sum, are passed to Essentia, which decides.
 _PERHAPS_SILENT = 2e-10
 
 LastPatch = Literal["repeat", "discard"]
@@ -34,9 +34,10 @@ class PatchSpec:
     """How log-mel frames become patches.
 
     Attributes:
-        patch_hop: Frames of 10 ms (220 samples) from the start of a patch to the next.
-        last_patch: `repeat` fills a last patch by repeating the remaining frames,
-            `discard` drops them, as Essentia does by default.
+        patch_hop: Distance from the start of a patch to the next, in frames of 10 ms
+            (220 samples).
+        last_patch: Treatment of the remaining frames: `repeat` repeats them to fill a
+            last patch, `discard` drops them, as Essentia does by default.
 
     Raises:
         ValueError: if an attribute is out of range.
@@ -76,8 +77,8 @@ DEFAULT_PATCHES = PatchSpec()
 def normalise(waveform: FloatArray) -> FloatArray:
     """Removes the mean and scales the peak to just under 1, over the whole clip.
 
-    Source: Essentia's TensorflowPredictFSDSINet: subtract the mean (a float32 running
-    sum), divide by max|x| + 0.005 unless the maximum is 0.
+    As in Essentia's TensorflowPredictFSDSINet: subtracts the mean (a float32 running
+    sum) and divides by max|x| + 0.005 unless the maximum is 0.
 
     Args:
         waveform: float32 [num_samples], not empty.
@@ -90,10 +91,10 @@ def normalise(waveform: FloatArray) -> FloatArray:
 
 
 def cut_frames(waveform: FloatArray) -> FloatArray:
-    """Frames of 660 samples every 220, frame i centred at sample 220 i.
+    """Cuts a frame of 660 samples every 220 samples; frame i is centred at 220 i.
 
     Returns:
-        float32 [ceil(num_samples / 220) + 1, 660], a read-only view on a copy that is
+        float32 [ceil(num_samples / 220) + 1, 660], a read-only view of a copy that is
         padded with zeros on both sides.
     """
     num_frames = -(-len(waveform) // HOP_SAMPLES) + 1
@@ -106,13 +107,13 @@ def cut_frames(waveform: FloatArray) -> FloatArray:
 
 
 def log_mel(waveform: FloatArray) -> tuple[FloatArray, int]:
-    """Log-mel bands of a normalised waveform.
+    """Computes the log-mel bands of a normalised waveform.
 
     Args:
         waveform: float32 [num_samples], normalised.
 
     Returns:
-        float32 [num_frames, 96], and how many of the frames are silent.
+        float32 [num_frames, 96], and the number of silent frames.
     """
     frames = cut_frames(waveform)
     result = log_mel_bands(frames)
@@ -130,7 +131,7 @@ def log_mel(waveform: FloatArray) -> tuple[FloatArray, int]:
 def cut_patches(mel: FloatArray, spec: PatchSpec) -> FloatArray:
     """Cuts log-mel frames into overlapping patches.
 
-    Source: Essentia's VectorRealToTensor with patchHopSize and lastPatchMode.
+    As in Essentia's VectorRealToTensor with patchHopSize and lastPatchMode.
 
     Args:
         mel: float32 [num_frames, 96].
@@ -138,8 +139,8 @@ def cut_patches(mel: FloatArray, spec: PatchSpec) -> FloatArray:
 
     Returns:
         float32 [num_patches, 101, 96], a view with overlapping rows. `discard` gives
-        (num_frames - 101) // hop + 1 patches, none below 101 frames; `repeat` one more
-        if frames remain after the last full hop.
+        (num_frames - 101) // hop + 1 patches, or none below 101 frames. `repeat` gives
+        one more if frames remain after the last full hop.
     """
     hop = spec.patch_hop
     num_full = max(0, (len(mel) - PATCH_FRAMES) // hop + 1)
@@ -165,15 +166,15 @@ def _silent_frames(frames: FloatArray) -> np.ndarray:
 
 
 def _seeded_noise() -> Any:
-    """Essentia's noise for silent frames, from the same seed for every clip."""
+    """Essentia's noise for silent frames, with the same seed for every clip."""
     return algorithm("NoiseAdder", fixSeed=True, level=_SILENCE_LEVEL_DB)
 
 
 def _as_cut_when_silent(frame: FloatArray, index: int, num_samples: int) -> FloatArray:
-    """The frame that the reference adds noise to.
+    """The frame to which Essentia adds noise if frame `index` is silent.
 
-    Essentia's FrameCutter moves a frame that starts before the clip to the right by
-    the missing samples, and does so a second time if the frame is silent.
+    If a frame starts before the clip, Essentia's FrameCutter moves its samples to the
+    right by the number of missing samples. If the frame is silent, it does so twice.
     """
     missing = max(0, FRAME_SAMPLES // 2 - HOP_SAMPLES * index)
     if not missing:

@@ -1,4 +1,4 @@
-"""Child processes: their life is tied to their parent's, which waits for them."""
+"""Child processes: their environment, their end with their parent, and waiting."""
 
 import contextlib
 import ctypes
@@ -8,39 +8,38 @@ import signal
 import subprocess
 import sys
 
+from transforms.essentia_import import TENSORFLOW_ENVIRONMENT
+
+# For processes that run models: one thread, because Essentia holds Python's lock while
+# it computes and a worker has one core. Must be set before numpy is imported.
+WORKER_ENVIRONMENT = {**TENSORFLOW_ENVIRONMENT, "OMP_NUM_THREADS": "1"}
 PARENT_VARIABLE = "FSDSINET_PARENT_PID"
-# For a JVM that lives for a job.
-SMALL_JVM = (
-    # Up sooner, and smaller.
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    # It would leave a file in /tmp when it is killed.
-    "-XX:-UsePerfData",
-)
 _PR_SET_PDEATHSIG = 1
 
 
 def child_environment() -> dict[str, str]:
     """The environment for children that call `die_with_parent`.
 
-    They do not import from the current folder: a `random.py` there is the user's own.
+    Children do not import from the current folder, where a `random.py` of the user may
+    be.
     """
     return {**os.environ, PARENT_VARIABLE: str(os.getpid()), "PYTHONSAFEPATH": "1"}
 
 
 def end_with_parent() -> None:
-    """The same for a program of others, between fork and exec (`preexec_fn`).
+    """Has the kernel kill this process when its parent thread ends (Linux only).
 
-    The thread that starts it must live as long as the parent.
+    For a forked process, and for `preexec_fn` of another program. The thread that
+    starts the process must live as long as the parent.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def die_with_parent() -> None:
-    """Has the kernel kill this process when its parent ends, however that happens.
+    """Has the kernel kill this process when its parent ends, however the parent ends.
 
-    So a killed launcher leaves no worker that goes on writing. Linux only; elsewhere
+    A killed launcher then leaves no worker that goes on writing. Linux only; elsewhere
     workers end when they next talk to the job.
     """
     end_with_parent()
@@ -52,11 +51,11 @@ def die_with_parent() -> None:
 def wait_for_end(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
     """Waits for the end of a process; returns its exit code, None if it goes on.
 
-    `Popen.wait` with a time-out wakes twenty to fifty times a second, beside workers
-    that have every core; on Linux the kernel wakes us.
+    `Popen.wait` with a timeout wakes up twenty to fifty times a second, which takes
+    time from workers that use every core. On Linux the kernel wakes this process.
     """
     if process.poll() is not None:
-        # Its number may be another's by now.
+        # Its process id may be reused by now.
         return process.returncode
     try:
         end = os.pidfd_open(process.pid)

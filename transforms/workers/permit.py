@@ -1,20 +1,17 @@
-"""AdmitShards: where a job may still write, and a worker fits it, its shards go on.
+"""AdmitShards: passes a shard on only if its job may write and this worker fits.
 
-On a cluster nothing ties a worker to who started the job: it may see another disk, have
-another version of this package, be started again by the runner, or go on for seconds
-after its job was stopped. So a job has a folder of its own beside its dataset, and in
-it a permit. Whoever stops the job takes the permit away, and nothing is committed any
-more. Beside it lies which clips were in hand when workers died.
+On a cluster nothing ties a worker to the launcher of its job. The worker may see
+another disk, have another version of this package, be started again by the runner, or
+go on for seconds after its job was stopped. A job therefore has a folder beside its
+dataset, with a permit in it. Whoever stops the job takes the permit away, and from then
+on nothing is committed.
 """
 
-import collections
 import dataclasses
 import functools
-import hashlib
 import importlib.metadata
 import json
 import socket
-import uuid
 from collections.abc import Iterator, Mapping
 
 import apache_beam as beam
@@ -23,35 +20,30 @@ from transforms.elements import ClipError, Shard
 from transforms.schemas import part_name
 from transforms.storage import (
     StorageError,
-    file_name,
     join,
-    list_files,
     look_up,
-    publish,
     read_file,
     shown,
 )
 from transforms.workers.counters import count
+from transforms.workers.deaths import given_up
 from transforms.workers.status import report_job
 
-# A clip that was in hand at two deaths is given up.
-DEATHS_A_CLIP = 2
 PERMIT_NAME = "permit.json"
-_DEATHS = "deaths"
 
 
 class PermitError(Exception):
-    """This worker may not work for this job; says why, and what to do."""
+    """This worker may not work for this job. The message says why and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Permit:
-    """What a worker needs to know whether it may work for a job.
+    """The facts by which a worker decides whether it may work for a job.
 
     Attributes:
-        folder: Of the job; holds the permit, a JSON object with `job` and more.
-        job: Name of the job, of no other one.
-        versions: Of the packages that a worker must have.
+        folder: Folder of the job; holds the permit, a JSON object with `job` and more.
+        job: Name of the job, which no other job has.
+        versions: Versions of the packages that a worker must have.
     """
 
     folder: str
@@ -94,48 +86,13 @@ def _check_versions(versions: tuple[tuple[str, str], ...]) -> None:
             )
 
 
-def note_death(folder: str, clip_id: str, problem: str) -> None:
-    """Notes in a job's folder that a worker died with a clip in hand."""
-    digest = hashlib.sha256(clip_id.encode("utf-8", "surrogatepass")).hexdigest()[:24]
-    name = f"{digest}-{uuid.uuid4().hex}.json"
-    with publish(join(folder, _DEATHS, name)) as file:
-        file.write(json.dumps({"clip_id": clip_id, "problem": problem}).encode())
-
-
-def given_up(folder: str) -> dict[str, str]:
-    """Clips that took several workers down, with why.
-
-    Args:
-        folder: Of a job.
-    """
-    by_clip = collections.defaultdict(list)
-    for info in list_files(join(folder, _DEATHS)):
-        by_clip[file_name(info.uri).partition("-")[0]].append(info.uri)
-    reasons = {}
-    for uris in by_clip.values():
-        if len(uris) >= DEATHS_A_CLIP:
-            death = json.loads(read_file(uris[-1]))
-            clip_id = death["clip_id"]
-            reasons[clip_id] = given_up_message(clip_id, death["problem"])
-    return reasons
-
-
-def given_up_message(clip_id: str, problem: str) -> str:
-    """The ledger's words for a clip that took several workers down."""
-    return (
-        f"worker processes died {DEATHS_A_CLIP} times while working on clip {clip_id} "
-        f"(the last: {problem}); it may be too long for the memory or crash the "
-        "decoder: split or re-encode it"
-    )
-
-
 def admit_shard(shard: Shard, output: str, permit: Permit) -> Iterator[Shard]:
-    """The shard, unless it is committed; without clips that took workers down.
+    """Yields the shard unless it is committed. Fails clips that took workers down.
 
     Args:
-        shard: As opened.
+        shard: Shard with its clips.
         output: Folder of the dataset.
-        permit: Of the job.
+        permit: Permit of the job.
 
     Raises:
         PermitError: if this worker may not work on it.
@@ -143,7 +100,7 @@ def admit_shard(shard: Shard, output: str, permit: Permit) -> Iterator[Shard]:
     check_versions(permit.versions)
     permit.check()
     report_job(permit.folder)
-    # The runner may have started the job again.
+    # The runner may have started the job again after this shard was committed.
     if look_up(join(output, "ledger", part_name(shard.shard_id))):
         count("shards_skipped")
         return
@@ -159,7 +116,7 @@ def admit_shard(shard: Shard, output: str, permit: Permit) -> Iterator[Shard]:
 
 @dataclasses.dataclass
 class AdmitShards(beam.PTransform):
-    """Lets shards of a job in.
+    """Lets the shards of a job in.
 
     Input: Shard. Output: Shard that is not committed yet. Counter: `shards_skipped`.
     """

@@ -1,9 +1,9 @@
-"""What a worker is doing, in a file of its own that others can read.
+"""The status of a worker: a small file with its totals and the clip in hand.
 
 Beam reports metrics only at the end of a run, and says nothing of a worker that was
-killed. So on local runs each worker keeps one small file up to date with its totals
-and the clip in hand; the launcher reads it to show progress and to learn which clip
-took a worker down. Without the environment variable nothing is written.
+killed. Each worker therefore keeps one file up to date. The launcher of a local run
+reads it to show progress, and whoever started a worker reads it to learn which clip
+took the worker down. Without the environment variable nothing is written.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ STATUS_FOLDER_VARIABLE = "FSDSINET_STATUS_FOLDER"
 
 @dataclasses.dataclass
 class WorkerStatus:
-    """Totals of one worker process, and the clip it works on (None between clips).
+    """Totals of one worker process, and the clip in hand (None between clips).
 
     Attributes:
-        job: Folder of the cluster job it works for, see `transforms.workers.permit`.
+        job: Folder of the cluster job that the worker works for (see `permit.py`).
     """
 
     clip_id: str | None = None
@@ -33,7 +33,7 @@ class WorkerStatus:
 
 
 class _StatusFile:
-    """One JSON line, overwritten in place by a single write."""
+    """One JSON line, which a single write overwrites in place."""
 
     def __init__(self, folder: str) -> None:
         self.status = WorkerStatus()
@@ -82,7 +82,7 @@ def read_statuses(folder: str) -> dict[int, WorkerStatus]:
     """The last status of every worker process that wrote one, by process id."""
     statuses = {}
     for path in pathlib.Path(folder).glob("*.json"):
-        # A line that is being written may be read in part: it is read again soon.
+        # Part of a line may be read while it is written; it is read again soon.
         with contextlib.suppress(ValueError):
             line = path.read_bytes().partition(b"\n")[0]
             statuses[int(path.stem)] = WorkerStatus(**json.loads(line))

@@ -1,7 +1,7 @@
-"""Scores a dataset against a ground truth, from Parquet alone.
+"""Scores a dataset against a ground truth, from the Parquet files alone.
 
-Clips are read in a stream and kept as one row of scores each; patches are not read:
-the dataset has their mean and maximum for every clip.
+Only the table of clips is read, in a stream: it holds the mean and the maximum of the
+patches of every clip.
 """
 
 import collections
@@ -12,9 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.dataset.snapshot import Snapshot
-from pipeline.dataset.vectors import vectors_of
-from pipeline.errors import ConfigError
+from pipeline.dataset.snapshot import Snapshot, vectors_of
+from pipeline.errors import ConfigError, DatasetError
 from pipeline.results.evaluation import scores
 from pipeline.results.evaluation.ground_truth import (
     GroundTruth,
@@ -27,8 +26,9 @@ from pipeline.results.evaluation.published import Published, find_published
 Aggregate = Literal["mean", "max"]
 Missing = Literal["zero", "skip"]
 CONFIDENCE = 0.95
-# How a name of the ground truth may name a clip, by ledger column; the first of those
-# under which most are found is taken.
+# What the names in a ground truth may be -> the ledger column to compare, and how to
+# get the name from its value. The entry that finds most clips is used, the first one if
+# several find as many.
 _KEYS: dict[str, tuple[str, Callable[[str], str]]] = {
     "clip_id": ("clip_id", str),
     "fname": ("fname", str),
@@ -42,14 +42,14 @@ _KEYS: dict[str, tuple[str, Callable[[str], str]]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How to evaluate.
+    """Settings of an evaluation.
 
     Attributes:
-        aggregate: From patches to a clip.
-        missing: What to do with clips of the ground truth without a result: count
-            them as scored 0 in all classes, or leave them out.
-        num_resamples: Of the bootstrap.
-        seed: Of the bootstrap.
+        aggregate: Whether the mean or the maximum of its patches is a clip's score.
+        missing: Whether clips of the ground truth without a result count as scored 0
+            in all classes (`zero`), or are left out (`skip`).
+        num_resamples: Number of bootstrap resamples.
+        seed: Seed of the bootstrap.
     """
 
     aggregate: Aggregate = "mean"
@@ -60,7 +60,7 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A figure and its 95 % confidence interval."""
+    """A score and its 95 % confidence interval."""
 
     value: float
     low: float
@@ -69,7 +69,7 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class ClassScore:
-    """One class: average precision with its interval, area under the ROC curve."""
+    """Scores of one class; `auc` is the area under the ROC curve."""
 
     label: str
     num_positives: int
@@ -79,19 +79,20 @@ class ClassScore:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """All that was found.
+    """Result of an evaluation.
 
     Attributes:
-        snapshot: What was scored.
-        truth: Against what.
-        settings: How.
-        joined_by: How the ground truth names clips.
-        num_evaluated: Clips that the scores are of, those counted as 0 included.
-        without_result: Why clips of the ground truth have no result -> their number.
-        classes: All that were asked for, in the model's order.
-        overall: mAP, mean AUC, d_prime and lwlrap.
-        published: What is known of the same model, if anything.
-        unfinished: What is missing if the run has not ended.
+        snapshot: Dataset and model that were scored.
+        truth: Ground truth.
+        settings: Settings.
+        joined_by: What the names in the ground truth are, such as `fname`.
+        num_evaluated: Number of scored clips, including those counted as scored 0.
+        without_result: Reason why a clip has no result -> number of clips.
+        classes: Scores of the classes that the ground truth asks for, in the model's
+            order.
+        overall: Scores over all classes: mAP, mean_auc, d_prime and lwlrap.
+        published: Published score of the same model; None if there is none.
+        unfinished: How many clips are done if the run has not finished, else None.
     """
 
     snapshot: Snapshot
@@ -118,12 +119,13 @@ def evaluate(
     Args:
         output: Folder of a dataset.
         ground_truth: FSD50K root or CSV file, see `ground_truth.py`.
-        split: Of the ground truth.
-        model: Name; may be None if the dataset has one model.
-        settings: How to evaluate.
+        split: Split of the ground truth; None for its default.
+        model: Name of the model; may be None if the dataset has only one.
+        settings: Settings of the evaluation.
 
     Raises:
-        ConfigError: if dataset or ground truth cannot be used, or do not fit.
+        ConfigError: if the ground truth cannot be used, or does not fit the dataset.
+        DatasetError: if the folder holds no dataset with activations, or a damaged one.
     """
     if settings.num_resamples < 1:
         raise ConfigError(f"resamples is {settings.num_resamples}, expected 1 or more")
@@ -143,8 +145,8 @@ def evaluate(
     is_true = _truth_matrix(truth, names, asked)
     if not is_true.any():
         raise ConfigError(
-            f"none of the {len(names):,} clips of the ground truth {truth.source} "
-            "that are to be scored has a label"
+            f"none of the {len(names):,} clips to score has a label in the ground "
+            f"truth {truth.source}"
         )
     classes, overall = score_all(is_true, given, asked, settings)
     return Evaluation(
@@ -162,13 +164,14 @@ def evaluate(
 
 
 def join_clips(truth: GroundTruth, snapshot: Snapshot) -> tuple[str, dict[str, str]]:
-    """Finds the clips that the ground truth names, by name.
+    """Finds the clips that the ground truth names.
 
     Returns:
-        What the names are, and the clip_id of each that the dataset has.
+        What the names are (a key of `_KEYS`), and name -> clip_id for the clips that
+        the dataset has.
 
     Raises:
-        ConfigError: if none is found, or a name fits several clips.
+        ConfigError: if no clip is found, or several clips have the same name.
     """
     columns = {column for column, _ in _KEYS.values()}
     columns &= {*snapshot.ledger_dataset().schema.names}
@@ -203,18 +206,21 @@ def join_clips(truth: GroundTruth, snapshot: Snapshot) -> tuple[str, dict[str, s
 def score_all(
     truth: np.ndarray, given: np.ndarray, labels: list[str], settings: Settings
 ) -> tuple[tuple[ClassScore, ...], dict[str, Estimate]]:
-    """Scores with confidence intervals.
+    """Computes the scores of every class and over all classes, with intervals.
 
-    Intervals are of the basic bootstrap over clips (Davison and Hinkley, Bootstrap
-    Methods and their Application, 1997, section 5.2): the figure minus the error that
-    resamples show. Quantiles of the resamples themselves would lie too high, because a
-    positive that is drawn twice ranks well.
+    Intervals come from the basic bootstrap over clips (Davison and Hinkley, Bootstrap
+    Methods and their Application, 1997, section 5.2): the score minus the error that
+    the resamples show. Quantiles of the resamples themselves would be too high, because
+    a positive clip that is drawn twice ranks well.
 
     Args:
-        truth: bool [num_clips, num_classes].
-        given: float [num_clips, num_classes].
-        labels: Of the classes.
-        settings: Of the bootstrap.
+        truth: Whether a clip has a label, bool [num_clips, num_classes].
+        given: Scores by the model, float [num_clips, num_classes].
+        labels: Labels of the classes.
+        settings: Settings of the bootstrap.
+
+    Returns:
+        The scores of every class, and mAP, mean_auc, d_prime and lwlrap.
     """
     precisions = scores.average_precisions(truth, given)
     areas = scores.areas_under_roc(truth, given)
@@ -249,7 +255,10 @@ def score_all(
 
 
 def _estimate(measured: np.ndarray, drawn: np.ndarray) -> Estimate:
-    """A figure from 0 to 1 with its interval; NaN if it or all resamples are."""
+    """Returns a score from 0 to 1 with its interval.
+
+    The interval is NaN if the score or all its resamples are NaN.
+    """
     value = float(measured)
     drawn = drawn[~np.isnan(drawn)]
     if np.isnan(value) or not len(drawn):
@@ -262,7 +271,7 @@ def _estimate(measured: np.ndarray, drawn: np.ndarray) -> Estimate:
 def _without_result(
     truth: GroundTruth, clip_ids: dict[str, str], snapshot: Snapshot
 ) -> dict[str, str]:
-    """Name of every clip of the ground truth that has no result -> why."""
+    """Returns name -> reason, for the clips of the ground truth without a result."""
     ledger = snapshot.ledger(["clip_id", "status", "num_patches"])
     rows = zip(*(column.to_pylist() for column in ledger.columns), strict=True)
     reasons = {
@@ -283,7 +292,17 @@ def _read_scores(
     indices: list[int],
     settings: Settings,
 ) -> np.ndarray:
-    """float32 [num_clips, num_classes], a row a clip_id; 0 without a result."""
+    """Reads the scores of clips; a clip without a result has scores of 0.
+
+    Args:
+        snapshot: Dataset to read.
+        clip_ids: clip_id of each row; None for a clip that is not in the dataset.
+        indices: Indexes of the classes to read.
+        settings: Settings of the evaluation.
+
+    Returns:
+        float32 [num_clips, num_classes].
+    """
     column = f"activations_{settings.aggregate}"
     row_of = {clip_id: row for row, clip_id in enumerate(clip_ids) if clip_id}
     result = np.zeros((len(clip_ids), len(indices)), np.float32)
@@ -293,14 +312,16 @@ def _read_scores(
         result[rows[rows >= 0]] = values[rows >= 0][:, indices]
     if not np.isfinite(result).all():
         bad = clip_ids[int(np.flatnonzero(~np.isfinite(result).all(axis=1))[0])]
-        raise ConfigError(f"{column} of clip {bad!r} is not finite; extract it again")
+        raise DatasetError(
+            f"{column} of clip {bad!r} is not finite; extract again with --overwrite"
+        )
     return result
 
 
 def _truth_matrix(
     truth: GroundTruth, names: list[str], labels: list[str]
 ) -> np.ndarray:
-    """bool [num_clips, num_classes]."""
+    """Returns whether each clip has each label, bool [num_clips, num_classes]."""
     column_of = {same_spelling(label): i for i, label in enumerate(labels)}
     result = np.zeros((len(names), len(labels)), bool)
     for row, name in enumerate(names):

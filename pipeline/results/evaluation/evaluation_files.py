@@ -1,4 +1,4 @@
-"""Shows an evaluation: a table for the console, JSON, CSV and a picture."""
+"""Shows an evaluation as a table on the console, and as JSON, CSV and a picture."""
 
 import csv
 import io
@@ -25,13 +25,13 @@ from pipeline.results.evaluation.evaluate import (
 from transforms import storage
 
 JSON_NAME, CSV_NAME, PICTURE_NAME = "evaluation.json", "classes.csv", "classes.png"
-# How many of the best and of the worst classes the console shows.
+# Number of the best classes, and of the worst classes, that the console shows.
 _NUM_SHOWN = 5
 _NAMES = {"mAP": "mAP", "mean_auc": "mean AUC", "d_prime": "d'", "lwlrap": "lwlrap"}
 
 
 def write_evaluation(evaluation: Evaluation, folder: str) -> None:
-    """Writes the three files; those of an earlier evaluation are replaced.
+    """Writes the three files. Replaces the files of an earlier evaluation.
 
     Raises:
         ConfigError: if the folder cannot be written.
@@ -55,12 +55,17 @@ def write_evaluation(evaluation: Evaluation, folder: str) -> None:
 
 
 def table_lines(evaluation: Evaluation, all_classes: bool) -> list[str]:
-    """What the console shows: scores, the published one, what is missing, classes."""
+    """Returns the lines for the console.
+
+    Args:
+        evaluation: Evaluation to show.
+        all_classes: Show all classes, not only the best and the worst.
+    """
     truth = evaluation.truth
     part = f", split {truth.split}" if truth.split else ""
     lines = [
         f"model {evaluation.snapshot.model}, {evaluation.settings.aggregate} over "
-        f"patches; {evaluation.num_evaluated:,} clips of {truth.source}{part}"
+        f"patches, {evaluation.num_evaluated:,} clips of {truth.source}{part}"
     ]
     lines += [f"NOT FINISHED: {evaluation.unfinished}"] if evaluation.unfinished else []
     lines += _missing_lines(evaluation)
@@ -77,7 +82,10 @@ def table_lines(evaluation: Evaluation, all_classes: bool) -> list[str]:
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
-    """All but the single classes; what is undefined or infinite is null."""
+    """Returns the content of the JSON file: everything but the scores of each class.
+
+    Undefined and infinite scores become null.
+    """
     snapshot, truth, settings = (
         evaluation.snapshot,
         evaluation.truth,
@@ -89,11 +97,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "run_started": snapshot.run.get("started"),
         "run_state": snapshot.run.get("state"),
         "unfinished": evaluation.unfinished,
-        "model": next(
-            {"name": m["name"], "sha256": m["sha256"]}
-            for m in snapshot.run["models"]
-            if m["name"] == snapshot.model
-        ),
+        "model": {key: snapshot.model_entry[key] for key in ("name", "sha256")},
         "aggregate": settings.aggregate,
         "ground_truth": {
             "source": truth.source,
@@ -136,8 +140,10 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def draw_classes(evaluation: Evaluation) -> Figure:
-    """Average precision of the classes that have positives, the best on top, with
-    intervals, and beside each the number of its positives."""
+    """Draws the average precision of the classes, the best at the top.
+
+    Shows classes with positives only, each with its interval and number of positives.
+    """
     rows = _by_precision(evaluation)
     figure, (left, right) = plt.subplots(
         1,
@@ -176,7 +182,7 @@ def draw_classes(evaluation: Evaluation) -> Figure:
     for axes in (left, right):
         axes.grid(axis="x", color="#dddddd", linewidth=0.5)
         axes.set_axisbelow(True)
-        # A tall picture is read at both ends.
+        # The picture is tall, so both ends have a scale.
         axes.tick_params(axis="x", top=True, labeltop=True, labelsize=8)
     truth = evaluation.truth
     part = f", {truth.split}" if truth.split else ""
@@ -192,14 +198,15 @@ def _missing_lines(evaluation: Evaluation) -> list[str]:
     reasons = evaluation.without_result
     if not reasons:
         return []
-    what = {"zero": "counted as scored 0", "skip": "left out"}
-    other = {"zero": "--missing skip leaves them out", "skip": ""}
-    total, missing = sum(reasons.values()), evaluation.settings.missing
+    treated = {
+        "zero": "counted as scored 0; --missing skip leaves them out",
+        "skip": "left out",
+    }
+    total = sum(reasons.values())
     text = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
     return [
         f"{total:,} of {len(evaluation.truth.labels):,} clips of the ground truth have "
-        f"no result ({text}): {what[missing]}"
-        + (f"; {other[missing]}" if other[missing] else "")
+        f"no result ({text}): {treated[evaluation.settings.missing]}"
     ]
 
 
@@ -209,9 +216,9 @@ def _published_lines(evaluation: Evaluation) -> list[str]:
         return []
     spread = published.standard_deviation
     return [
-        f"published {published.mean_average_precision:.3f}"
+        f"published mAP {published.mean_average_precision:.3f}"
         + (f" ± {spread:.3f}" if spread is not None else "")
-        + f" mAP; measured is {_difference(evaluation):+.3f} from it",
+        + f"; the measured mAP differs by {_difference(evaluation):+.3f}",
         *(f"  ({note})" for note in published.notes),
     ]
 
@@ -227,13 +234,13 @@ def _excluded_lines(evaluation: Evaluation) -> list[str]:
     without, always = _without_positives(evaluation), _always_positive(evaluation)
     if without:
         lines.append(
-            f"{len(without):,} of {len(evaluation.classes):,} classes have no clip "
-            f"here and do not count: {_short_list(without)}"
+            f"{len(without):,} of {len(evaluation.classes):,} classes have no clip in "
+            f"the ground truth and do not count: {_short_list(without)}"
         )
     if always:
         lines.append(
-            f"{len(always):,} classes are in every clip: average precision 1, no AUC: "
-            f"{_short_list(always)}"
+            f"{len(always):,} classes are in every clip, so their average precision is "
+            f"1 and they have no AUC: {_short_list(always)}"
         )
     return lines
 
@@ -248,7 +255,7 @@ def _class_lines(evaluation: Evaluation, all_classes: bool) -> list[str]:
     ]
     if not all_classes and len(rows) > 2 * _NUM_SHOWN + 1:
         left_out = len(rows) - 2 * _NUM_SHOWN
-        dots = f"... {left_out:,} more: {CSV_NAME}, or --all-classes"
+        dots = f"... {left_out:,} more: see {CSV_NAME}, or give --all-classes"
         lines = [*lines[:_NUM_SHOWN], dots, *lines[-_NUM_SHOWN:]]
     return [f"{'class':{width}}  AP     95 % interval     clips", *lines]
 

@@ -1,4 +1,4 @@
-"""Which labels clips have: the ground truth of FSD50K, or a plain CSV file."""
+"""Reads which labels clips have, from FSD50K's ground truth or a plain CSV file."""
 
 import csv
 import dataclasses
@@ -17,11 +17,12 @@ class GroundTruth:
     """The labels of clips.
 
     Attributes:
-        source: Where it is from, for people.
-        split: Which part of it, None for all.
-        labels: By name of the clip; none of a clip is known not to be there.
-        vocabulary: All labels that were asked for; None if that is not stated.
-        is_fsd50k: Published figures are for this.
+        source: Folder or file, as shown in messages.
+        split: Split that was read; None for all rows of a CSV file.
+        labels: Name of a clip -> its labels. A label that is not listed counts as
+            absent from the clip.
+        vocabulary: Labels to score; None if the source does not state them.
+        is_fsd50k: Whether this is FSD50K, for which scores are published.
     """
 
     source: str
@@ -37,11 +38,11 @@ def read_ground_truth(source: str, split: str | None) -> GroundTruth:
     Args:
         source: An FSD50K root, or a CSV file with the columns clip_id or fname,
             labels (separated by commas) and, if it has splits, split.
-        split: Of FSD50K one of train, val, dev and eval (the default); of a CSV file
-            a value of its column split, all rows if None.
+        split: For FSD50K train, val, dev or eval (the default); for a CSV file a value
+            of its column split, or None for all rows.
 
     Raises:
-        ConfigError: if it cannot be read, or has no clips.
+        ConfigError: if the source cannot be read, or has no clips.
     """
     try:
         place = storage.absolute(source)
@@ -59,23 +60,26 @@ def read_ground_truth(source: str, split: str | None) -> GroundTruth:
     else:
         truth = GroundTruth(storage.shown(source), split, _read_csv(place, split))
     if not truth.labels:
-        chosen = "no rows" if split is None else f"no clip with split {split!r}"
-        raise ConfigError(f"ground truth {source} has {chosen}; give another")
+        missing = "no rows" if split is None else f"no clip with split {split!r}"
+        raise ConfigError(f"ground truth {source} has {missing}")
     return truth
 
 
 def same_spelling(label: str) -> str:
-    """FSD50K writes underscores where the models' metadata has spaces."""
+    """Returns a label as the models' metadata spells it.
+
+    FSD50K writes underscores where the metadata has spaces.
+    """
     return label.strip().replace("_", " ")
 
 
 def class_indices(truth: GroundTruth, labels: Sequence[str], model: str) -> list[int]:
-    """Which of a model's classes are asked for, in its order.
+    """Returns the indexes of the model's classes to score, in the model's order.
 
-    Those of the vocabulary; all of the model's if no vocabulary is stated.
+    These are the classes of the vocabulary, or all if the ground truth has none.
 
     Raises:
-        ConfigError: if the model lacks a label.
+        ConfigError: if the ground truth has a label that the model does not know.
     """
     known = [same_spelling(label) for label in labels]
     stated = (
@@ -88,8 +92,8 @@ def class_indices(truth: GroundTruth, labels: Sequence[str], model: str) -> list
             shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
             raise ConfigError(
                 f"model {model} does not know {len(unknown):,} of the {len(wanted):,} "
-                f"labels of the {what} {truth.source}: {shown}; it knows "
-                f"{len(known)}, such as {', '.join(known[:3])}"
+                f"labels of the {what} {truth.source}: {shown}; it knows {len(known)} "
+                f"labels, such as {', '.join(known[:3])}"
             )
     return [i for i, label in enumerate(known) if stated is None or label in stated]
 
@@ -141,7 +145,7 @@ def _by_name(
             )
         if name in labels:
             raise ConfigError(
-                f"{source} has clip {name!r} twice; put its labels into one row"
+                f"{source} has clip {name!r} twice; write all its labels in one row"
             )
         labels[name] = tuple(x.strip() for x in text.split(",") if x.strip())
     return labels

@@ -1,4 +1,4 @@
-"""Which published figure stands beside a measured one."""
+"""Finds the published score of the model that made a dataset."""
 
 import dataclasses
 import pathlib
@@ -15,12 +15,12 @@ from transforms.models.registry import (
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A published mean average precision, and how sure it is that it is comparable.
+    """A published mean average precision.
 
     Attributes:
-        mean_average_precision: On FSD50K's evaluation set.
-        standard_deviation: Over trainings, as published.
-        notes: What a reader should know before comparing.
+        mean_average_precision: Score on FSD50K's evaluation set.
+        standard_deviation: Published deviation over several trainings, if known.
+        notes: Reasons why the measured score may not be comparable.
     """
 
     mean_average_precision: float
@@ -29,9 +29,10 @@ class Published:
 
 
 def find_published(snapshot: Snapshot, truth: GroundTruth) -> Published | None:
-    """The published figure of the model that made a dataset.
+    """Returns the published score of the model that made a dataset.
 
-    None if the model has no published name, or its graph is another under that name.
+    None if the model's name is not that of a published model, or its graph is known to
+    be another one.
     """
     model = registered_models().get(snapshot.model)
     if model is None or model.published_map is None:
@@ -41,23 +42,28 @@ def find_published(snapshot: Snapshot, truth: GroundTruth) -> Published | None:
         return None
     notes = [note] if note else []
     if not (truth.is_fsd50k and truth.split == "eval"):
-        notes.append("published for FSD50K's evaluation set, which this is not")
+        notes.append(
+            "published for FSD50K's evaluation set; this is another ground truth"
+        )
     return Published(model.published_map, model.published_map_std, tuple(notes))
 
 
 def _compare_hash(
     model: RegisteredModel, snapshot: Snapshot
 ) -> tuple[bool, str | None]:
-    """False if the graph of the run is known to be another; and what is not known."""
-    run = snapshot.run
-    if model.name in run["config"]["models"]:
-        # Given by its name: extract has checked the hash.
+    """Compares the graph of the run with the published graph.
+
+    Returns:
+        False if it is known to be another graph; a note if that cannot be checked.
+    """
+    if model.name in snapshot.run["config"]["models"]:
+        # The model was given by its name, and extract has checked the hash.
         return True, None
-    entry = next(m for m in run["models"] if m["name"] == model.name)
+    entry = snapshot.model_entry
     path = pathlib.Path(entry["path"])
     try:
         if file_hash(path, "sha256") == entry["sha256"]:
             return hash_problem(model, path) is None, None
     except OSError:
         pass
-    return True, f"compared by name only: the graph is not at {path} any more"
+    return True, f"compared by name only: the graph is no longer at {path}"

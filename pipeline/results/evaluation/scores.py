@@ -1,7 +1,7 @@
-"""Scores of a multi-label classifier: pure functions on truth and scores.
+"""Computes scores of a multi-label classifier, with pure functions on arrays.
 
-Arrays are [num_clips, num_classes], truth bool, scores of any real type. Equal scores
-count as one step, so that the order of the clips never matters.
+Arrays are [num_clips, num_classes]: `truth` is bool, `scores` has any real type. Equal
+scores count as one step, so that the order of the clips never matters.
 """
 
 import statistics
@@ -13,13 +13,15 @@ import scipy.sparse
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 Array = np.ndarray
-# Resamples that are computed at once: bounds the memory.
+# Resamples that are computed at once: limits the memory.
 _BLOCK = 100
 
 
 def average_precisions(truth: Array, scores: Array) -> Array:
-    """Average precision of every class, by scikit-learn: the sum over recall steps of
-    precision times the gain in recall.
+    """Computes the average precision of every class, with scikit-learn.
+
+    The average precision is the sum, over the steps of recall, of the precision times
+    the gain in recall.
 
     Returns:
         float64 [num_classes], NaN for a class without positives.
@@ -33,7 +35,7 @@ def average_precisions(truth: Array, scores: Array) -> Array:
 
 
 def areas_under_roc(truth: Array, scores: Array) -> Array:
-    """Area under the ROC curve of every class, by scikit-learn.
+    """Computes the area under the ROC curve of every class, with scikit-learn.
 
     Returns:
         float64 [num_classes], NaN for a class without positives or without negatives.
@@ -47,18 +49,18 @@ def areas_under_roc(truth: Array, scores: Array) -> Array:
 
 
 def d_prime(auc: float) -> float:
-    """sqrt(2) times the inverse of the normal distribution function at an AUC.
+    """Computes d': sqrt(2) times the inverse of the normal distribution at an AUC.
 
     Source: Hershey et al., "CNN Architectures for Large-Scale Audio Classification"
-    (arXiv 1609.09430), section 3, and Fonseca et al., FSD50K (arXiv 2010.00475). Over
-    several classes we give that of their mean AUC: the mean of d-primes would be
-    infinite as soon as one class is separated without an error.
+    (arXiv 1609.09430), section 3, and Fonseca et al., FSD50K (arXiv 2010.00475). For
+    several classes, the evaluation reports d' of their mean AUC: the mean of their d'
+    would be infinite as soon as one class is separated without an error.
 
     Args:
-        auc: From 0 to 1.
+        auc: Area under the ROC curve, 0 to 1.
 
     Returns:
-        Infinite for 0 and 1, NaN for NaN.
+        d'; infinite for 0 and 1, NaN for NaN.
     """
     if np.isnan(auc):
         return float("nan")
@@ -68,25 +70,27 @@ def d_prime(auc: float) -> float:
 
 
 def lwlrap(truth: Array, scores: Array) -> float:
-    """Label-weighted label-ranking average precision.
+    """Computes the label-weighted label-ranking average precision.
 
-    Over all pairs of a clip and one of its labels, the mean of: the labels of the clip
-    that are ranked at least as high as this one, over all that are.
+    This is a mean over all pairs of a clip and one of its labels. The value of a pair
+    is a ratio: of all labels that are ranked at least as high as this label, the share
+    that the clip has.
 
     Source: Fonseca et al., "Audio tagging with noisy labels and minimal supervision"
-    (DCASE 2019 task 2, arXiv 1906.02975), section 4, equation 1. There, ties are in no
-    stated order; here, as in scikit-learn's label_ranking_average_precision_score, the
-    rank of a label is the lowest of those tied with it.
+    (DCASE 2019 task 2, arXiv 1906.02975), section 4, equation 1. The paper does not
+    state the order of equal scores. Here, as in scikit-learn's
+    label_ranking_average_precision_score, labels with equal scores all have the lowest
+    rank among them.
 
     Returns:
-        0 to 1; NaN if there is no label at all.
+        0 to 1; NaN if no clip has a label.
     """
     sums = label_precisions(truth, scores)
     return float(_ratio(sums.sum(), truth.sum()))
 
 
 def label_precisions(truth: Array, scores: Array) -> Array:
-    """Sum of the precisions at every label of a clip: lwlrap's numerator.
+    """Sums the precisions at the labels of each clip: the numerator of lwlrap.
 
     Returns:
         float64 [num_clips].
@@ -105,10 +109,11 @@ def label_precisions(truth: Array, scores: Array) -> Array:
 def resampled_scores(
     truth: Array, scores: Array, weights: Array
 ) -> tuple[Array, Array, Array]:
-    """Scores when every clip counts as often as its weight says.
+    """Computes scores in which every clip counts as often as its weight says.
 
-    What scikit-learn gives with `sample_weight`, for many weights at once: clips are
-    sorted once a class, and only the totals at the scores of positives are needed.
+    The results are those of scikit-learn with `sample_weight`, for many weights at
+    once: clips are sorted once per class, and only the totals at the scores of
+    positives are needed.
 
     Args:
         truth: bool [num_clips, num_classes].
@@ -130,7 +135,11 @@ def resampled_scores(
 
 
 def bootstrap_weights(num_clips: int, num_resamples: int, seed: int) -> Iterator[Array]:
-    """How often each clip is drawn, with replacement: blocks [num_clips, up to 100]."""
+    """Draws resamples with replacement, and counts how often each clip is drawn.
+
+    Yields:
+        Blocks of counts, int [num_clips, up to 100 resamples].
+    """
     rng = np.random.default_rng(seed)
     for start in range(0, num_resamples, _BLOCK):
         count = min(_BLOCK, num_resamples - start)
@@ -139,7 +148,7 @@ def bootstrap_weights(num_clips: int, num_resamples: int, seed: int) -> Iterator
 
 
 def nanmean(values: Array, axis: int | None = None) -> Array:
-    """Mean of what is not NaN, without a warning where nothing is left."""
+    """Computes the mean without NaN values; NaN, without a warning, if all are NaN."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.nanmean(values, axis=axis)
@@ -148,10 +157,10 @@ def nanmean(values: Array, axis: int | None = None) -> Array:
 def _totals_at_positives(
     truth: Array, scores: Array, weights: Array
 ) -> tuple[Array, Array]:
-    """Weights of positives and of all clips in segments of falling score.
+    """Sums weights of positives, and of all clips, in segments of decreasing score.
 
-    A segment is the clips of one score that a positive has, or all clips between two
-    such scores.
+    A segment holds the clips with one score that a positive has, or all clips between
+    two such scores.
 
     Returns:
         Two float64 [num_segments, num_resamples].
@@ -175,7 +184,7 @@ def _totals_at_positives(
 
 
 def _weighted(positive: Array, every: Array) -> tuple[Array, Array]:
-    """Average precision and area under the ROC curve of every resample."""
+    """Computes average precision and area under the ROC curve of every resample."""
     hits, seen = positive.cumsum(axis=0), every.cumsum(axis=0)
     num_hits = hits[-1]
     precision = _ratio((positive * _ratio(hits, seen, 0.0)).sum(axis=0), num_hits)
@@ -186,7 +195,7 @@ def _weighted(positive: Array, every: Array) -> tuple[Array, Array]:
 
 
 def _ratio(numerator: Array, denominator: Array, otherwise: float = np.nan) -> Array:
-    """Quotient, or another value where the denominator is 0."""
+    """Divides; returns `otherwise` where the denominator is 0."""
     is_defined = np.asarray(denominator) > 0
     safe = np.where(is_defined, denominator, 1)
     return np.where(is_defined, numerator / safe, otherwise)

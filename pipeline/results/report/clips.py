@@ -1,7 +1,7 @@
-"""What the report holds of single clips: a sample, its embeddings and its heat maps.
+"""Chooses the clips that the report shows, and reads their results.
 
-The page has to stay small, so that large runs are sampled: first the clips that score
-highest for a label, then others drawn at random, always the same ones.
+The page has to stay small, so the report shows a sample of a large dataset: first the
+clips that score highest for a label, then others drawn at random, the same each time.
 """
 
 import dataclasses
@@ -10,35 +10,33 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from pipeline.dataset.folder import Dataset
-from pipeline.dataset.vectors import vectors_of
-from pipeline.results.report.labels import clip_tables
+from pipeline.dataset.snapshot import Snapshot, vectors_of
 from pipeline.results.report.projection import unit_rows
-from transforms import storage
 
 NUM_TOP = 5
 NUM_NEAREST = 8
-# Rows of a heat map: the best by mean, as in the list of top labels, then others that
-# are strong for a moment only.
+# Rows of a heat map: the labels with the highest means, as in the list of top labels,
+# then labels that are strong only for a moment.
 _NUM_BY_MEAN, _NUM_BY_PEAK = 8, 4
 _MAX_COLUMNS = 240
-# Products of embeddings, so that nearest clips take seconds and not minutes.
+# Limits the products of embeddings, so that nearest clips take seconds, not minutes.
 _MAX_PAIRS = 300_000_000
 _BLOCK = 512
 
 
 @dataclasses.dataclass(frozen=True)
 class ClipRows:
-    """What one model says of the sampled clips.
+    """Results of one model for the sampled clips.
 
     Attributes:
-        parts: The part file of every clip; None if the model has no row of it.
-        top: int32 [num_clips, NUM_TOP], indexes of its top labels, -1 for none; None
-            if there are no activations.
-        top_scores: float32, their mean activations.
-        embeddings: float32 [num_clips, size], of length one; None if there are none.
+        parts: File name of the part that holds each clip; None for a clip without
+            results of the model.
+        top: Indexes of the top labels, int32 [num_clips, NUM_TOP], -1 for no label;
+            None if the dataset has no activations.
+        top_scores: Mean activations of the top labels, float32 [num_clips, NUM_TOP].
+        embeddings: Embeddings of length one, float32 [num_clips, size]; None if the
+            dataset has no embeddings.
     """
 
     parts: list[str | None]
@@ -52,10 +50,11 @@ class HeatMap:
     """The activations of one clip over time.
 
     Attributes:
-        labels: Indexes of the labels, one a row.
-        values: uint8 [num_labels, num_columns], activation times 255.
-        patches_per_column: More than one on long clips: the highest of them is kept.
-        num_patches: Of the clip.
+        labels: Indexes of the labels, one for each row.
+        values: Activations times 255, uint8 [num_labels, num_columns].
+        patches_per_column: Number of patches of which a column shows the highest
+            activation; more than 1 for long clips.
+        num_patches: Number of patches of the clip.
     """
 
     labels: list[int]
@@ -65,12 +64,15 @@ class HeatMap:
 
 
 def choose_clips(first: Iterable[str], others: Sequence[str], limit: int) -> list[str]:
-    """Up to `limit` clip_ids, the most important first.
+    """Chooses the sample, the most important clips first.
 
     Args:
-        first: The clips to take before all others; may repeat.
-        others: All clips there are, in any order.
-        limit: How many.
+        first: clip_ids to take before all others; may contain a clip several times.
+        others: All clip_ids, in any order.
+        limit: Size of the sample.
+
+    Returns:
+        Up to `limit` clip_ids.
     """
     chosen = list(dict.fromkeys(first))[:limit]
     taken = set(chosen)
@@ -79,45 +81,49 @@ def choose_clips(first: Iterable[str], others: Sequence[str], limit: int) -> lis
     return chosen + [rest[index] for index in order]
 
 
-def read_clips(
-    dataset: Dataset, model: str, parts: Sequence[str], clip_ids: list[str]
-) -> ClipRows:
+def read_clips(snapshot: Snapshot, clip_ids: list[str]) -> ClipRows:
     """Reads top labels and mean embeddings of the sampled clips."""
-    place = {clip_id: index for index, clip_id in enumerate(clip_ids)}
-    found: list[str | None] = [None] * len(clip_ids)
+    row_of = {clip_id: row for row, clip_id in enumerate(clip_ids)}
+    parts: list[str | None] = [None] * len(clip_ids)
     top = scores = embeddings = None
-    columns = ["activations_mean", "embedding_mean"]
-    for part, table in clip_tables(dataset, model, parts, columns):
+    columns = [
+        column
+        for column in ("activations_mean", "embedding_mean")
+        if snapshot.has_column("clips", column)
+    ]
+    for part in snapshot.parts:
+        table = snapshot.read_part("clips", part, ["clip_id", *columns])
         names = table["clip_id"].to_pylist()
-        rows = [row for row, name in enumerate(names) if name in place]
-        places = [place[names[row]] for row in rows]
-        for index in places:
-            found[index] = part
-        if "activations_mean" in table.column_names:
+        chosen = [index for index, name in enumerate(names) if name in row_of]
+        rows = [row_of[names[index]] for index in chosen]
+        for row in rows:
+            parts[row] = part
+        if "activations_mean" in columns:
             if top is None or scores is None:
                 top = np.full((len(clip_ids), NUM_TOP), -1, np.int32)
                 scores = np.zeros((len(clip_ids), NUM_TOP), np.float32)
-            values = vectors_of(table["activations_mean"])[rows]
+            values = vectors_of(table["activations_mean"])[chosen]
             best = np.argsort(-values, axis=1, kind="stable")[:, :NUM_TOP]
-            top[places, : best.shape[1]] = best
-            scores[places, : best.shape[1]] = np.take_along_axis(values, best, axis=1)
-        if "embedding_mean" in table.column_names:
+            top[rows, : best.shape[1]] = best
+            scores[rows, : best.shape[1]] = np.take_along_axis(values, best, axis=1)
+        if "embedding_mean" in columns:
             vectors = vectors_of(table["embedding_mean"])
             if embeddings is None:
                 embeddings = np.zeros((len(clip_ids), vectors.shape[1]), np.float32)
-            embeddings[places] = unit_rows(vectors[rows])
-    return ClipRows(found, top, scores, embeddings)
+            embeddings[rows] = unit_rows(vectors[chosen])
+    return ClipRows(parts, top, scores, embeddings)
 
 
 def nearest_clips(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest clips of the first ones, by cosine similarity.
+    """Finds the nearest clips of each clip by cosine similarity.
 
     Args:
-        embeddings: float32 [num_clips, size], of length one.
+        embeddings: Embeddings of length one, float32 [num_clips, size].
 
     Returns:
-        int32 [num_queries, n], rows of the nearest clips, the nearest first, and
-        float32, their cosines. Of many clips only the first ones are asked for.
+        Rows of the nearest clips, the nearest first, int32 [num_queries, n], and their
+        cosines, float32 [num_queries, n]. With many clips, only the first ones have
+        their nearest clips computed.
     """
     num_clips = len(embeddings)
     num_queries = min(num_clips, _MAX_PAIRS // max(1, num_clips))
@@ -138,7 +144,7 @@ def nearest_clips(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def heat_map(activations: np.ndarray) -> HeatMap:
-    """The heat map of a clip's activations, float32 [num_patches, num_classes]."""
+    """Reduces a clip's activations, float32 [num_patches, num_classes], for display."""
     best = np.argsort(-activations.mean(axis=0), kind="stable")[:_NUM_BY_MEAN]
     peaks = np.argsort(-activations.max(axis=0), kind="stable")
     others = [i for i in peaks.tolist() if i not in set(best.tolist())][:_NUM_BY_PEAK]
@@ -152,19 +158,29 @@ def heat_map(activations: np.ndarray) -> HeatMap:
 
 
 def read_heat_maps(
-    dataset: Dataset,
-    model: str,
+    snapshot: Snapshot,
     clip_ids: list[str],
     parts: Sequence[str | None],
     max_bytes: int,
 ) -> dict[int, HeatMap]:
-    """Heat maps of as many clips as fit, the first ones first, by row of the sample.
+    """Reads heat maps of the first clips of the sample, as many as fit.
 
-    Every part is read once. What a later clip took is given back if an earlier one
-    needs it, so the result does not depend on the order of the parts.
+    Every part is read once. A heat map is dropped again if a clip before it in the
+    sample needs its bytes, so the result does not depend on the order of the parts.
+
+    Args:
+        snapshot: Dataset and model.
+        clip_ids: clip_ids of the sample.
+        parts: Part that holds each clip, None for a clip without results.
+        max_bytes: Limit for the values of all heat maps.
+
+    Returns:
+        Row in the sample -> heat map.
     """
+    if not snapshot.has_column("patches", "activations"):
+        return {}
     wanted: dict[str, list[int]] = {}
-    # A clip takes at least one column: more cannot fit.
+    # Every clip needs at least one column, so more clips than this cannot fit.
     limit = max_bytes // (_NUM_BY_MEAN + _NUM_BY_PEAK)
     for row, part in enumerate(parts[:limit]):
         if part is not None:
@@ -172,9 +188,8 @@ def read_heat_maps(
     maps: dict[int, HeatMap] = {}
     size, first_left_out = 0, limit
     for part in sorted(wanted):
-        uri = dataset.file(f"patches/model={model}", part)
         rows = [row for row in wanted[part] if row < first_left_out]
-        for row, found in _part_maps(uri, clip_ids, rows):
+        for row, found in _part_maps(snapshot, part, clip_ids, rows):
             maps[row] = found
             size += found.values.size
         while size > max_bytes:
@@ -184,12 +199,12 @@ def read_heat_maps(
 
 
 def _part_maps(
-    uri: str, clip_ids: list[str], rows: list[int]
+    snapshot: Snapshot, part: str, clip_ids: list[str], rows: list[int]
 ) -> Iterable[tuple[int, HeatMap]]:
-    file = pq.ParquetFile(storage.open_arrow(uri)) if rows else None
-    if file is None or "activations" not in file.schema_arrow.names:
+    """Reads the heat maps of some rows of the sample, all from one part."""
+    if not rows:
         return
-    table = file.read(["clip_id", "patch", "activations"])
+    table = snapshot.read_part("patches", part, ["clip_id", "patch", "activations"])
     names = pa.array([clip_ids[row] for row in rows])
     table = table.filter(pc.is_in(table["clip_id"], value_set=names))
     encoded = pc.index_in(table["clip_id"].combine_chunks(), value_set=names).to_numpy()

@@ -1,16 +1,11 @@
-"""What the report says of labels: counted over all clips, a part at a time."""
+"""Counts the labels of all clips of a dataset for the report, one part at a time."""
 
 import dataclasses
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline.dataset.folder import Dataset
-from pipeline.dataset.vectors import vectors_of
-from transforms import storage
+from pipeline.dataset.snapshot import Snapshot, vectors_of
 
 NUM_BINS = 40
 NUM_BEST = 20
@@ -18,18 +13,18 @@ NUM_BEST = 20
 
 @dataclasses.dataclass
 class LabelStatistics:
-    """Of one model, over all clips with activations.
+    """Statistics of the labels of one model, over all clips with activations.
 
     Attributes:
         labels: Names of the classes.
-        num_clips: How many clips were counted.
-        num_top: int64 [num_classes], how often a label is a clip's top one.
-        bins: int64 [num_classes, NUM_BINS], clips by the label's mean activation, in
-            equal steps from 0 to 1.
-        top_bins: The same of the clips whose top label it is.
-        best_ids: For every label the clip_ids with the highest mean activation,
-            the highest first, up to NUM_BEST.
-        best_scores: Their mean activations.
+        num_clips: Number of clips.
+        num_top: Number of clips whose top label it is, int64 [num_classes].
+        bins: Histogram of each label's mean activations, int64 [num_classes, NUM_BINS],
+            in equal steps from 0 to 1.
+        top_bins: The same histogram, of the clips whose top label it is.
+        best_ids: For every label, up to NUM_BEST clip_ids with its highest mean
+            activations, the highest first.
+        best_scores: Mean activations of the clips in `best_ids`.
     """
 
     labels: tuple[str, ...]
@@ -42,7 +37,7 @@ class LabelStatistics:
 
 
 def empty_statistics(labels: Sequence[str]) -> LabelStatistics:
-    """Statistics of no clip."""
+    """Returns statistics without clips."""
     count = len(labels)
     bins = np.zeros((2, count, NUM_BINS), np.int64)
     num_top = np.zeros(count, np.int64)
@@ -51,38 +46,14 @@ def empty_statistics(labels: Sequence[str]) -> LabelStatistics:
     return LabelStatistics(tuple(labels), 0, num_top, bins[0], bins[1], ids, scores)
 
 
-def clip_tables(
-    dataset: Dataset, model: str, parts: Sequence[str], columns: list[str]
-) -> Iterator[tuple[str, pa.Table]]:
-    """The clips tables of committed parts, with those of the columns that they have.
-
-    Args:
-        dataset: A run may be writing to it.
-        model: Name.
-        parts: File names of committed parts.
-        columns: Names; clip_id is always read.
-    """
-    table = f"clips/model={model}"
-    present = {*map(storage.file_name, dataset.parts(table))}
-    for name in parts:
-        if name in present:
-            file = pq.ParquetFile(storage.open_arrow(dataset.file(table, name)))
-            there = [c for c in columns if c in file.schema_arrow.names]
-            yield name, file.read(["clip_id", *there])
-
-
-def label_statistics(
-    dataset: Dataset, model: str, parts: Sequence[str]
-) -> LabelStatistics | None:
-    """Counts labels over the committed clips; None without activations."""
-    statistics: LabelStatistics | None = None
-    for _, table in clip_tables(dataset, model, parts, ["activations_mean"]):
-        if "activations_mean" not in table.column_names:
-            return None
-        if statistics is None:
-            statistics = empty_statistics(json.loads(table.schema.metadata[b"labels"]))
-        scores = vectors_of(table["activations_mean"])
-        count_scores(statistics, table["clip_id"].to_pylist(), scores)
+def label_statistics(snapshot: Snapshot) -> LabelStatistics | None:
+    """Counts labels over the committed clips; None if there are no activations."""
+    if not snapshot.has_column("clips", "activations_mean"):
+        return None
+    statistics = empty_statistics(snapshot.labels("activations_mean"))
+    for batch in snapshot.clips("activations_mean"):
+        scores = vectors_of(batch["activations_mean"])
+        count_scores(statistics, batch["clip_id"].to_pylist(), scores)
     return statistics
 
 
@@ -92,9 +63,9 @@ def count_scores(
     """Adds clips to statistics.
 
     Args:
-        statistics: Changed in place.
-        clip_ids: Of the rows.
-        scores: float32 [num_clips, num_classes], mean activations.
+        statistics: Statistics, changed in place.
+        clip_ids: Clips of the rows.
+        scores: Mean activations, float32 [num_clips, num_classes].
     """
     if not clip_ids:
         return
@@ -118,7 +89,7 @@ def _keep_best(
     ids, scores = statistics.best_ids[label], statistics.best_scores[label]
     if len(scores) == NUM_BEST and found[0][0] <= scores[-1]:
         return
-    # Ties by clip_id: the same page for any order of the parts.
+    # Equal scores are sorted by clip_id: the page shall not depend on the parts' order.
     both = sorted([*zip(scores, ids, strict=True), *found], key=lambda x: (-x[0], x[1]))
     scores[:] = [score for score, _ in both[:NUM_BEST]]
     ids[:] = [clip_id for _, clip_id in both[:NUM_BEST]]

@@ -1,9 +1,9 @@
-"""Places clips on a two-dimensional map by their embeddings, for the report.
+"""Places clips on the report's two-dimensional map by their embeddings.
 
-t-SNE, because it keeps neighbours together where the first two principal components of
-200 classes mostly overlap. It is scikit-learn's, which scores need, too. Its cost grows
-with the clips: it places a few thousand of them, and each of the others goes between
-those that it is nearest to.
+The map uses t-SNE, which keeps neighbours together: the first two principal components
+of 200 classes mostly overlap. The implementation is that of scikit-learn, which
+`evaluate` needs anyway. The cost of t-SNE grows with the number of clips, so t-SNE
+places a few thousand clips, and every other clip goes between its nearest placed clips.
 """
 
 import numpy as np
@@ -14,20 +14,20 @@ NUM_PLACED = 2000
 _NUM_COMPONENTS = 50
 _NUM_NEAREST = 5
 _BLOCK = 4096
-# Below this t-SNE has too few neighbours to say anything.
+# With fewer clips, t-SNE has too few neighbours to be of use.
 _MIN_CLIPS = 8
 
 
 def project(vectors: np.ndarray, num_placed: int = NUM_PLACED) -> np.ndarray:
-    """A two-dimensional map of vectors; the same for the same vectors.
+    """Returns places on a two-dimensional map; the same for the same vectors.
 
     Args:
-        vectors: float32 [num_clips, size]. The first `num_placed` are placed by t-SNE,
-            so they should be a fair sample of all.
-        num_placed: How many.
+        vectors: float32 [num_clips, size]. t-SNE places the first `num_placed`, so
+            these should represent all.
+        num_placed: Number of vectors that t-SNE places.
 
     Returns:
-        float32 [num_clips, 2], within -1 to 1.
+        float32 [num_clips, 2], from -1 to 1.
     """
     unit = unit_rows(vectors)
     if not len(unit):
@@ -41,16 +41,20 @@ def project(vectors: np.ndarray, num_placed: int = NUM_PLACED) -> np.ndarray:
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """float32 vectors of length one, so that products are cosines; zeros stay zeros."""
+    """Scales vectors to length one, so that products are cosines; zeros stay zeros."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(length > 0, length, 1)).astype(np.float32)
 
 
 def _principal(unit: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-    """The strongest components of `fitted`, at most 50, as is usual before t-SNE."""
+    """Reduces vectors to the principal components of `fitted`, at most 50.
+
+    This is usual before t-SNE.
+    """
     mean = fitted.mean(axis=0)
     _, _, components = np.linalg.svd(fitted - mean, full_matrices=False)
-    # The sign of a component is arbitrary: its largest weight is to be positive.
+    # The sign of a component is arbitrary: choose it so that the largest weight is
+    # positive, to get the same map each time.
     largest = np.abs(components).argmax(axis=1)
     components *= np.sign(components[np.arange(len(components)), largest])[:, None]
     return (unit - mean) @ components[:_NUM_COMPONENTS].T
@@ -62,8 +66,8 @@ def _tsne(reduced: np.ndarray) -> np.ndarray:
     spread = start.std()
     if len(reduced) < _MIN_CLIPS or not spread:
         return start
-    # One thread: several wait for each other longer than they work (4 s became 21 s
-    # for 2,000 clips on a busy machine), and would sum in another order.
+    # One thread only: several threads wait for each other longer than they work (4 s
+    # became 21 s for 2,000 clips on a busy machine), and add in another order.
     with threadpool_limits(1):
         return TSNE(
             init=start / spread * 1e-4,
@@ -74,7 +78,10 @@ def _tsne(reduced: np.ndarray) -> np.ndarray:
 
 
 def _between(known: np.ndarray, placed: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Mean of the places of the nearest known clips, weighted by 1 / distance²."""
+    """Places each of `others` at the mean of its nearest known clips.
+
+    The mean is weighted by 1 / distance².
+    """
     points = np.empty((len(others), 2), np.float32)
     num_nearest = min(_NUM_NEAREST, len(known))
     square = (known**2).sum(axis=1)

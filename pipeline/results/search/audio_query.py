@@ -1,9 +1,8 @@
-"""Embeds one audio file as the run of a dataset would, in this process.
+"""Computes the embedding of one audio file as the run of a dataset would.
 
-The same steps as the main job, without Beam: the same model, engine and patches.
+The steps are those of the main job, with the same model, engine and patches, but in
+this process and without Beam.
 """
-
-from typing import Any
 
 import numpy as np
 
@@ -23,25 +22,27 @@ from transforms.models.registry import registered_models
 
 
 def audio_embedding(snapshot: Snapshot, path: str, graph: str | None) -> np.ndarray:
-    """The mean embedding of a file by the model of a dataset.
+    """Returns the mean embedding of a file by the model of a dataset.
 
     Args:
-        snapshot: Whose model and settings are used.
-        path: Of the audio.
-        graph: Path of the model's graph, None to look where the run found it.
+        snapshot: Dataset whose model and settings are used.
+        path: Audio file.
+        graph: Path of the model's graph; None for the registered model, or the path
+            that the run used.
 
     Returns:
         float32 [embedding_size].
 
     Raises:
-        ConfigError: if the model is not to be found, or the file has no embedding.
+        ConfigError: if the model is not found, or the file has no embedding.
     """
     identity = snapshot.run["identity"]
     if identity["front_end_version"] != FRONT_END_VERSION:
         raise ConfigError(
-            f"{snapshot.dataset.shown} was made by front end "
-            f"{identity['front_end_version']}, this is {FRONT_END_VERSION}: embeddings "
-            "cannot be compared; search with --clip, or extract again"
+            f"{snapshot.dataset.shown} was made by version "
+            f"{identity['front_end_version']} of the front end, this program has "
+            f"version {FRONT_END_VERSION}: their embeddings cannot be compared; search "
+            "with --clip, or extract again"
         )
     spec = _find_model(snapshot, graph)
     try:
@@ -54,7 +55,7 @@ def audio_embedding(snapshot: Snapshot, path: str, graph: str | None) -> np.ndar
     if clip.patches is None or not len(clip.patches):
         raise ConfigError(
             f"{storage.shown(path)} is shorter than one patch (1.03 s), and the "
-            "dataset was made with --last-patch discard; give a longer file"
+            "dataset was extracted with --last-patch discard; give a longer file"
         )
     (spec,) = choose_engines([spec], identity["engines"][snapshot.model])
     embeddings = ENGINES[spec.engine](spec).run(clip.patches).embeddings
@@ -62,10 +63,8 @@ def audio_embedding(snapshot: Snapshot, path: str, graph: str | None) -> np.ndar
 
 
 def _find_model(snapshot: Snapshot, graph: str | None) -> ModelSpec:
-    """The model whose graph has the hash that the run noted."""
-    entry: dict[str, Any] = next(
-        m for m in snapshot.run["models"] if m["name"] == snapshot.model
-    )
+    """Loads the model whose graph has the hash that run.json states."""
+    entry = snapshot.model_entry
     if graph is not None:
         spec = load_model(graph)
         if spec.sha256 != entry["sha256"]:
@@ -75,14 +74,14 @@ def _find_model(snapshot: Snapshot, graph: str | None) -> ModelSpec:
             )
         return spec
     known = [snapshot.model] if snapshot.model in registered_models() else []
-    for place in (*known, entry["path"]):
+    for name_or_path in (*known, entry["path"]):
         try:
-            spec = load_model(place)
+            spec = load_model(name_or_path)
         except UserError:
             continue
         if spec.sha256 == entry["sha256"]:
             return spec
     raise ConfigError(
         f"the model of {snapshot.dataset.shown} is no longer at {entry['path']}; give "
-        f"it with --model PATH.pb (sha256 {entry['sha256']})"
+        f"its graph with --model PATH.pb (sha256 {entry['sha256']})"
     )

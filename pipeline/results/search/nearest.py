@@ -1,7 +1,8 @@
-"""Finds the rows of Parquet files whose vectors are nearest to one by cosine.
+"""Finds the rows of Parquet files whose vectors are nearest to a query by cosine.
 
-Exact: every vector is compared. Rows are preselected in float32 with a margin, and
-ranked by float64, so that the result does not depend on how rows lie in files.
+The search is exact: it compares every vector. Rows are preselected in float32 with a
+margin, then ranked in float64, so that the result does not depend on how the rows are
+divided into files.
 """
 
 import dataclasses
@@ -14,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.dataset.vectors import vectors_of
+from pipeline.dataset.snapshot import vectors_of
 from transforms import storage
 
-# More than float32 can err by on unit vectors of a few thousand dimensions.
+# More than the rounding error of float32 for unit vectors of a few thousand dimensions.
 _MARGIN = 1e-4
-# Rows in memory for each thread: 16 MB of 512-dimensional vectors.
+# Rows in memory per thread: 16 MB of 512-dimensional vectors.
 _BATCH_ROWS = 8192
 
 
@@ -28,10 +29,10 @@ class Neighbour:
     """A row that was found.
 
     Attributes:
-        clip_id: Of the clip.
-        similarity: Cosine, -1 to 1.
-        start_s: Where in the clip; None if the vector is of the whole clip.
-        part: Name of the file that it is from; empty if it is from none.
+        clip_id: Clip of the row.
+        similarity: Cosine to the query, -1 to 1.
+        start_s: Start of the patch within the clip; None if rows are whole clips.
+        part: Name of the file that holds the row; empty if unknown.
     """
 
     clip_id: str
@@ -41,12 +42,12 @@ class Neighbour:
 
 
 class Nearest:
-    """Keeps the best clips of all that are offered; safe for several threads.
+    """Keeps the nearest of all offered clips. Several threads may use it at once.
 
     Args:
-        query: [size], not all zeros.
-        top: How many clips to keep.
-        is_allowed: Which clips may be found; all if None.
+        query: Vector [size], not all zeros.
+        top: Number of clips to keep.
+        is_allowed: Says for a clip_id whether it may be found; None allows all.
     """
 
     def __init__(
@@ -71,19 +72,19 @@ class Nearest:
         start_s: np.ndarray | None = None,
         part: str = "",
     ) -> None:
-        """Compares vectors; those of zeros have no direction and are left out.
+        """Compares rows with the query. Vectors of zeros have no direction: left out.
 
         Args:
-            clip_ids: Of the rows; one that comes several times counts by its best row.
+            clip_ids: Clips of the rows; a clip with several rows counts by its best.
             vectors: float32 [num_rows, size].
-            start_s: float64 [num_rows].
-            part: Name of the file that they are from.
+            start_s: Starts of the patches, float64 [num_rows].
+            part: Name of the file that holds the rows.
         """
-        # Not a matrix product: BLAS would start threads of its own in each of ours.
+        # Not a matrix product: BLAS would start several threads in each of the pool's.
         squares = np.vecdot(vectors, vectors)
         with np.errstate(invalid="ignore", divide="ignore"):
             fast = np.vecdot(vectors, self._fast_query) / np.sqrt(squares)
-        # Not a number, and so never chosen, where the vector is 0.
+        # `fast` is NaN for a vector of zeros, which this comparison never chooses.
         rows = np.flatnonzero(fast >= self._threshold - _MARGIN)
         chosen = vectors[rows].astype(np.float64)
         norms = np.sqrt(np.vecdot(chosen, chosen))
@@ -103,7 +104,7 @@ class Nearest:
                 self._keep(found)
 
     def best(self) -> list[Neighbour]:
-        """Up to `top` clips, the nearest first; of equal ones, the first by clip_id."""
+        """Returns up to `top` clips, the nearest first, equal ones by clip_id."""
         return list(self._found.values())
 
     def _keep(self, found: Iterable[Neighbour]) -> None:
@@ -119,12 +120,12 @@ class Nearest:
 def nearest_in_files(
     files: Sequence[str], vector: str, nearest: Nearest
 ) -> list[Neighbour]:
-    """Streams Parquet files, on all cores, and keeps the nearest clips.
+    """Streams Parquet files, on all cores, and returns the nearest clips.
 
     Args:
-        files: With clip_id, the vectors and, if rows are parts of clips, start_s.
-        vector: Column of the vectors, fixed_size_list<float32>.
-        nearest: What is looked for.
+        files: Uris of files with clip_id, the vectors and, for patches, start_s.
+        vector: Name of the column of vectors, fixed_size_list<float32>.
+        nearest: Holds the query, and collects the clips.
     """
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for _ in pool.map(lambda file: _offer_file(file, vector, nearest), files):
@@ -141,7 +142,7 @@ def _offer_file(uri: str, vector: str, nearest: Nearest) -> None:
 
 
 def _batches(uri: str, vector: str) -> Iterator[pa.RecordBatch]:
-    # Reading ahead would cost more than it gains: most files are small.
+    # Most files are small: reading ahead would cost more time than it saves.
     with pq.ParquetFile(storage.open_arrow(uri), pre_buffer=False) as file:
         names = file.schema_arrow.names
         columns = ["clip_id", vector, *(n for n in ("start_s",) if n in names)]

@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from pipeline.dataset.snapshot import Snapshot
-from pipeline.dataset.vectors import vectors_of
+from pipeline.dataset.snapshot import Snapshot, vectors_of
 from pipeline.errors import ConfigError
 from pipeline.results.search.nearest import Nearest, Neighbour, nearest_in_files
 from transforms import storage
@@ -28,9 +27,9 @@ class Found:
     Attributes:
         clip_id: As in the ledger.
         similarity: Cosine to the query, -1 to 1.
-        start_s: Where the best patch starts; None if whole clips were compared.
-        top_label: Of the highest mean activation; None without activations.
-        uri: Of the audio.
+        start_s: Start of the nearest patch; None if whole clips were compared.
+        top_label: Label with the highest mean activation; None without activations.
+        uri: Uri of the audio, without signatures.
     """
 
     clip_id: str
@@ -48,19 +47,21 @@ def search(
     by_patch: bool = False,
     where: str | None = None,
 ) -> list[Found]:
-    """The nearest clips by cosine similarity, the nearest first.
+    """Returns the nearest clips by cosine similarity, the nearest first.
 
     Args:
-        snapshot: What is searched.
+        snapshot: Dataset to search.
         query: Embedding [embedding_size].
-        top: How many clips.
-        own_id: A clip not to find: the query itself.
-        by_patch: Compare patches, each clip by its best, not mean embeddings.
-        where: An SQL condition on columns of the ledger; all clips if None.
+        top: Number of clips.
+        own_id: clip_id of the query, which is left out; None if it is not a clip.
+        by_patch: Compare the patches of each clip instead of its mean embedding; the
+            nearest patch counts.
+        where: SQL condition on columns of the ledger; None for all clips.
 
     Raises:
-        ConfigError: if the dataset has no embeddings, the query has no direction or
-            another size, or the condition is wrong or fits no clip.
+        ConfigError: if the query has no direction or another size, or the condition is
+            not valid or no clip meets it.
+        DatasetError: if the dataset has no embeddings or is damaged.
     """
     if top < 1:
         raise ConfigError(f"top is {top}, expected 1 or more")
@@ -69,11 +70,13 @@ def search(
     )
     size = snapshot.schema(table, column).field(column).type.list_size
     if query.shape != (size,):
-        raise ConfigError(f"the query has {query.size} values, the dataset {size}")
+        raise ConfigError(
+            f"the query's embedding has {query.size} values, expected {size}"
+        )
     if not np.isfinite(query).all() or not query.any():
         raise ConfigError(
-            "the query's embedding is all zeros or not finite, so that nothing is near "
-            "it; give another clip"
+            "the query's embedding is all zeros or not finite, so it has no direction "
+            "to compare; give another clip"
         )
     allowed = None if where is None else _ids_where(snapshot, where)
 
@@ -87,26 +90,26 @@ def search(
 
 
 def clip_embedding(snapshot: Snapshot, clip: str) -> tuple[str, np.ndarray]:
-    """The clip_id and the mean embedding [embedding_size] of a clip.
+    """Returns the clip_id and the mean embedding [embedding_size] of a clip.
 
     Args:
-        snapshot: Where it is.
+        snapshot: Dataset of the clip.
         clip: A clip_id, or a uri or file name that only one clip has.
 
     Raises:
         ConfigError: if there is no such clip, or it has no embedding.
+        DatasetError: if the dataset has no embeddings or is damaged.
     """
     snapshot.schema("clips", "embedding_mean")
+    # Most queries are a clip_id. Looking for it in `clips` is faster than reading the
+    # whole ledger.
     clip_id, part = clip, _part_of(snapshot, clip)
     if part is None:
-        # Draws nothing, but takes its time to load.
-        from pipeline.results.plots import find_clip
-
-        clip_id = find_clip(snapshot.dataset, clip)
+        clip_id = snapshot.find_clip(clip)
         part = _part_of(snapshot, clip_id)
     if part is None:
         raise snapshot.mismatch(clip_id, "has no results")
-    table = _read(snapshot.file("clips", part), ["clip_id", "embedding_mean"])
+    table = snapshot.read_part("clips", part, ["clip_id", "embedding_mean"])
     table = table.filter(pc.equal(table["clip_id"], clip_id))
     if table.num_rows != 1:
         raise snapshot.mismatch(clip_id, f"has {table.num_rows} results")
@@ -114,10 +117,10 @@ def clip_embedding(snapshot: Snapshot, clip: str) -> tuple[str, np.ndarray]:
 
 
 def table_lines(found: list[Found]) -> list[str]:
-    """A line a clip, and one with the names of the columns."""
+    """Returns the lines for the console: column names, then one line for each clip."""
     if not found:
-        return ["no other clip has an embedding"]
-    heads = ("similarity", "clip", "at", "top label", "audio")
+        return ["no other clip with an embedding was found"]
+    heads = ("similarity", "clip", "start", "top label", "audio")
     rows = [
         (
             f"{row.similarity:.4f}",
@@ -178,9 +181,9 @@ def write_found(found: list[Found], path: str) -> None:
 
 
 def _part_of(snapshot: Snapshot, clip_id: str) -> str | None:
-    """Name of the part that has the results of a clip; None if there is none.
+    """Returns the name of the part that holds the results of a clip, None if none does.
 
-    Most files are passed over by the range of clip_id that their footer states.
+    Most files are skipped, because their footer states the range of their clip_ids.
     """
 
     def has_clip(uri: str) -> bool:
@@ -200,21 +203,21 @@ def _part_of(snapshot: Snapshot, clip_id: str) -> str | None:
 
     files = snapshot.files("clips")
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for uri, is_there in zip(files, pool.map(has_clip, files), strict=True):
-            if is_there:
+        for uri, is_found in zip(files, pool.map(has_clip, files), strict=True):
+            if is_found:
                 pool.shutdown(cancel_futures=True)
                 return storage.file_name(uri)
     return None
 
 
 def _ids_where(snapshot: Snapshot, where: str) -> set[str]:
-    """clip_id of the ledger rows that fit an SQL condition."""
+    """Returns the clip_ids of the ledger rows that meet an SQL condition."""
     import duckdb
 
-    files = [snapshot.file("ledger", name) for name in snapshot.names]
+    files = [snapshot.file("ledger", part) for part in snapshot.parts]
     with duckdb.connect() as connection:
         if storage.is_local(files[0]):
-            # By DuckDB itself: Arrow would keep the metadata of all files in memory.
+            # DuckDB reads the files: Arrow would keep the metadata of all in memory.
             ledger = connection.read_parquet(files)
         else:
             ledger = connection.from_arrow(snapshot.ledger_dataset())
@@ -226,12 +229,14 @@ def _ids_where(snapshot: Snapshot, where: str) -> set[str]:
                 f"an SQL condition on {', '.join(ledger.columns)}"
             ) from error
     if not rows:
-        raise ConfigError(f"no clip of {snapshot.dataset.shown} fits --where {where!r}")
+        raise ConfigError(
+            f"no clip of {snapshot.dataset.shown} meets --where {where!r}"
+        )
     return {clip_id for (clip_id,) in rows}
 
 
 def _describe(snapshot: Snapshot, nearest: list[Neighbour]) -> list[Found]:
-    """Adds what ledger and clips say of each."""
+    """Adds the uri and the top label to each clip."""
     return [
         Found(
             row.clip_id,
@@ -245,27 +250,20 @@ def _describe(snapshot: Snapshot, nearest: list[Neighbour]) -> list[Found]:
 
 
 def _top_label(snapshot: Snapshot, row: Neighbour) -> str | None:
-    file = storage.open_arrow(snapshot.file("clips", row.part))
-    if "top_labels" not in pq.read_schema(file).names:
+    if not snapshot.has_column("clips", "top_labels"):
         return None
     best = _cell(snapshot, "clips", "top_labels", row)
     return best[0]["label"] if best else None
 
 
 def _cell(snapshot: Snapshot, table: str, column: str, row: Neighbour) -> Any:
-    """One cell of the row of a clip in its part.
+    """Returns one cell of a clip's row.
 
     Raises:
-        ConfigError: if the part has not exactly one such row.
+        DatasetError: if the part has not exactly one row of the clip.
     """
-    rows = _read(snapshot.file(table, row.part), ["clip_id", column])
+    rows = snapshot.read_part(table, row.part, ["clip_id", column])
     rows = rows.filter(pc.equal(rows["clip_id"], row.clip_id))
     if rows.num_rows != 1:
         raise snapshot.mismatch(row.clip_id, f"has {rows.num_rows} rows in {table}")
     return rows[column][0].as_py()
-
-
-def _read(uri: str, columns: list[str]) -> pa.Table:
-    # Not read_table: it would make a column of the folder model=NAME.
-    with pq.ParquetFile(storage.open_arrow(uri), pre_buffer=False) as file:
-        return file.read(columns=columns)

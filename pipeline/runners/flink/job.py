@@ -15,8 +15,9 @@ from apache_beam.options.pipeline_options import PipelineOptions, PortableOption
 from apache_beam.runners.portability.flink_runner import FlinkJarJobServer, FlinkRunner
 
 from pipeline.extract import ExtractJob, extract
-from pipeline.runners.job_process import COUNTERS_NAME, leave, receive_job
-from transforms.workers.child_process import SMALL_JVM, end_with_parent
+from pipeline.runners.flink.jvm import SMALL_JVM
+from pipeline.runners.job_process import COUNTERS_NAME, receive_job, write_result
+from transforms.workers.child_process import end_with_parent
 from transforms.workers.counters import our_counters
 
 # A JVM other than OpenJDK's goes without what it does not know.
@@ -41,7 +42,7 @@ class FlinkSubmission:
 def main() -> None:
     logging.getLogger().setLevel(logging.ERROR)
     job: FlinkSubmission = receive_job()
-    leave(job.status_folder, COUNTERS_NAME, run(job))
+    write_result(job.status_folder, COUNTERS_NAME, run(job))
     os._exit(0)
 
 

@@ -1,7 +1,7 @@
-"""What we ask of a Flink cluster, through its REST interface.
+"""FlinkCluster: requests to a Flink cluster through its REST interface.
 
-Beam's own `cancel` says CANCELLED while the job goes on, and its `wait` does not say
-why a job is not getting on: the cluster does.
+Beam's own `cancel` says CANCELLED while the job goes on, and Beam's `wait` does not say
+why a job makes no progress. The cluster says both.
 """
 
 import base64
@@ -13,33 +13,30 @@ from typing import Any
 
 import urllib3
 
+from pipeline.runners.base import ClusterError, JobState
+
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
 # https://nightlies.apache.org/flink/flink-docs-release-1.19/docs/internals/job_scheduling
 ENDED = frozenset({"FINISHED", "FAILED", "CANCELED"})
 
 
-# The accumulator in which Beam's Flink runner keeps all metrics, and a counter in it.
+# The accumulator in which Beam's Flink runner keeps all metrics; a counter in it.
 _BEAM = "__metricscontainers"
 _COUNTER = "beam:metric:user:sum_int64:v1"
 # Longer than Flink's web.refresh-interval, 3 s by default.
 _REFRESH_S = 10.0
 
 
-class FlinkError(Exception):
-    """The cluster does not answer, or says no."""
+class FlinkError(ClusterError):
+    """The cluster does not answer, or refuses a request."""
 
 
 @dataclasses.dataclass(frozen=True)
-class FlinkJob:
+class FlinkJob(JobState):
     """A job as the cluster knows it."""
 
     job_id: str
     name: str
-    state: str
-
-    @property
-    def has_ended(self) -> bool:
-        return self.state in ENDED
 
 
 class FlinkCluster:
@@ -65,37 +62,35 @@ class FlinkCluster:
         return [manager["slotsNumber"] for manager in found]
 
     def setting(self, key: str) -> str | None:
-        """A key of the cluster's configuration, None if it has its default."""
+        """The value of a key of the cluster's configuration; None for the default."""
         entries = self._get("/jobmanager/config")
         return {entry["key"]: entry["value"] for entry in entries}.get(key)
 
     def find_job(self, name: str) -> FlinkJob | None:
-        """The job with a name; None if the cluster knows none, or not any more."""
+        """The job with this name; None if the cluster does not list it."""
         for job in self._get("/jobs/overview")["jobs"]:
             if job["name"] == name:
-                return FlinkJob(job["jid"], name, job["state"])
+                state = job["state"]
+                return FlinkJob(state, state in ENDED, job["jid"], name)
         return None
 
     def tasks(self, job_id: str) -> list[tuple[str, collections.Counter[str]]]:
-        """Name of every step of a job, as Flink has it, and how many tasks are how."""
+        """Flink's name of every step of a job, and its number of tasks by state."""
         vertices = self._get(f"/jobs/{job_id}")["vertices"]
         return [(v["name"], collections.Counter(v["tasks"])) for v in vertices]
 
     def problems(self, job_id: str) -> list[str]:
-        """Stack traces of what went wrong so far, the latest first."""
+        """Stack traces of the errors so far, the latest first."""
         found = self._get(f"/jobs/{job_id}/exceptions")
         entries = found.get("exceptionHistory", {}).get("entries", [])
         texts = [entry.get("stacktrace", "") for entry in entries]
         return [text for text in (found.get("root-exception"), *texts) if text]
 
     def counters(self, job_id: str, namespace: str) -> dict[str, int]:
-        """Beam's counters of a job, as its stages are done.
-
-        Waits for those of the end, if it has ended.
-        """
+        """Beam's counters of a job. If the job has ended, waits for the final ones."""
         deadline = time.monotonic() + _REFRESH_S
         if self._job_has_ended(job_id):
-            # What Flink says of a job's inside is some seconds old.
+            # Flink's details of a job are some seconds old.
             while self._get(f"/jobs/{job_id}")["state"] not in ENDED:
                 if time.monotonic() > deadline:
                     break
@@ -114,7 +109,7 @@ class FlinkCluster:
         return any(j["jid"] == job_id and j["state"] in ENDED for j in jobs)
 
     def cancel(self, job_id: str) -> None:
-        """Asks the cluster to end a job; it takes a moment."""
+        """Asks the cluster to end a job. The end takes a moment."""
         self._request("PATCH", f"/jobs/{job_id}?mode=cancel")
 
     def _get(self, path: str) -> Any:

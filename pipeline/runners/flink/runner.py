@@ -1,7 +1,7 @@
 """The Flink runner: checks the cluster, submits a job, watches it and can stop it.
 
-The job is watched and stopped through Flink's own interface: Beam's `cancel` only says
-that it was.
+The job is watched and stopped through Flink's own interface, because Beam's `cancel`
+returns while the job goes on.
 """
 
 import json
@@ -16,34 +16,35 @@ from apache_beam.options.pipeline_options import (
 
 from pipeline.config import RunConfig
 from pipeline.extract import ExtractJob
-from pipeline.runners.base import JobRequest
+from pipeline.runners.base import JobRequest, JobState
 from pipeline.runners.flink.checks import check_cluster, check_job_server
 from pipeline.runners.flink.job import FlinkSubmission
 from pipeline.runners.flink.problems import explain
-from pipeline.runners.flink.rest import FlinkCluster, FlinkError
+from pipeline.runners.flink.rest import FlinkCluster, FlinkError, FlinkJob
 from pipeline.runners.flink.watch import Detached, FlinkWatch
 from pipeline.runners.job_folder import JobFolder, JobNote
 from pipeline.runners.job_process import (
     COUNTERS_NAME,
     JobError,
     JobProcess,
+    job_failure,
     job_log,
-    keep_log,
-    take,
+    read_result,
 )
 from pipeline.runners.workers.boot import boot_path
+from transforms.workers.counters import METRICS_NAMESPACE
 
 _CANCEL_S = 60.0
-# A job that was submitted a moment ago may not be in the cluster's list yet.
+# The cluster may not list a job yet that was submitted a moment ago.
 _APPEARS_S = 3.0
 
 
 def num_workers(config: RunConfig) -> int:
-    """One worker process a free slot, or as many as asked for.
+    """The requested number of workers, or one for every free slot.
 
     Raises:
-        ConfigError: if the cluster does not answer, has not so many free slots, or
-            cannot be reached the way the flags say.
+        ConfigError: if the cluster does not answer, has too few free slots, or does not
+            fit the flags.
     """
     options = PipelineOptions(list(config.beam_flags))
     check_job_server(options)
@@ -51,7 +52,7 @@ def num_workers(config: RunConfig) -> int:
 
 
 def dry_run(job: ExtractJob, config: RunConfig, num_workers: int) -> str:
-    """The cluster was checked already; building the job is Beam's job server's part."""
+    """Says where the job would run. Only Beam's job server could build it."""
     flags = " ".join(beam_options(config, "NAME", num_workers))
     return f"runs on Flink at {_cluster(config).url} with {flags}"
 
@@ -80,7 +81,7 @@ def run(request: JobRequest) -> dict[str, int] | None:
             return None
         except BaseException:
             try:
-                stop_job(cluster, name)
+                _cancel(cluster, name)
             finally:
                 folder.revoke()
             raise
@@ -93,21 +94,17 @@ def _submit(
 ) -> dict[str, int]:
     code = process.run(submission, watch.poll)
     if code == 0:
-        counters: dict[str, int] = take(process.folder, COUNTERS_NAME)
+        counters: dict[str, int] = read_result(process.folder, COUNTERS_NAME)
         return counters
-    log = job_log(process.folder)
-    reason = explain([*watch.problems(), log])
-    if reason is None:
-        lines = [line for line in log.splitlines() if line.strip()]
-        reason = lines[-1] if lines else f"no output, exit code {code}"
-    raise JobError(f"the job failed: {reason}\nits log: {keep_log(process.folder)}")
+    reason = explain([*watch.problems(), job_log(process.folder)])
+    raise JobError(job_failure(process.folder, code, reason))
 
 
 def beam_options(config: RunConfig, name: str, num_workers: int) -> tuple[str, ...]:
-    """Beam's options for a job: what was given, and what a model on a CPU needs.
+    """Beam's options for a job: those of the user, and those that a CPU model needs.
 
-    One process a slot: an engine keeps Python's lock while it computes, so more threads
-    of one process do not help.
+    Each slot gets one process. An engine keeps Python's lock while it computes, so that
+    more threads in a process do not help.
     """
     options = PipelineOptions(list(config.beam_flags))
     environment: tuple[str, ...] = ()
@@ -127,11 +124,40 @@ def beam_options(config: RunConfig, name: str, num_workers: int) -> tuple[str, .
     )
 
 
-def stop_job(cluster: FlinkCluster, name: str) -> None:
+def job_state(note: JobNote) -> JobState | None:
+    """See `ClusterRunner.job_state`."""
+    return _find_job(note)
+
+
+def job_problem(note: JobNote) -> str | None:
+    """See `ClusterRunner.job_problem`."""
+    job = _find_job(note)
+    problems = FlinkCluster(note.where).problems(job.job_id) if job else []
+    return explain(problems) or next(iter(problems), None)
+
+
+def job_counters(note: JobNote) -> dict[str, int]:
+    """See `ClusterRunner.job_counters`."""
+    job = _find_job(note)
+    if job is None:
+        return {}
+    return FlinkCluster(note.where).counters(job.job_id, METRICS_NAMESPACE)
+
+
+def stop_job(note: JobNote) -> None:
+    """See `ClusterRunner.stop_job`."""
+    _cancel(FlinkCluster(note.where), str(note.job))
+
+
+def _find_job(note: JobNote) -> FlinkJob | None:
+    return FlinkCluster(note.where).find_job(str(note.job))
+
+
+def _cancel(cluster: FlinkCluster, name: str) -> None:
     """Cancels a job and waits until the cluster says that it has ended.
 
     Raises:
-        JobError: if that cannot be had.
+        JobError: if the cluster does not say so in time.
     """
     start = time.monotonic()
     problem = "it goes on"

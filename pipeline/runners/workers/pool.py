@@ -1,96 +1,164 @@
-"""fsdsinet-worker --pool: starts and stops workers when TaskManagers ask for it.
+"""WorkerPool: starts and stops the workers of this process, and notes their deaths.
 
-Beam has a pool like this. It listens to the whole network, where anyone can have it run
-code; it knows workers by the name that a TaskManager gave them, and the workers of two
-TaskManagers have one name; and what workers say is held until it has no more room.
+One pool serves a local run, another one each machine of a cluster. Both get their
+workers from a fork server, and see every worker end.
 """
 
+import contextlib
+import itertools
+import json
+import os
+import pathlib
 import signal
-import subprocess
 import sys
 import threading
-from concurrent import futures
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
 
-import grpc
-from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
+from pipeline.runners.workers.fork_server import Ended, Load, Start, Stop
+from pipeline.runners.workers.worker import WorkerRequest
+from transforms.engines.contract import ModelSpec
+from transforms.storage import StorageError
+from transforms.workers.deaths import note_death
+from transforms.workers.status import WorkerStatus, read_statuses
 
-from transforms.workers.child_process import wait_for_end
-
-_STOP_S = 10.0
-# Who asked, by its connection, and what it calls the worker.
-_Key = tuple[str, str]
-
-
-def run_pool(port: int) -> int:
-    """Serves until a signal ends it; its workers end with it."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    pool = WorkerPool()
-    server = grpc.server(futures.ThreadPoolExecutor())
-    port = server.add_insecure_port(f"localhost:{port}")
-    beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(pool, server)
-    server.start()
-    print(f"fsdsinet-worker: a pool at localhost:{port}", file=sys.stderr, flush=True)
-    stop.wait()
-    server.stop(0)
-    pool.stop_all()
-    return 0
+_LARGEST_EXIT_CODE = 128
 
 
-class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
-    """The workers that were started and not stopped yet."""
+class WorkerPool:
+    """The workers that were started and have not ended.
 
-    def __init__(self) -> None:
-        self._workers: dict[_Key, subprocess.Popen[bytes]] = {}
+    Args:
+        server: From `start_fork_server`.
+        status_folder: Folder in which workers write their status.
+        job_folder: Folder of the job, for notes of deaths; if None, the folder that the
+            worker's status names.
+        on_death: Called in another thread with the cause, after a worker ended in any
+            way but well or by `stop`, and its death was noted.
+    """
+
+    def __init__(
+        self,
+        server: Connection,
+        status_folder: str,
+        job_folder: str | None = None,
+        on_death: Callable[[str], None] = lambda problem: None,
+    ) -> None:
+        self._server = server
+        self._status_folder = status_folder
+        self._job_folder = job_folder
+        self._on_death = on_death
+        self._numbers = itertools.count()
+        self._running: dict[int, threading.Event] = {}
+        self._codes: dict[int, int] = {}
         self._lock = threading.Lock()
+        self._send_lock = threading.Lock()
+        threading.Thread(target=self._listen, name="worker-pool", daemon=True).start()
 
-    def StartWorker(
-        self, request: beam_fn_api_pb2.StartWorkerRequest, context: grpc.ServicerContext
-    ) -> beam_fn_api_pb2.StartWorkerResponse:
-        """Starts `fsdsinet-worker` for a TaskManager."""
-        command = [
-            *(
-                sys.executable,
-                "-m",
-                "pipeline.runners.workers.boot",
-                f"--id={request.worker_id}",
-            ),
-            f"--logging_endpoint={request.logging_endpoint.url}",
-            f"--artifact_endpoint={request.artifact_endpoint.url}",
-            f"--provision_endpoint={request.provision_endpoint.url}",
-            f"--control_endpoint={request.control_endpoint.url}",
-        ]
-        with self._lock:
-            # Those that ended by themselves are collected, too.
-            running = {k: w for k, w in self._workers.items() if w.poll() is None}
-            worker = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-            self._workers = {**running, (context.peer(), request.worker_id): worker}
-        return beam_fn_api_pb2.StartWorkerResponse()
+    def load(self, models: Sequence[ModelSpec]) -> None:
+        """Loads models in the background, for all workers that are started later."""
+        self._send(Load(tuple(models)))
 
-    def StopWorker(
-        self, request: beam_fn_api_pb2.StopWorkerRequest, context: grpc.ServicerContext
-    ) -> beam_fn_api_pb2.StopWorkerResponse:
-        """Stops the worker that has this name with this TaskManager."""
+    def start(self, request: WorkerRequest) -> int:
+        """Starts a worker; returns its number in this pool."""
         with self._lock:
-            worker = self._workers.pop((context.peer(), request.worker_id), None)
-        # One that was asked for through a connection that is gone ends with its runner.
-        if worker:
-            _stop(worker)
-        return beam_fn_api_pb2.StopWorkerResponse()
+            number = next(self._numbers)
+            self._running[number] = threading.Event()
+            self._send(Start(number, request))
+        return number
+
+    def wait(self, number: int, timeout_s: float | None = None) -> int | None:
+        """Waits for the end of a worker; returns its exit code, None after the timeout.
+
+        A death was noted by then.
+        """
+        with self._lock:
+            ended = self._running.get(number)
+        if ended and not ended.wait(timeout_s):
+            return None
+        return self._codes[number]
+
+    def stop(self, number: int) -> None:
+        """Kills a worker and waits for its end. No clip is blamed."""
+        self._send(Stop(number))
+        self.wait(number)
 
     def stop_all(self) -> None:
-        """Stops every worker."""
+        """Kills every worker."""
         with self._lock:
-            workers, self._workers = list(self._workers.values()), {}
-        for worker in workers:
-            worker.terminate()
-        for worker in workers:
-            _stop(worker)
+            numbers = list(self._running)
+        for number in numbers:
+            self.stop(number)
+
+    def _send(self, order: object) -> None:
+        # The listener notices when the fork server is gone.
+        with self._send_lock, contextlib.suppress(BrokenPipeError):
+            self._server.send(order)
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                self._handle(self._server.recv())
+        except (EOFError, ConnectionResetError):
+            self._handle_lost_server()
+
+    def _handle_lost_server(self) -> None:
+        """The fork server was killed, and the kernel has killed its workers."""
+        code = _LARGEST_EXIT_CODE + signal.SIGKILL
+        for pid, status in read_statuses(self._status_folder).items():
+            if status.clip_id is not None and not is_alive(pid):
+                self._note(pid, how_it_ended(code))
+        with self._lock:
+            running, self._running = self._running, {}
+            self._codes.update(dict.fromkeys(running, code))
+        for ended in running.values():
+            ended.set()
+        if running:
+            self._on_death("their fork server was killed")
+
+    def _handle(self, ended: Ended) -> None:
+        if ended.code and not ended.was_stopped:
+            problem = how_it_ended(ended.code)
+            if ended.code > _LARGEST_EXIT_CODE:
+                self._note(ended.pid, problem)
+            self._on_death(problem)
+        with self._lock:
+            self._codes[ended.number] = ended.code
+            self._running.pop(ended.number).set()
+
+    def _note(self, pid: int, problem: str) -> None:
+        status = read_statuses(self._status_folder).get(pid, WorkerStatus())
+        # Another process may get this process id.
+        (pathlib.Path(self._status_folder) / f"{pid}.json").unlink(missing_ok=True)
+        job_folder = self._job_folder or status.job
+        if job_folder is None:
+            return
+        try:
+            note_death(job_folder, status.clip_id, problem)
+        except StorageError as error:
+            clip = json.dumps(status.clip_id)
+            print(
+                f"fsdsinet-worker: cannot note that a worker died on clip {clip}: "
+                f"{error}",
+                file=sys.stderr,
+            )
 
 
-def _stop(worker: subprocess.Popen[bytes]) -> None:
-    worker.terminate()
-    if wait_for_end(worker, _STOP_S) is None:
-        worker.kill()
-        worker.wait()
+def how_it_ended(code: int) -> str:
+    """The end of a worker in words.
+
+    Args:
+        code: Exit code; 128 and the number of the signal if a signal ended the worker.
+    """
+    if code <= _LARGEST_EXIT_CODE:
+        return f"ended with exit code {code}"
+    return f"ended by {signal.Signals(code - _LARGEST_EXIT_CODE).name}"
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process with this id exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

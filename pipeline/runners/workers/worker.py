@@ -1,33 +1,83 @@
-"""python -m pipeline.runners.workers.worker: one Beam SDK worker process."""
+"""One Beam SDK worker process: what it asks of its runner, and its run."""
 
 import os
 import signal
 import traceback
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
-from transforms.workers.child_process import die_with_parent
-
-
-def main() -> None:
-    die_with_parent()
-    run_worker()
+_ANSWER_TIMEOUT_S = 30.0
 
 
-def run_worker() -> NoReturn:
-    """Works for the runner that the environment names, until it has no more work."""
-    # Ctrl-C is the launcher's business.
+class WorkerRequest(NamedTuple):
+    """A runner's request for a worker: Beam's container contract.
+
+    Attributes:
+        worker_id: Name by which the runner knows the worker.
+        provision: Address (HOST:PORT) of the service that has the pipeline's options.
+        control: Address of the service that gives work; if empty, the provision service
+            knows it.
+        logging: Address of the service that takes log messages; likewise.
+    """
+
+    worker_id: str
+    provision: str
+    control: str = ""
+    logging: str = ""
+
+
+def run_worker(request: WorkerRequest) -> NoReturn:
+    """Works for a runner until it has no more work, and ends the process."""
+    # The launcher handles Ctrl-C.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from apache_beam.runners.worker import sdk_worker_main
 
     try:
+        os.environ.update(_worker_environment(request))
         sdk_worker_main.main([])
     except BaseException:
-        # The runner is gone; Beam's threads would go on with what they had in hand.
+        # The runner is gone. Beam's threads would go on with the shard in hand.
         traceback.print_exc()
         os._exit(1)
-    # All is committed, and TensorFlow's libraries take half a second to go.
+    # Everything is committed, and unloading TensorFlow takes half a second.
     os._exit(0)
 
 
-if __name__ == "__main__":
-    main()
+def _worker_environment(request: WorkerRequest) -> dict[str, str]:
+    """The environment variables from which Beam's worker takes its orders.
+
+    Raises:
+        TimeoutError: if the runner does not answer.
+    """
+    import grpc
+    from apache_beam.portability.api import (
+        beam_provision_api_pb2,
+        beam_provision_api_pb2_grpc,
+        endpoints_pb2,
+    )
+    from google.protobuf import json_format, text_format
+
+    with grpc.insecure_channel(request.provision) as channel:
+        service = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
+        try:
+            info = service.GetProvisionInfo(
+                beam_provision_api_pb2.GetProvisionInfoRequest(),
+                metadata=[("worker_id", request.worker_id)],
+                timeout=_ANSWER_TIMEOUT_S,
+                wait_for_ready=True,
+            ).info
+        except grpc.RpcError as error:
+            raise TimeoutError(
+                f"no answer from the runner at {request.provision}: {error}"
+            ) from error
+
+    def descriptor(name: str) -> str:
+        url = getattr(request, name) or getattr(info, f"{name}_endpoint").url
+        return text_format.MessageToString(endpoints_pb2.ApiServiceDescriptor(url=url))
+
+    return {
+        "WORKER_ID": request.worker_id,
+        "PIPELINE_OPTIONS": json_format.MessageToJson(info.pipeline_options),
+        "CONTROL_API_SERVICE_DESCRIPTOR": descriptor("control"),
+        "LOGGING_API_SERVICE_DESCRIPTOR": descriptor("logging"),
+        "RUNNER_CAPABILITIES": " ".join(info.runner_capabilities),
+    }

@@ -1,5 +1,6 @@
-"""The `winograd` engine: runs an FSD-SINet on one core, several times as fast.
+"""The `winograd` engine: runs an FSD-SINet on one core, several times faster.
 
-`engine` is what the pipeline uses. `convolution` tells the algorithm, `products`,
-`direct` and `pooling` are the other kernels, `simd` is what all of them are written in.
+The pipeline uses `engine`. `convolution` has the kernels of 3x3 convolutions, with the
+algorithm of `minimal` and the matrix products of `products`. `direct` and `pooling`
+have the kernels of the other layers. `simd` has the vectors that all kernels use.
 """

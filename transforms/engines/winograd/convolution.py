@@ -1,7 +1,7 @@
 """3x3 convolutions by Winograd's minimal filtering, as numba kernels.
 
-For many tiles and channels the products are matrix products, one for every point, which
-is where the time goes (`transforms.engines.winograd.products`).
+With many tiles and channels, the products are one matrix product for every point. Most
+of the time goes there (`transforms.engines.winograd.products`).
 """
 
 from typing import Any
@@ -40,7 +40,7 @@ _INPUTS, _, _OUTPUTS = matrices(POINTS)
 def _input_tile(
     typing: Any, source: Any, row: Any, pixel: Any, target: Any, product: Any
 ) -> Any:
-    """Transforms one tile, one vector of channels."""
+    """Transforms one vector of channels of one input tile."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source, row, pixel, target, product = arguments
@@ -68,7 +68,7 @@ def _output_tile(
     row: Any,
     pixel: Any,
 ) -> Any:
-    """Transforms one tile back, one vector of channels, with bias and ReLU."""
+    """Transforms one vector of channels of one tile back, with bias and ReLU."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source, product, bias, target, row, pixel = arguments
@@ -90,7 +90,7 @@ def _output_tile(
 
 
 def _emit_loads(builder: ir.IRBuilder, rows: Values, step: Any, count: int) -> Values:
-    """LLVM code: a column, the same distance into every row."""
+    """Emits LLVM code that loads the value at the same offset of every row."""
     return [emit_load(builder, emit_offset(builder, row, step, count)) for row in rows]
 
 
@@ -106,19 +106,19 @@ def transform_input(
     num_tiles: int,
     tiles_in_row: int,
 ) -> None:
-    """Transforms tiles, which are numbered row by row.
+    """Transforms tiles of inputs. Tiles are numbered row by row.
 
     Args:
-        source: Address of the first input of tile 0: a row and a column before its
-            first output. [rows, columns, channels].
-        row: Bytes between rows of it.
-        pixel: Bytes of its channels.
-        target: Address of [points, tiles, channels].
-        point: Bytes between points of it.
-        tile: Bytes between its tiles, at least `pixel`.
-        first_tile: The number of the first one.
-        num_tiles: How many.
-        tiles_in_row: How many tiles a row has.
+        source: Address of the first input of tile 0, a row and a column before its
+            first output, in [rows, columns, channels].
+        row: Bytes between rows of `source`.
+        pixel: Bytes of the channels of a pixel of `source`.
+        target: Address of the transformed tiles, [points, tiles, channels].
+        point: Bytes between points of `target`.
+        tile: Bytes between tiles of `target`, at least `pixel`.
+        first_tile: Number of the first tile to transform.
+        num_tiles: Number of tiles to transform.
+        tiles_in_row: Number of tiles in a row of tiles.
     """
     for index in range(num_tiles):
         y, x = divmod(first_tile + index, tiles_in_row)
@@ -140,19 +140,19 @@ def transform_output(
     num_tiles: int,
     tiles_in_row: int,
 ) -> None:
-    """Transforms products back, adds the bias and takes what is positive.
+    """Transforms products back to outputs, adds the bias and applies ReLU.
 
     Args:
-        source: Address of [points, tiles, channels].
-        point: Bytes between points of it.
-        tile: Bytes between its tiles.
+        source: Address of the products, [points, tiles, channels].
+        point: Bytes between points of `source`.
+        tile: Bytes between tiles of `source`.
         bias: Address of [channels].
-        target: Address of the first output of tile 0: [rows, columns, channels].
-        row: Bytes between rows of it.
-        pixel: Bytes of its channels.
-        first_tile: The number of the first one.
-        num_tiles: How many.
-        tiles_in_row: How many tiles a row has.
+        target: Address of the first output of tile 0, in [rows, columns, channels].
+        row: Bytes between rows of `target`.
+        pixel: Bytes of the channels of a pixel of `target`.
+        first_tile: Number of the first tile to transform.
+        num_tiles: Number of tiles to transform.
+        tiles_in_row: Number of tiles in a row of tiles.
     """
     for index in range(num_tiles):
         y, x = divmod(first_tile + index, tiles_in_row)
@@ -181,26 +181,26 @@ def convolve(
     tiles_in_row: int,
     tiles_at_once: int,
 ) -> None:
-    """A convolution, some tiles at a time, so that these stay in the cache.
+    """Computes a convolution, a few tiles at a time so that they stay in the cache.
 
     Args:
         source: Address of the first input, a row and a column before the first output.
         row: Bytes between rows of the input.
-        pixel: Bytes of its channels.
+        pixel: Bytes of the channels of an input pixel.
         tiles: Address of memory for `tiles_at_once` transformed tiles.
-        point: Bytes between points of it.
-        tile: Bytes between its tiles.
-        factors: Address of what `pack_filters` gives.
-        sums: Address of memory for the products of as many tiles.
-        sum_point: Bytes between points of it.
-        sum_tile: Bytes between its tiles.
+        point: Bytes between points of `tiles`.
+        tile: Bytes between tiles of `tiles`.
+        factors: Address of the result of `pack_filters`.
+        sums: Address of memory for the products of `tiles_at_once` tiles.
+        sum_point: Bytes between points of `sums`.
+        sum_tile: Bytes between tiles of `sums`.
         bias: Address of a number for every output channel.
         target: Address of the first output.
         target_row: Bytes between rows of the output.
-        target_pixel: Bytes of its channels.
-        num_tiles: How many in all.
-        tiles_in_row: How many tiles a row has.
-        tiles_at_once: How many.
+        target_pixel: Bytes of the channels of an output pixel.
+        num_tiles: Number of all tiles.
+        tiles_in_row: Number of tiles in a row of tiles.
+        tiles_at_once: Number of tiles to transform and multiply at a time.
     """
     for first in range(0, num_tiles, tiles_at_once):
         count = min(tiles_at_once, num_tiles - first)

@@ -1,4 +1,7 @@
-"""The first convolution of a network: one channel in, so done directly."""
+"""The first convolution of a network, as a numba kernel.
+
+It has one input channel, so Winograd's algorithm would not pay.
+"""
 
 from typing import Any
 
@@ -37,18 +40,18 @@ def convolve_first(
     height: int,
     width: int,
 ) -> None:
-    """A convolution of one input channel, directly.
+    """Computes a 3x3 convolution of one input channel, with bias and ReLU.
 
     Args:
         source: Address of the first input, a row and a column before the first output.
-        row: Bytes between rows of it; a pixel is a float32.
+        row: Bytes between rows of the input; an input pixel is one float32.
         kernel: Address of [9, channels].
         bias: Address of [channels].
         target: Address of the first output.
-        target_row: Bytes between rows of it.
-        pixel: Bytes of the channels.
-        height: Rows.
-        width: Columns.
+        target_row: Bytes between rows of the output.
+        pixel: Bytes of the channels of an output pixel.
+        height: Number of rows.
+        width: Number of columns.
     """
     for y in range(height):
         for channel in range(0, pixel, VECTOR):
@@ -74,7 +77,7 @@ def _first_row(
     target: Any,
     width: Any,
 ) -> Any:
-    """One row of `convolve_first`, of one vector of channels, factors in registers."""
+    """Computes one row of one vector of channels, with all factors in registers."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source, row, kernel, pixel, bias, target, width = arguments

@@ -1,7 +1,7 @@
-"""Runs the layers of an FSD-SINet one after the other.
+"""Runs the layers of an FSD-SINet one after the other, with numba kernels.
 
-Patches are stacked on one another with one row of zeros between them, so that a batch
-is one tall map. The blocks that have large maps take few patches at once, to stay in
+The maps of a batch of patches are stacked, with one row of zeros between them, so that
+the batch is one tall map. Blocks with large maps take few patches at a time, to stay in
 the processor's caches.
 """
 
@@ -34,17 +34,18 @@ from transforms.front_end.patches import PATCH_FRAMES
 
 Array = np.ndarray
 
-# Patches that a block takes at once, and tiles that are transformed at once, by block.
+# For each block: the patches it takes at a time, and the tiles it transforms at a time.
 _PATCHES = (1, 1, 4, 16)
 _TILES = (12, 12, 12, 96)
+# Zeros around the maps that low-pass filters read.
 _BORDER = 2
 
 
 class WinogradEngine:
-    """Convolutions by Winograd's algorithm; float32, within 1e-5 of the reference.
+    """Runs a model with Winograd's algorithm, in float32, within 1e-5 of the reference.
 
     Raises:
-        UnknownLayerError: if the graph is not of the family.
+        UnknownLayerError: if the graph is not an FSD-SINet.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -52,7 +53,7 @@ class WinogradEngine:
         self._blocks = _make_blocks(network)
         kernel, bias = network.dense
         self._dense = kernel.astype(np.float32), bias.astype(np.float32)
-        # Buffers are used again and again: one batch at a time.
+        # All batches use the same buffers, so only one batch may run at a time.
         self._lock = threading.Lock()
 
     def run(self, patches: FloatArray) -> Prediction:
@@ -83,10 +84,10 @@ class WinogradEngine:
 
 
 class _Stack:
-    """Maps on one another, with zeros around each: float32 [rows, columns, channels].
+    """Stacked maps with zeros around each: float32 [rows, columns, channels].
 
-    Row 0 is zero, then `height` rows of the first map, a zero row, and so on; the first
-    and the last column are zero.
+    Row 0 is zero. Then come the `height` rows of the first map, a zero row, the rows of
+    the second map, and so on. The first and the last column are zero.
     """
 
     def __init__(self, num_maps: int, height: int, width: int, channels: int) -> None:
@@ -97,23 +98,25 @@ class _Stack:
         self._start = _place(self.array)[0] + self.row + self.pixel
 
     def address(self, index: int = 0) -> int:
-        """Of the first pixel of a map."""
+        """Address of the first pixel of a map."""
         return self._start + index * (self.height + 1) * self.row
 
     def maps(self, num_maps: int) -> Array:
-        """[num_maps, height, width, channels], a view."""
+        """The maps as a view [num_maps, height, width, channels]."""
         rows = num_maps * (self.height + 1)
         stacked = self.array[1 : rows + 1, 1 : self.width + 1]
         shape = (num_maps, self.height + 1, *stacked.shape[1:])
         return stacked.reshape(shape)[:, : self.height]
 
     def clear_separators(self, num_maps: int) -> None:
-        """Makes the rows between the maps zero again."""
+        """Sets the rows between the maps to zero again."""
         self.array[: num_maps * (self.height + 1) + 1 : self.height + 1] = 0
 
     def clear_after(self, num_maps: int) -> None:
-        """Makes the rows zero that the last tiles reach behind the last map: what an
-        earlier batch left there would change how its last rows are rounded."""
+        """Sets the rows after the last map to zero, as far as its last tiles reach.
+
+        Values of an earlier batch would change how the last rows are rounded.
+        """
         end = num_maps * (self.height + 1)
         self.array[end : end + TILE + 1] = 0
 
@@ -158,10 +161,10 @@ class _ConvolutionLayer:
 
 
 def _points(num_tiles: int, channels: int) -> Array:
-    """Memory for the points of tiles: float32 [64, tiles, channels], a view.
+    """Memory for the points of tiles, as a view float32 [64, tiles, channels].
 
-    Strides that are multiples of 4,096 bytes would have the points compete for the same
-    places in the cache: these are odd multiples of 64.
+    With strides that are multiples of 4,096 bytes, the points would compete for the
+    same places in the cache. The strides here are odd multiples of 64.
     """
     line = 64 // FLOAT
     tile = _whole(channels, line) + line
@@ -175,7 +178,7 @@ def _points(num_tiles: int, channels: int) -> Array:
 
 
 class _SubsamplingLayer:
-    """Halves the maps of a stack into another one."""
+    """Halves the maps of a stack and writes them to another stack."""
 
     def __init__(self, layer: Subsampling, height: int, width: int, channels: int):
         self._is_adaptive, self._is_by_channel = layer.is_adaptive, layer.is_by_channel
@@ -183,7 +186,7 @@ class _SubsamplingLayer:
         shape = height + 2 * _BORDER, width + 2 * _BORDER, channels
         self._padded = aligned_zeros(*shape)
         self._padded_at, self._padded_row = _place(self._padded)
-        # Adaptive sampling extends an odd axis by one.
+        # Adaptive sampling extends an axis of odd length by one.
         self._dense = aligned_zeros(height + 1, width, channels)
         self._dense_at, self._dense_row = _place(self._dense)
         self._taps: Array | None = None
@@ -193,7 +196,7 @@ class _SubsamplingLayer:
             self._taps_at = _place(self._taps)[0]
 
     def run(self, source: _Stack, index: int, target: _Stack, slot: int) -> None:
-        """Halves map `index` of a stack into place `slot` of another."""
+        """Halves map `index` of `source` and writes it to place `slot` of `target`."""
         at, row, pixel = source.address(index), source.row, source.pixel
         to = target.address(slot)
         size = target.height, target.width
@@ -217,7 +220,7 @@ class _SubsamplingLayer:
         else:
             self._fill_padded(at, row, pixel)
             self._low_pass(pixel, dense, dense_row, size, 1)
-        # Reflected at the last row; the width is even.
+        # The row after the last is its reflection; the width is even.
         self._dense[self._height] = self._dense[self._height - 2]
 
     def _fill_padded(self, at: int, row: int, pixel: int) -> None:
@@ -228,7 +231,7 @@ class _SubsamplingLayer:
     def _low_pass(
         self, pixel: int, to: int, to_row: int, size: tuple[int, int], stride: int
     ) -> None:
-        # TensorFlow's SAME puts the odd zero at the end.
+        # With an odd number of zeros, TensorFlow's SAME puts one more at the end.
         above, left = (
             _BORDER - ((s - 1) * stride + 5 - full) // 2
             for s, full in zip(size, (self._height, self._width), strict=True)
@@ -240,7 +243,7 @@ class _SubsamplingLayer:
 
 
 class _FirstLayer:
-    """The convolution of the log-mels themselves: one channel in."""
+    """The first convolution, which reads the log-mel patches (one channel)."""
 
     def __init__(self, layer: Convolution, height: int, width: int) -> None:
         kernel = _with_whole_vectors(layer.kernel, (3,))
@@ -269,14 +272,16 @@ class _FirstLayer:
 
 @dataclasses.dataclass
 class _Block:
-    """Two convolutions with a 3x3 maximum between them, and what comes before them.
+    """Two convolutions with a 3x3 maximum between them, and the layers before them.
 
     Attributes:
         before: The block before, with its subsampling; or the first layer.
-        size: Patches at once.
-        input: Filled from `before`.
-        middle, output: Of the two convolutions.
-        has_maximum: Whether `middle` becomes its maximum; not in the last block.
+        size: Largest number of patches at a time.
+        first, second: The two convolutions.
+        input: Maps from `before`, read by `first`.
+        middle, output: Maps written by `first` and by `second`.
+        has_maximum: Whether `middle` is replaced by its 3x3 maximum; not in the last
+            block.
     """
 
     before: "tuple[_Block, _SubsamplingLayer] | _FirstLayer"
@@ -293,7 +298,7 @@ class _Block:
         self._scratch_at = _place(self._scratch)[0]
 
     def run(self, patches: FloatArray) -> None:
-        """Leaves the maps of at most `size` patches in `output`."""
+        """Computes the maps of at most `size` patches and leaves them in `output`."""
         num_maps = len(patches)
         self._fill_input(patches)
         self.first.run(self.input, self.middle, num_maps)
@@ -352,13 +357,15 @@ def _make_blocks(network: Network) -> list[_Block]:
 
 
 def _place(array: Array) -> tuple[int, int]:
-    """Address and first stride. Kept, as numpy takes longer to tell them than a small
-    kernel runs."""
+    """Address and first stride of an array.
+
+    Callers keep them, because numpy takes longer to give them than a small kernel runs.
+    """
     return array.ctypes.data, array.strides[0]
 
 
 def _with_whole_vectors(array: Array, axes: tuple[int, ...]) -> Array:
-    """Zeros added at the end of some axes, to whole vectors; one channel stays one."""
+    """Pads some axes with zeros at the end, to a multiple of LANES."""
     missing = [
         (0, _whole(size, LANES) - size if axis in axes else 0)
         for axis, size in enumerate(array.shape)
@@ -367,11 +374,12 @@ def _with_whole_vectors(array: Array, axes: tuple[int, ...]) -> Array:
 
 
 def _aligned(array: Array) -> Array:
-    """A float32 copy that begins at a cache line."""
+    """A float32 copy of an array that begins at a cache line."""
     result = aligned_zeros(*array.shape)
     result[:] = array
     return result
 
 
 def _whole(number: int, unit: int) -> int:
+    """The next multiple of `unit` that is at least `number`."""
     return -(-number // unit) * unit

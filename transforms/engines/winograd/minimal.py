@@ -1,13 +1,14 @@
 """Winograd's minimal filtering F(6x6, 3x3): its matrices, and code that applies them.
 
-A tile of 6x6 outputs takes 8x8 inputs. Transformed, both they and the filter become 64
-numbers, whose products transform back to the outputs: 64 products instead of 324 (A.
-Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, arXiv
-1509.09308). F(4x4, 3x3) takes a quarter more, with a third of the rounding error in a
-convolution and about half in a whole network.
+A tile of 6x6 outputs needs 8x8 inputs. The inputs and the filter are each transformed
+to 64 numbers, and the products of these are transformed back to the outputs. This takes
+64 products instead of 324 (A. Lavin and S. Gray, "Fast Algorithms for Convolutional
+Neural Networks", CVPR 2016, arXiv 1509.09308). F(4x4, 3x3) takes a quarter more
+products, but has a third of the rounding error in a convolution, and about half in a
+whole network.
 
-The matrices are those of Cook and Toom: the numbers are polynomials at some points and
-at infinity. The points are in pairs, +p and -p, which share their work.
+The matrices are those of Cook and Toom: the numbers are values of polynomials at some
+points and at infinity. The points come in pairs, +p and -p, which share computations.
 """
 
 from collections.abc import Sequence
@@ -29,21 +30,22 @@ Values = list[Any]
 
 TILE, TAPS = 6, 3
 SIZE = TILE + TAPS - 1
-# Of a tile, in two dimensions: its products.
+# Points of a tile in two dimensions, each with one product.
 NUM_POINTS = SIZE**2
-# Beside infinity; exact in binary, and what follows from them, too. Others have errors
-# that are smaller by a few percent (`benchmarks.winograd_choices`).
+# Points in one dimension, apart from infinity. They are exact in binary, and so are the
+# matrices. Other points have errors that are smaller by a few percent.
 POINTS = (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0)
 
 
 def matrices(points: Sequence[float]) -> tuple[Array, Array, Array]:
-    """The transforms in one dimension.
+    """Matrices of the transforms in one dimension.
 
     Args:
-        points: n - 1 different numbers; infinity comes last by itself.
+        points: n - 1 different numbers; infinity is added as the last point.
 
     Returns:
-        Of inputs [n, n], of filters [n, 3] and of outputs [n - 2, n], float64.
+        float64 matrices that transform inputs [n, n], filters [n, 3] and outputs
+        [n - 2, n].
     """
     size = len(points) + 1
     inputs, filters = np.zeros((size, size)), np.zeros((size, TAPS))
@@ -60,7 +62,7 @@ def matrices(points: Sequence[float]) -> tuple[Array, Array, Array]:
 
 
 def transform_filters(kernel: Array) -> Array:
-    """Filters as factors of the products.
+    """Transforms filters to factors of the products.
 
     Args:
         kernel: float64 [3, 3, in, out].
@@ -74,7 +76,7 @@ def transform_filters(kernel: Array) -> Array:
 
 
 def emit_inputs(builder: ir.IRBuilder, matrix: Array, values: Values) -> Values:
-    """LLVM code: the transform of inputs along one dimension."""
+    """Emits LLVM code that transforms inputs along one dimension."""
     result = [_emit_combination(builder, matrix[0], values)]
     for plus, minus in zip(matrix[1:-1:2], matrix[2:-1:2], strict=True):
         even = _emit_combination(builder, (plus + minus) / 2, values)
@@ -84,7 +86,7 @@ def emit_inputs(builder: ir.IRBuilder, matrix: Array, values: Values) -> Values:
 
 
 def emit_outputs(builder: ir.IRBuilder, matrix: Array, values: Values) -> Values:
-    """LLVM code: the transform back to outputs along one dimension."""
+    """Emits LLVM code that transforms products back to outputs along one dimension."""
     columns, terms = [matrix[:, 0]], [values[0]]
     for index in range(1, len(values) - 1, 2):
         plus, minus = matrix[:, index], matrix[:, index + 1]
@@ -96,7 +98,7 @@ def emit_outputs(builder: ir.IRBuilder, matrix: Array, values: Values) -> Values
 
 
 def _emit_combination(builder: ir.IRBuilder, factors: Array, values: Values) -> Any:
-    """LLVM code: the sum of factors times values; what is not there costs nothing."""
+    """Emits LLVM code for the sum of factors times values, without factors of 0."""
     total = None
     for factor, value in zip(factors, values, strict=True):
         if factor == 0:

@@ -1,7 +1,7 @@
-"""Pooling of stacked feature maps, as numba kernels: maxima, low-pass, polyphase.
+"""Pooling of feature maps, as numba kernels: maxima, low-pass, polyphase sampling.
 
-Maps are [rows, columns, channels] of float32 that are not negative (they come from a
-ReLU), with zeros around them: a zero outside is then as good as none.
+A map is float32 [rows, columns, channels] with zeros around it. Its values come from a
+ReLU and are not negative, so the zeros around it do not change a maximum.
 """
 
 from typing import Any
@@ -36,18 +36,19 @@ FILTER_SIZE = 5
 def maximum_3x3(
     source: int, row: int, pixel: int, scratch: int, height: int, width: int
 ) -> None:
-    """Replaces every pixel of one map by the maximum of 3x3 around it.
+    """Replaces every pixel of a map by the maximum of the 3x3 pixels around it.
 
     Args:
         source: Address of the map's first pixel.
-        row: Bytes between rows.
-        pixel: Bytes of the channels.
+        row: Bytes between rows of the map.
+        pixel: Bytes of the channels of a pixel.
         scratch: Address of memory for three rows without borders.
-        height: Rows.
-        width: Columns.
+        height: Number of rows.
+        width: Number of columns.
     """
     size = width * pixel
-    # Maxima along three rows: of row y in place y % 3. Nothing is above the first.
+    # `scratch` holds the maxima along three rows, row y in place y % 3. The row above
+    # the first is zero.
     for at in range(0, size, VECTOR):
         store(scratch + 2 * size + at, zero())
     _maximum_of_row(source, pixel, scratch, size)
@@ -79,14 +80,14 @@ def maximum_2x2(
     width: int,
     stride: int,
 ) -> None:
-    """The maximum of every pixel, the next one, and those below.
+    """Takes the maximum of 2x2 pixels: a pixel, the next one, and the two below.
 
     Args:
         source: Address of the map's first pixel.
-        row: Bytes between its rows.
-        pixel: Bytes of the channels.
+        row: Bytes between rows of the map.
+        pixel: Bytes of the channels of a pixel.
         target: Address of the result's first pixel.
-        target_row: Bytes between its rows.
+        target_row: Bytes between rows of the result.
         height: Rows of the result.
         width: Columns of the result.
         stride: 1, or 2 to halve the map.
@@ -113,8 +114,7 @@ def _filter_row(
     width: Any,
     stride: Any,
 ) -> Any:
-    """One row of `low_pass`, of one vector of channels whose 25 taps stay in
-    registers."""
+    """Filters one row of one vector of channels; its 25 taps stay in registers."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source, row, pixel, taps, target, width, stride = arguments
@@ -125,7 +125,7 @@ def _filter_row(
         rows = [emit_offset(builder, source, row, y) for y in range(FILTER_SIZE)]
         step = builder.mul(stride, pixel)
         with cgutils.for_range(builder, width, intp=NUMBER) as loop:
-            # Two chains of sums, so that one does not wait for the other.
+            # Two independent chains of sums, so that neither waits for the other.
             chains = [emit_zero(), emit_zero()]
             for index, factor in enumerate(factors):
                 y, x = divmod(index, FILTER_SIZE)
@@ -152,15 +152,15 @@ def low_pass(
     width: int,
     stride: int,
 ) -> None:
-    """A 5x5 filter of its own for every channel.
+    """Filters every channel with its own 5x5 filter.
 
     Args:
-        source: Address of the pixel that the first tap of the first output meets.
+        source: Address of the pixel to which the first tap of the first output applies.
         row: Bytes between rows of the map.
-        pixel: Bytes of the channels.
+        pixel: Bytes of the channels of a pixel.
         taps: Address of [25, channels].
         target: Address of the result's first pixel.
-        target_row: Bytes between its rows.
+        target_row: Bytes between rows of the result.
         height: Rows of the result.
         width: Columns of the result.
         stride: 1, or 2 to halve the map.
@@ -189,22 +189,25 @@ def keep_strongest_phase(
     width: int,
     is_by_channel: bool,
 ) -> None:
-    """Adaptive polyphase sampling: of the four grids of every second pixel, the one
-    with the largest sum, or with the channel of the largest sum; the first of equals.
+    """Samples a map adaptively: keeps the strongest of its four polyphase grids.
+
+    A grid has every second pixel of every second row. The strongest grid has the
+    largest sum, or the channel with the largest sum. Of equal grids the first is kept.
 
     Args:
         source: Address of the first pixel of a map of 2 height x 2 width.
-        row: Bytes between its rows.
-        pixel: Bytes of the channels.
+        row: Bytes between rows of the map.
+        pixel: Bytes of the channels of a pixel.
         target: Address of the result's first pixel.
-        target_row: Bytes between its rows.
+        target_row: Bytes between rows of the result.
         height: Rows of the result.
         width: Columns of the result.
-        is_by_channel: Whether channels are compared, or all of them summed.
+        is_by_channel: Whether the largest sums of a channel are compared, instead of
+            the sums of all channels.
     """
     best, strongest = -1.0, source
     for phase in range(4):
-        # Time first, as in (t0, f0), (t1, f0), (t0, f1), (t1, f1).
+        # The order of grids is (t0, f0), (t1, f0), (t0, f1), (t1, f1).
         grid = source + (phase % 2) * row + (phase // 2) * pixel
         strength = 0.0
         for channel in range(0, pixel, VECTOR):
@@ -225,8 +228,10 @@ def keep_strongest_phase(
 
 @njit(**OPTIONS)
 def _channel_sums(grid: int, row: int, pixel: int, height: int, width: int) -> Vector:
-    """Sums of a vector of channels over every second pixel; rows first, so that small
-    numbers are not added to a large one."""
+    """Sums a vector of channels over a grid of every second pixel.
+
+    Each row is summed first, so that small numbers are not added to a large sum.
+    """
     sums = zero()
     for y in range(height):
         partial = zero()

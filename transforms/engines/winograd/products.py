@@ -1,4 +1,7 @@
-"""Matrix products of Winograd's convolutions, with all sums in registers."""
+"""The matrix products of Winograd's convolutions, as numba kernels.
+
+All sums of a product stay in registers.
+"""
 
 from typing import Any
 
@@ -27,8 +30,9 @@ from transforms.engines.winograd.simd import (
 
 Array = np.ndarray
 
-# Tiles that one product of registers takes: with two vectors of outputs their sums fill
-# the registers (32 with 16 lanes, 16 with 8) but for those that hold factors.
+# Number of tiles in one product that stays in registers. With two vectors of outputs,
+# their sums fill the registers (32 with 16 lanes, 16 with 8), except for the registers
+# that hold factors.
 ROWS = 12 if LANES == 16 else 6
 
 
@@ -36,14 +40,14 @@ def pack_filters(kernel: Array) -> Array:
     """Transforms filters and lays them out as the products read them.
 
     Args:
-        kernel: float64 [3, 3, in, out], out a multiple of LANES.
+        kernel: float64 [3, 3, in, out]; `out` is a multiple of LANES.
 
     Returns:
-        float32 [64, in * out]: for two vectors of outputs at a time [in, 2 * LANES].
+        float32 [64, in * out], in panels of two vectors of outputs: [in, 2 * LANES].
     """
     inputs, outputs = kernel.shape[2:]
     packed = aligned_zeros(NUM_POINTS, inputs * outputs)
-    # A part at a time: in float64 all would take half of a worker's memory.
+    # One panel at a time: all panels in float64 would take half of a worker's memory.
     for start in range(0, outputs, 2 * LANES):
         panel = transform_filters(kernel[..., start : start + 2 * LANES])
         place = slice(inputs * start, inputs * (start + panel.shape[2]))
@@ -52,8 +56,7 @@ def pack_filters(kernel: Array) -> Array:
 
 
 def _register_product(vectors: int) -> Any:
-    """A product of ROWS tiles with a panel of `vectors` vectors of outputs, all of
-    whose sums stay in registers."""
+    """Makes a kernel that multiplies ROWS tiles by a panel of `vectors` vectors."""
 
     @intrinsic
     def product(
@@ -84,7 +87,7 @@ def _emit_register_product(
     sum_tile: Any,
     depth: Any,
 ) -> None:
-    """LLVM code: for every input channel, its factors times every tile's number."""
+    """Emits LLVM code that adds, for every input channel, factors times tile values."""
     places = [
         [cgutils.alloca_once_value(builder, emit_zero()) for _ in range(vectors)]
         for _ in range(ROWS)
@@ -131,20 +134,21 @@ def multiply(
     inputs: int,
     outputs: int,
 ) -> None:
-    """A matrix product for every point.
+    """Computes a matrix product for every point.
 
     Args:
         tiles: Address of [points, num_tiles, inputs].
-        point: Bytes between points of it.
-        tile: Bytes between tiles of it.
-        factors: Address of what `pack_filters` gives.
+        point: Bytes between points of `tiles`.
+        tile: Bytes between tiles of `tiles`.
+        factors: Address of the result of `pack_filters`.
         sums: Address of the result, [points, num_tiles, outputs].
-        sum_point: Bytes between points of it.
-        sum_tile: Bytes between tiles of it.
-        num_points: How many matrices.
-        num_tiles: How many; memory must be there for a multiple of ROWS.
-        inputs: Channels.
-        outputs: Channels, a multiple of LANES.
+        sum_point: Bytes between points of `sums`.
+        sum_tile: Bytes between tiles of `sums`.
+        num_points: Number of matrix products.
+        num_tiles: Number of tiles. `tiles` and `sums` must have memory for the next
+            multiple of ROWS.
+        inputs: Number of input channels.
+        outputs: Number of output channels, a multiple of LANES.
     """
     width = 2 * VECTOR
     for index in range(num_points):

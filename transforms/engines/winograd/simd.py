@@ -1,8 +1,8 @@
-"""Vectors of float32 for numba: a register of the processor, which kernels can add.
+"""Vectors of float32 for numba kernels: one vector fills a register of the processor.
 
-Kernels are then written like formulas, and what LLVM makes of them does not depend on
-whether it manages to vectorise a loop. Memory is addressed by numbers, as in C: nothing
-checks bounds.
+With them, kernels are written like formulas, and the compiled code does not depend on
+whether LLVM manages to vectorise a loop. Memory addresses are plain numbers, as in C:
+nothing checks bounds.
 """
 
 import functools
@@ -18,31 +18,31 @@ from numba.extending import intrinsic, models, overload, register_model
 
 
 def _has_avx512() -> bool:
-    """Whether numba compiles for AVX-512: as it is told, or as the processor can."""
-    told: str | None = numba.config.CPU_FEATURES
-    if told is not None:
-        return "+avx512f" in told.split(",")
+    """Whether numba compiles for AVX-512: by its setting, or else by the processor."""
+    features: str | None = numba.config.CPU_FEATURES
+    if features is not None:
+        return "+avx512f" in features.split(",")
     return bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))
 
 
 LANES = 16 if _has_avx512() else 8
-# Bytes of a float32, and of a vector.
+# Sizes in bytes of a float32 and of a vector.
 FLOAT = 4
 VECTOR = LANES * FLOAT
-# Of every kernel.
+# Compiler options of every kernel.
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-# Of addresses and sizes.
+# LLVM type of addresses and sizes.
 NUMBER = ir.IntType(64)
 _FLOAT, _INT32 = ir.FloatType(), ir.IntType(32)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
 # A value of VectorType in a kernel.
 Vector = Any
-# Products may be fused with sums: more exact, and twice as fast.
+# Allows LLVM to fuse a product with a sum, which is more exact and twice as fast.
 _FUSED = ("contract",)
 
 
 class VectorType(types.Type):
-    """numba's type of a vector."""
+    """The numba type of a vector."""
 
     def __init__(self) -> None:
         super().__init__(name=f"float32x{LANES}")
@@ -58,7 +58,7 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def emit_load(builder: ir.IRBuilder, address: Any, kind: ir.Type = _VECTOR) -> Any:
-    """Reads a vector (or `kind`) at an address, which need not be aligned."""
+    """Loads a vector (or `kind`) from an address, which need not be aligned."""
     value = builder.load(builder.inttoptr(address, kind.as_pointer()))
     value.align = FLOAT
     return value
@@ -70,7 +70,7 @@ def emit_store(builder: ir.IRBuilder, address: Any, value: Any) -> None:
 
 
 def emit_splat(builder: ir.IRBuilder, scalar: Any) -> Any:
-    """A vector of one number."""
+    """A vector that repeats one number."""
     nothing = ir.Constant(_VECTOR, ir.Undefined)
     first = builder.insert_element(nothing, scalar, ir.Constant(_INT32, 0))
     lanes = ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES)
@@ -78,7 +78,7 @@ def emit_splat(builder: ir.IRBuilder, scalar: Any) -> Any:
 
 
 def emit_number(number: float) -> Any:
-    """A vector of one number that is known beforehand."""
+    """A vector that repeats a number which is known at compile time."""
     return ir.Constant(_VECTOR, [float(np.float32(number))] * LANES)
 
 
@@ -87,7 +87,7 @@ def emit_zero() -> Any:
 
 
 def emit_offset(builder: ir.IRBuilder, base: Any, step: Any, count: Any) -> Any:
-    """base + step * count; all but the base may be Python's numbers."""
+    """base + step * count; `step` and `count` may be Python integers."""
     factors = [
         ir.Constant(NUMBER, x) if isinstance(x, int) else x for x in (step, count)
     ]
@@ -122,7 +122,7 @@ def load(typing: Any, address: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, address: Any, value: Any) -> Any:
-    """Writes a vector to an address."""
+    """Stores a vector at an address."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         emit_store(builder, *arguments)
@@ -143,7 +143,7 @@ def zero(typing: Any) -> Any:
 
 @intrinsic
 def maximum(typing: Any, a: Any, b: Any) -> Any:
-    """The larger of two vectors, lane by lane."""
+    """The larger value of two vectors, lane by lane."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return emit_maximum(builder, *arguments)
@@ -163,7 +163,7 @@ def total(typing: Any, a: Any) -> Any:
 
 @intrinsic
 def largest(typing: Any, a: Any) -> Any:
-    """The largest lane, as float64."""
+    """The largest value of the lanes, as float64."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = _emit_lanes(builder, *arguments)
@@ -194,7 +194,7 @@ def _overload_add(a: Any, b: Any) -> Any:
 
 
 def aligned_zeros(*shape: int) -> np.ndarray:
-    """float32 zeros that begin at a cache line."""
+    """An array of float32 zeros that begins at a cache line."""
     size = int(np.prod(shape))
     memory = np.zeros(size + 16, np.float32)
     start = -memory.ctypes.data % 64 // FLOAT

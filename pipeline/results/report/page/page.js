@@ -1,5 +1,6 @@
 "use strict";
-// Everything that comes from the dataset is shown as text (textContent), never as HTML.
+// Draws the report page from its data. Values of the dataset are shown as text
+// (textContent), never as HTML.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
@@ -16,16 +17,18 @@
     for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
     return node;
   }
-  // Plotly reads some HTML (<b>, <br>, <a>) in texts: names must not be read so.
-  // Invisible characters break its tags and entities, and are shown as nothing.
+  // Plotly interprets some HTML (<b>, <br>, <a>) and $formulas$ in texts. An invisible
+  // character after <, & and $ keeps names from being interpreted.
   const plain = (text) => String(text).replace(/[<&$]/g, (c) => c + "\u2060");
   const number = (value) => value.toLocaleString("en");
   const score = (value) => value.toFixed(2);
   const shorten = (text, size) => (text.length > size ? text.slice(0, size - 1) + "…" : text);
   const say = (text) => { $("status").textContent = text; };
+  // How a user must write a text in a shell command.
   const quote = (text) => (/^[\w.\/-]+$/.test(text) ? text : "'" + text.replace(/'/g, "'\\''") + "'");
+  const modelOption = () => (data.models.length > 1 ? ` --model=${quote(model.name)}` : "");
   function seconds(value) {
-    if (!Number.isFinite(value)) return "unknown length";
+    if (!Number.isFinite(value)) return "unknown duration";
     const whole = Math.floor(value);
     if (value < 60) return value.toFixed(1) + " s";
     const minutes = Math.floor(whole / 60) % 60, hours = Math.floor(whole / 3600);
@@ -42,7 +45,7 @@
   };
 
   for (const model of data.models) {
-    model.there = unpack(model.there, Uint8Array);
+    model.has_results = unpack(model.has_results, Uint8Array);
     if (model.labels) {
       model.top = unpack(model.top, Uint16Array);
       model.top_scores = unpack(model.top_scores, Uint16Array);
@@ -118,10 +121,10 @@
   function showSampled() {
     const some = ids.length;
     const which = some < data.num_with_results
-      ? `This page holds ${number(some)} of ${number(data.num_with_results)} clips that have results: those with the highest scores of every label, then others drawn at random (the same every time).`
-      : `This page holds all ${number(some)} clips that have results.`;
-    const heats = model ? ` It keeps activations over time for ${number(model.heats.size)} of them.` : "";
-    $("sampled").textContent = some ? which + heats : "No clip has results yet: failures and settings are all there is to show.";
+      ? `This page contains ${number(some)} of the ${number(data.num_with_results)} clips with results: the clips with the highest scores for each label, and others drawn at random (the same each time).`
+      : `This page contains all ${number(some)} clips with results.`;
+    const heats = model ? ` It contains activations over time for ${number(model.heats.size)} of them.` : "";
+    $("sampled").textContent = some ? which + heats : "No clip has results yet. This page shows the settings and the failed clips.";
   }
 
   // ---- labels
@@ -130,14 +133,14 @@
     $("labels-body").hidden = !has;
     $("labels-missing").hidden = !!has;
     if (!has) {
-      $("labels-missing").textContent = !model || !ids.length ? "No clip has activations yet." : "The dataset has no activations (extract ran with --outputs embeddings), so there is nothing to say about labels.";
+      $("labels-missing").textContent = !model || !ids.length ? "No clip has activations yet." : "The dataset has no activations, because it was extracted with --outputs embeddings. Without activations there are no labels.";
       return;
     }
     const select = $("label");
     const options = model.by_count.map((i) => element("option", `${model.labels[i]} (${number(model.num_top[i])})`, { value: i }));
     select.replaceChildren(...options);
     const used = model.num_top.filter((n) => n > 0).length;
-    $("top-note").textContent = `${number(used)} of ${number(model.labels.length)} labels are the top label (highest mean activation) of some of the ${number(model.num_clips)} clips. Click a bar to choose a label.`;
+    $("top-note").textContent = `The top label of a clip has the highest mean activation. ${number(used)} of ${number(model.labels.length)} labels are the top label of at least one of the ${number(model.num_clips)} clips. Click a bar to choose a label.`;
     chooseLabel(model.by_count[0], true);
     drawTop();
   }
@@ -161,7 +164,7 @@
     const name = model.labels[label];
     $("label").value = String(label);
     $("label-title").textContent = name;
-    $("label-note").textContent = `Top label of ${number(model.num_top[label])} clips (${(100 * model.num_top[label] / model.num_clips).toFixed(1)} %). Scores are mean activations over a clip.`;
+    $("label-note").textContent = `Top label of ${number(model.num_top[label])} clips (${(100 * model.num_top[label] / model.num_clips).toFixed(1)} %). The score of a clip is its mean activation.`;
     const rows = model.best[label].map(([row, value], rank) => {
       const line = element("tr");
       const name = element("td");
@@ -183,7 +186,7 @@
       xaxis: { title: { text: "score" }, range: [0, 1] }, margin: { l: 10, r: 10, t: 25, b: 40 },
       yaxis: { title: { text: "clips (log scale)" }, type: "log", dtick: 1, range: [-0.3, Math.log10(Math.max(10, ...bins)) + 0.1] },
     });
-    draw("histogram", [bar("all clips", bins, colour("quiet")), bar("it is the top label", tops, colour("accent"))], look, still);
+    draw("histogram", [bar("all clips", bins, colour("quiet")), bar("clips with this top label", tops, colour("accent"))], look, still);
   }
 
   // ---- map
@@ -197,7 +200,7 @@
     }
     const others = { name: model.labels ? "other labels" : "clips", fill: "#8b93a3", rows: [] };
     for (let row = 0; row < ids.length; row++) {
-      if (!model.there[row]) continue;
+      if (!model.has_results[row]) continue;
       const group = model.labels ? groupOf.get(model.top[row * numTop]) : undefined;
       (group === undefined ? others : groups[group]).rows.push(row);
     }
@@ -221,22 +224,22 @@
     $("map-missing").hidden = !!has;
     if (!has) {
       $("map-note").textContent = "";
-      $("map-missing").textContent = !model || !ids.length ? "No clip has embeddings yet." : "The dataset has no embeddings (extract ran with --outputs activations), so there is no map and there are no nearest clips.";
+      $("map-missing").textContent = !model || !ids.length ? "No clip has embeddings yet." : "The dataset has no embeddings, because it was extracted with --outputs activations. Without embeddings there are no map and no nearest clips.";
       return;
     }
     const groups = mapGroups(), count = groups.reduce((sum, g) => sum + g.rows.length, 0);
-    const between = count > model.map_placed ? ` ${number(model.map_placed)} of them are placed by t-SNE, each of the others between its nearest of those.` : "";
-    $("map-note").textContent = `${number(count)} clips by mean embedding (t-SNE): near means similar, far means little.${between} Scroll to zoom, drag to move; a click opens a clip; the legend hides labels.`;
+    const between = count > model.map_placed ? ` t-SNE placed ${number(model.map_placed)} clips; each other clip is between the placed clips that are most similar to it.` : "";
+    $("map-note").textContent = `${number(count)} clips, placed by their mean embeddings (t-SNE). Clips near each other are similar; a large distance means little.${between} Scroll to zoom, drag to move, click a clip to open it, click a label in the legend to hide it.`;
     const size = count > 20000 ? 3 : count > 3000 ? 4.5 : count > 300 ? 7 : 10;
     const traces = groups.map((g) => ({
       type: hasWebGL ? "scattergl" : "scatter", mode: "markers", name: plain(shorten(g.name, 30)), ...place(g.rows), customdata: g.rows, text: g.rows.map(hint),
       marker: { color: g.fill, size, opacity: g === groups[0] ? 0.5 : 0.85 }, hovertemplate: "%{text}<extra></extra>",
     }));
-    const marked = matches.filter((row) => model.there[row]).slice(0, 2000);
+    const marked = matches.filter((row) => model.has_results[row]).slice(0, 2000);
     const labelled = label >= 0 && model.labels ? model.best[label].filter(([, value]) => value >= 0.5).map(([row]) => row) : [];
-    if (labelled.length) traces.push(ring("highest: " + plain(shorten(model.labels[label], 24)), labelled, colour("text"), size + 5, 1));
-    if (marked.length) traces.push(ring("found", marked, colour("bad"), size + 7, 2));
-    if (open >= 0 && model.there[open]) traces.push(ring("open clip", [open], colour("accent"), size + 14, 3));
+    if (labelled.length) traces.push(ring("highest scores: " + plain(shorten(model.labels[label], 24)), labelled, colour("text"), size + 5, 1));
+    if (marked.length) traces.push(ring("found clips", marked, colour("bad"), size + 7, 2));
+    if (open >= 0 && model.has_results[open]) traces.push(ring("open clip", [open], colour("accent"), size + 14, 3));
     const blank = { showgrid: false, zeroline: false, showticklabels: false, ticks: "", showline: false };
     const look = layout({
       xaxis: blank, yaxis: { ...blank, scaleanchor: "x" }, showlegend: true, dragmode: "pan", hovermode: "closest", uirevision: model.name,
@@ -299,10 +302,11 @@
     const audio = element("audio", undefined, { controls: "", preload: "none", "aria-label": "Audio of the clip" });
     audio.addEventListener("error", () => {
       audio.remove();
-      note.textContent = "No player: the file is not where it was, seen from this page, or this browser does not play its format.";
+      note.textContent = "No player: the file is not at the address that this page expects, or this browser cannot play its format.";
     });
     audio.src = source;
-    // Loads a local file's header at once, to know whether it plays; nothing from a network.
+    // Reads the header of a local file at once, to find out whether it plays. Loads
+    // nothing from a network before the user presses play.
     if (location.protocol === "file:" && source.startsWith("./")) audio.preload = "metadata";
     $("player").prepend(audio);
   }
@@ -310,7 +314,7 @@
     const rows = [];
     for (let k = 0; model.labels && k < numTop; k++) {
       const index = model.top[open * numTop + k];
-      if (index === NONE || !model.there[open]) continue;
+      if (index === NONE || !model.has_results[open]) continue;
       const value = model.top_scores[open * numTop + k] / 65535;
       const line = element("tr"), cell = element("td"), last = element("td", undefined, { class: "number" });
       const button = element("button", model.labels[index], { type: "button", class: "link" });
@@ -327,8 +331,8 @@
     $("heat").hidden = !heat;
     if (!heat) {
       $("heat-note").textContent = !model.labels ? "The dataset has no activations."
-        : !model.there[open] ? "This model has no patches of the clip."
-        : `This page holds activations over time of a part of the clips only. To see them: fsdsinet plot ${quote(data.dataset)} --clip=${quote(ids[open])} --output clip.png`;
+        : !model.has_results[open] ? "This model has no results for this clip."
+        : `This page does not contain the activations over time of this clip. To draw them, run: fsdsinet plot ${quote(data.dataset)} --clip=${quote(ids[open])}${modelOption()} --output clip.png`;
       return;
     }
     const { labels, step, patches, columns, values, start } = heat;
@@ -350,7 +354,7 @@
     }
     const yaxis = { tickvals: labels.map((_, i) => i), ticktext: labels.map((i) => plain(shorten(model.labels[i], 24))), autorange: "reversed", showgrid: false, tickfont: { size: 11 } };
     draw("heat", [trace], layout({ xaxis, yaxis, margin: { l: 10, r: 5, t: 5, b: 40 } }), still);
-    $("heat-note").textContent = `The 8 highest labels by mean, then 4 others by peak. ${number(patches)} patches` + (step > 1 ? `; a column is the highest of ${step} patches` : "") + ". Drag to zoom, double-click to go back.";
+    $("heat-note").textContent = `The 8 labels with the highest means, then the 4 others with the highest peaks. ${number(patches)} patches` + (step > 1 ? `; each column shows the highest of ${step} patches` : "") + ". Drag to zoom, double-click to reset.";
   }
   function showNearest() {
     const near = model.nearest, at = near ? near.place.get(open) : undefined, rows = [];
@@ -363,8 +367,8 @@
       rows.push(line);
     }
     $("nearest").replaceChildren(...rows);
-    $("nearest-note").textContent = rows.length ? (ids.length < data.num_with_results ? "Among the clips of this page." : "")
-      : !near ? "The dataset has no embeddings." : at === undefined ? "This page holds the nearest clips of a part of the clips only." : "There is no other clip.";
+    $("nearest-note").textContent = rows.length ? (ids.length < data.num_with_results ? "Only clips on this page were compared." : "")
+      : !near ? "The dataset has no embeddings." : at === undefined ? `This page does not contain the nearest clips of this clip. To list them, run: fsdsinet search ${quote(data.dataset)} --clip=${quote(ids[open])}${modelOption()}` : "There is no other clip.";
   }
 
   // ---- search
@@ -380,7 +384,7 @@
     }
     matches.sort((a, b) => (ids[b].toLowerCase() === text) - (ids[a].toLowerCase() === text) || (ids[a] < ids[b] ? -1 : 1));
     const more = matches.length > MAX_FOUND ? `; the first ${MAX_FOUND} are listed` : "";
-    $("found-note").textContent = text ? `${number(matches.length)} clips found, ringed on the map${more}` : "";
+    $("found-note").textContent = text ? `${number(matches.length)} clips found; rings mark them on the map${more}` : "";
     $("found").replaceChildren(...matches.slice(0, MAX_FOUND).map((row) => {
       const item = element("li"), button = element("button", shorten(ids[row], 50), { type: "button" });
       button.addEventListener("click", () => openClip(row));
@@ -403,7 +407,7 @@
   let shownRows = PAGE_ROWS;
   function showTroubled() {
     const reasons = { ...data.failed_by_reason };
-    $("reason").append(element("option", "all", { value: "" }));
+    $("reason").append(element("option", "all reasons", { value: "" }));
     for (const [name, count] of Object.entries(reasons)) $("reason").append(element("option", `failed: ${name} (${number(count)})`, { value: "f:" + name }));
     for (const [name, count] of Object.entries(data.flags)) $("reason").append(element("option", `flag: ${name} (${number(count)})`, { value: "g:" + name }));
     const filter = () => { shownRows = PAGE_ROWS; listTroubled(); };
@@ -423,8 +427,8 @@
     const rows = data.troubled.filter((clip) =>
       (!kind || ((kind === "f") === clip.failed && clip.reasons.includes(name)))
       && (!text || [clip.id, clip.uri, clip.text, ...clip.reasons].join("\n").toLowerCase().includes(text)));
-    const held = data.troubled.length < data.num_troubled ? ` This page lists the first ${number(data.troubled.length)} of ${number(data.num_troubled)}; all are in the ledger.` : "";
-    $("troubled-note").textContent = `${number(rows.length)} clips shown.${held}`;
+    const limited = data.troubled.length < data.num_troubled ? ` This page contains the first ${number(data.troubled.length)} of ${number(data.num_troubled)} such clips; the ledger has all.` : "";
+    $("troubled-note").textContent = `${number(rows.length)} clips match.${limited}`;
     $("troubled-rows").replaceChildren(...rows.slice(0, shownRows).map((clip) => {
       const line = element("tr"), first = element("td");
       if (clip.row >= 0) first.append(clipButton(clip.row));

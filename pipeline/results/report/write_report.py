@@ -1,8 +1,8 @@
-"""`fsdsinet report`: one page that shows a dataset, in a browser and without a network.
+"""Writes one page that shows a dataset in a browser, without a network.
 
-The charts are Plotly's, whose package ships the library as one file and which draws
-50,000 points by WebGL, with zoom and hover. Vega-Lite has no WebGL, and the package of
-ECharts loads its library from the network.
+The charts are made with Plotly: its package ships the library as one file, and it draws
+50,000 points with WebGL, with zoom and hover. Vega-Lite has no WebGL, and the package
+of ECharts loads its library from the network.
 """
 
 import base64
@@ -18,7 +18,7 @@ from plotly.offline import get_plotlyjs
 
 from pipeline.dataset.folder import Dataset
 from pipeline.errors import ConfigError
-from pipeline.results.report.data import Limits, collect
+from pipeline.results.report.page_data import Limits, collect
 from transforms.storage import StorageError, publish
 
 _PAGE = importlib.resources.files("pipeline.results.report") / "page"
@@ -30,21 +30,28 @@ def write_report(output: str, path: str, limits: Limits | None = None) -> int:
     Args:
         output: Folder of a dataset; a run may be writing to it.
         path: Page to write.
-        limits: What the page may hold.
+        limits: Limits of the page; None for the defaults.
 
     Returns:
         Size of the page in bytes.
 
     Raises:
-        ConfigError: if there is no such dataset, or the page cannot be written.
+        ConfigError: if the page cannot be written.
+        DatasetError: if the folder holds no dataset, or a damaged one.
     """
     dataset = Dataset(output)
     dataset.existing_run()
     page = pathlib.Path(os.path.abspath(path))
     if page.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"report is {path!r}, expected a name that ends in .html")
-    if not page.parent.is_dir() or page.is_dir():
-        raise ConfigError(f"cannot write report {path}: its folder must exist")
+        raise ConfigError(
+            f"cannot write report {path}: expected a name that ends in .html"
+        )
+    if page.is_dir():
+        raise ConfigError(f"cannot write report {path}: it is a folder")
+    if not page.parent.is_dir():
+        raise ConfigError(
+            f"cannot write report {path}: the folder {page.parent} does not exist"
+        )
     content = build_page(collect(dataset, str(page.parent), limits or Limits()))
     content_bytes = content.encode("utf-8")
     try:
@@ -56,7 +63,7 @@ def write_report(output: str, path: str, limits: Limits | None = None) -> int:
 
 
 def build_page(data: dict[str, object]) -> str:
-    """The page with data, styles, scripts and the charts' library in it."""
+    """Returns the page, which contains its data, styles, scripts and Plotly."""
     library, script = get_plotlyjs(), _read("page.js")
     return string.Template(_read("page.html")).substitute(
         title=html.escape(os.path.basename(str(data["dataset"]))),
@@ -69,18 +76,19 @@ def build_page(data: dict[str, object]) -> str:
 
 
 def script_json(data: object) -> str:
-    """JSON that cannot end the script element that it stands in.
+    """Returns JSON that cannot end the script element that contains it.
 
-    ASCII only, so that no name is read differently in HTML, and without <, so that
-    there is neither `</script>` nor `<!--` in it.
+    It is ASCII only, so that HTML cannot read a name differently. It has no <, and
+    therefore neither `</script>` nor `<!--`.
     """
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _policy(scripts: list[str]) -> str:
-    """Content security policy: these scripts, no network but audio when it is played.
+    """Returns a content security policy that allows only these scripts, and audio.
 
-    Plotly sets styles, and compiles its shaders' callers by eval.
+    The page uses the network only to play audio. Plotly needs inline styles, and eval
+    for the functions that call its shaders.
     """
     digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()) for s in scripts]
     hashes = " ".join(f"'sha256-{digest.decode()}'" for digest in digests)

@@ -1,4 +1,4 @@
-"""What the report says of the run: how it went, with what, and how fast."""
+"""Describes the run for the report: its state, totals, speed, settings and versions."""
 
 import datetime
 from typing import Any
@@ -7,28 +7,30 @@ from pipeline.console import format_duration
 from pipeline.dataset.folder import Dataset
 
 
-def run_state(run: dict[str, Any], totals: dict[str, Any], is_going: bool) -> list[str]:
-    """The state of the dataset: a kind, a word and a sentence.
+def run_state(
+    run: dict[str, Any], totals: dict[str, Any], is_running: bool
+) -> list[str]:
+    """Describes the state of the dataset.
 
     Args:
         run: Content of run.json.
-        totals: Of the ledger.
-        is_going: A run holds the dataset's lock.
+        totals: Totals of the ledger.
+        is_running: Whether a run holds the dataset's lock.
 
     Returns:
-        `good`, `warning` or `bad`, then text for people.
+        `good`, `warning` or `bad`, then the state in a word or two, then a sentence.
     """
     done, all_clips = totals["clips"], run["manifest"]["num_clips"]
     share = f"{done:,} of {all_clips:,} clips are done"
     again = "run the same extract command again to continue"
-    if is_going:
-        return ["warning", "still going", f"{share}; this page shows those"]
+    if is_running:
+        return ["warning", "still running", f"{share}, and this page shows them"]
     if run["state"] == "stopped":
         return ["warning", "interrupted", f"{share}; {again}"]
     if run["state"] != "finished":
-        return ["warning", "killed", f"{share}, and no run is going; {again}"]
+        return ["warning", "killed", f"{share}, and no run is active; {again}"]
     if not totals["ok"] and done:
-        return ["bad", "all failed", f"none of {done:,} clips could be used"]
+        return ["bad", "all failed", f"none of {done:,} clips could be processed"]
     if totals["failed"]:
         share = f"{totals['ok']:,} clips are ok, {totals['failed']:,} failed"
         return ["good", "finished", share]
@@ -36,13 +38,13 @@ def run_state(run: dict[str, Any], totals: dict[str, Any], is_going: bool) -> li
 
 
 def run_tiles(run: dict[str, Any], totals: dict[str, Any]) -> list[list[str]]:
-    """The figures at the top: name, value, note."""
+    """Returns the totals at the top of the page: name, value and note of each."""
     audio_s = totals["audio_hours"] * 3600
     count = len(run["models"])
-    models = "by one model" if count == 1 else f"by each of {count} models"
+    models = "for one model" if count == 1 else f"for each of {count} models"
     tiles = [
         ["Clips ok", f"{totals['ok']:,}", f"of {run['manifest']['num_clips']:,}"],
-        ["Failed", f"{totals['failed']:,}", "see the reasons below"],
+        ["Clips failed", f"{totals['failed']:,}", "reasons at the end of this page"],
         ["Audio", format_duration(audio_s), ""],
         ["Patches", f"{totals['patches']:,}", models],
     ]
@@ -50,10 +52,10 @@ def run_tiles(run: dict[str, Any], totals: dict[str, Any]) -> list[list[str]]:
     if elapsed_s is None:
         return tiles
     tiles.append(["Time", format_duration(elapsed_s), "of the last run"])
-    # Several runs may have filled the dataset: then its audio is not this run's.
+    # If several runs wrote the dataset, the last run did not process all its audio.
     if run["counters"].get("clips") == totals["clips"] and audio_s:
         speed = audio_s / max(elapsed_s, 1)
-        tiles.append(["Speed", f"{speed:,.0f}x", "real time, start-up included"])
+        tiles.append(["Speed", f"{speed:,.0f}x", "real time, including start-up"])
     return tiles
 
 
@@ -67,7 +69,7 @@ def _elapsed_s(run: dict[str, Any]) -> float | None:
 
 
 def run_facts(dataset: Dataset, run: dict[str, Any]) -> list[list[str]]:
-    """Inputs, models, settings and versions: groups of name and value."""
+    """Returns inputs, models, settings and versions, each as a name and a value."""
     config, identity = run["config"], run["identity"]
     facts = [["Input", path] for path in config["inputs"]]
     facts.append(["Dataset", dataset.shown])
@@ -93,5 +95,5 @@ def run_facts(dataset: Dataset, run: dict[str, Any]) -> list[list[str]]:
     steps = [(k[:-3], v / 1e6) for k, v in counters.items() if k.endswith("_us")]
     if steps:
         text = ", ".join(f"{name.replace('_', '-')} {s:,.1f} s" for name, s in steps)
-        facts.append(["Steps, summed over workers", text])
+        facts.append(["Time per step, all workers", text])
     return facts

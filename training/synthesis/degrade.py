@@ -1,8 +1,8 @@
-"""Makes clean clips sound recorded: rooms, microphones, overload, codecs, noise.
+"""Degrades clean clips like recordings: rooms, microphones, overload, noise, codecs.
 
-Soundfonts and synthesisers are far too clean: a model that has heard only them fails on
-real recordings. Each clip is degraded once, before log-mels are computed; what can be
-done to log-mels (levels, mixing) is in `training.network.batches`.
+Sounds of soundfonts and synthesisers are too clean: a model that is trained on them
+alone fails on real recordings. Clips are degraded once, before log-mels are computed.
+Changes that can be made to log-mels (level, mixing) are in `training.network.batches`.
 """
 
 import functools
@@ -21,7 +21,7 @@ from transforms.essentia_import import essentia_standard
 
 Random = np.random.Generator
 
-# Extension, encoder, sample rate, bit rates: what archives and telephones use.
+# Codecs of sound archives and telephones: extension, encoder, sample rate, bit rates.
 _CODECS: tuple[tuple[str, str, int, tuple[int, ...]], ...] = (
     ("mp3", "libmp3lame", 22050, (24000, 40000, 64000)),
     ("ogg", "libopus", 24000, (12000, 24000, 48000)),
@@ -32,14 +32,14 @@ _CODECS: tuple[tuple[str, str, int, tuple[int, ...]], ...] = (
 
 
 def degrade(samples: FloatArray, rng: Random) -> FloatArray:
-    """Puts a clip through some of the steps, each by chance.
+    """Applies some of the steps to a clip, each with its own probability.
 
     Args:
         samples: float32 [num_samples] at 22,050 Hz.
-        rng: Decides what happens.
+        rng: Random generator that decides steps and their values.
 
     Returns:
-        float32 [num_samples], peak at most 1.
+        float32 [num_samples] with a peak of 0.7; silence stays as it is.
     """
     result = samples.astype(np.float32)
     if rng.random() < 0.65:
@@ -56,7 +56,7 @@ def degrade(samples: FloatArray, rng: Random) -> FloatArray:
 
 
 def scaled(samples: FloatArray) -> FloatArray:
-    """Peak at 0.7, unless there is nothing to scale."""
+    """Scales samples to a peak of 0.7; silence stays as it is."""
     peak = float(np.abs(samples).max(initial=0))
     return samples * np.float32(0.7 / peak) if peak > 0 else samples
 
@@ -64,8 +64,8 @@ def scaled(samples: FloatArray) -> FloatArray:
 def add_room(samples: FloatArray, rng: Random) -> FloatArray:
     """Adds early reflections and a tail that decays by 60 dB in 0.1 to 1.5 s.
 
-    The tail is noise that loses its high frequencies as it decays (Schroeder's model of
-    a diffuse field); it is 0 to 18 dB weaker than the direct sound.
+    The tail is noise that loses its high frequencies while it decays (Schroeder's model
+    of a diffuse field). It is 0 to 18 dB weaker than the direct sound.
     """
     decay_s = 10 ** rng.uniform(-1, 0.18)
     size = round(decay_s * SAMPLE_RATE_HZ)
@@ -88,7 +88,7 @@ def add_room(samples: FloatArray, rng: Random) -> FloatArray:
 
 
 def equalise(samples: FloatArray, rng: Random) -> FloatArray:
-    """A microphone or loudspeaker: uneven within 6 dB, with a lowest and a highest."""
+    """Filters like a microphone or loudspeaker: uneven by up to 6 dB, band-limited."""
     points = np.geomspace(40, 11000, 8)
     decibels = rng.uniform(-6, 6, len(points))
     lowest = 10 ** rng.uniform(1.3, 2.5)
@@ -104,7 +104,7 @@ def equalise(samples: FloatArray, rng: Random) -> FloatArray:
 
 
 def overload(samples: FloatArray, rng: Random) -> FloatArray:
-    """Soft clipping, 0 to 20 dB too loud."""
+    """Clips softly, as if the sound were 0 to 20 dB too loud."""
     drive = np.float32(10 ** rng.uniform(0, 1))
     return np.tanh(drive * scaled(samples))
 
@@ -118,7 +118,7 @@ def add_noise(samples: FloatArray, rng: Random) -> FloatArray:
 
 
 def through_codec(samples: FloatArray, rng: Random) -> FloatArray:
-    """Encodes and decodes; the result has the length of `samples`."""
+    """Encodes and decodes with a random codec; the length stays the same."""
     extension, codec, rate, bit_rates = _CODECS[int(rng.integers(len(_CODECS)))]
     bit_rate = int(rng.choice(bit_rates))
     to_rate = _resampler(rate)(np.ascontiguousarray(scaled(samples)))

@@ -1,4 +1,4 @@
-"""Collects what the report page shows, as one object that becomes JSON."""
+"""Collects the data of the report page as one object, which becomes JSON."""
 
 import base64
 import dataclasses
@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.dataset.folder import Dataset
-from pipeline.dataset.summary import dataset_totals
+from pipeline.dataset.snapshot import Snapshot
+from pipeline.dataset.summary import ledger_totals
 from pipeline.results.report.clips import (
     ClipRows,
     choose_clips,
@@ -22,7 +23,7 @@ from pipeline.results.report.clips import (
 )
 from pipeline.results.report.labels import LabelStatistics, label_statistics
 from pipeline.results.report.projection import NUM_PLACED, project
-from pipeline.results.report.run import run_facts, run_state, run_tiles
+from pipeline.results.report.run_facts import run_facts, run_state, run_tiles
 from transforms import storage
 from transforms.storage import URI_SCHEME
 
@@ -35,12 +36,12 @@ _COLUMNS = [
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What the page may hold. With these, that of FSD50K has about 15 MB.
+    """Limits of the page. With the defaults, the page of FSD50K has about 15 MB.
 
     Attributes:
-        clips: Clips in the sample, times models.
-        heat_bytes: Values of all heat maps, one byte each.
-        rows: Failed and flagged clips that are listed.
+        clips: Number of clips in the sample, times the number of models.
+        heat_bytes: Number of values in all heat maps, one byte each.
+        rows: Number of failed and flagged clips that are listed.
     """
 
     clips: int = 55_000
@@ -49,56 +50,58 @@ class Limits:
 
 
 def collect(dataset: Dataset, page_folder: str, limits: Limits) -> dict[str, Any]:
-    """All that the page shows, of the shards that are committed by now.
+    """Collects the data of the page from the shards that are committed.
 
     Args:
-        dataset: A run may be writing to it.
-        page_folder: Where the page will be; audio is addressed from there.
-        limits: What the page may hold.
+        dataset: Dataset to show; a run may be writing to it.
+        page_folder: Folder of the page; addresses of audio are relative to it.
+        limits: Limits of the page.
+
+    Raises:
+        DatasetError: if the folder holds no dataset, or a damaged one.
     """
-    run, is_going = dataset.run(), dataset.is_being_written()
-    parts = [*map(storage.file_name, dataset.parts("ledger"))]
-    ledger, totals = dataset.read_ledger(_COLUMNS), dataset_totals(dataset)
-    names = dataset.model_names()
-    statistics = {name: label_statistics(dataset, name, parts) for name in names}
-    limit = max(1, limits.clips // max(1, len(names)))
-    chosen = _choose(ledger, list(statistics.values()), limit)
-    place = {clip_id: row for row, clip_id in enumerate(chosen)}
-    heat_bytes = limits.heat_bytes // max(1, len(names))
+    is_running = dataset.is_being_written()
+    snapshots = _snapshots(dataset)
+    run, ledger = snapshots[0].run, snapshots[0].ledger(_COLUMNS)
+    totals = ledger_totals(ledger)
+    statistics = [label_statistics(snapshot) for snapshot in snapshots]
+    chosen = _choose(ledger, statistics, max(1, limits.clips // len(snapshots)))
+    row_of = {clip_id: row for row, clip_id in enumerate(chosen)}
+    heat_bytes = limits.heat_bytes // len(snapshots)
     models = []
-    for name in names:
-        rows = read_clips(dataset, name, parts, chosen)
-        model = _model(statistics[name], rows, place)
-        maps = read_heat_maps(dataset, name, chosen, rows.parts, heat_bytes)
-        models.append({"name": name, **model, "heat": _heat(maps)})
-    hop_s = run["config"]["patch_hop"] * 220 / 22050
+    for snapshot, counted in zip(snapshots, statistics, strict=True):
+        rows = read_clips(snapshot, chosen)
+        maps = read_heat_maps(snapshot, chosen, rows.parts, heat_bytes)
+        model = {"name": snapshot.model, **_model(counted, rows, row_of)}
+        models.append({**model, "heat": _heat(maps)})
     return {
-        "state": run_state(run, totals, is_going),
+        "state": run_state(run, totals, is_running),
         "tiles": run_tiles(run, totals),
         "facts": run_facts(dataset, run),
         "dataset": dataset.shown,
-        "hop_s": hop_s,
+        "hop_s": run["config"]["patch_hop"] * 220 / 22050,
         "num_with_results": pc.sum(_has_patches(ledger)).as_py() or 0,
         "failed_by_reason": totals["failed_by_error_type"],
-        **_troubled(ledger, place, limits.rows),
+        **_troubled(ledger, row_of, limits.rows),
         **_clips(ledger, chosen, page_folder),
         "models": models,
     }
 
 
+def _snapshots(dataset: Dataset) -> list[Snapshot]:
+    """Returns one snapshot per model, all of the same moment."""
+    names = dataset.model_names()
+    first = Snapshot(dataset.root, names[0])
+    return [first, *(first.of_model(name) for name in names[1:])]
+
+
 def _choose(
     ledger: pa.Table, statistics: list[LabelStatistics | None], limit: int
 ) -> list[str]:
-    """The sample: the clips of most labels' first places, then others at random."""
-    there = [one for one in statistics if one is not None]
-    ranks = max((len(ids) for one in there for ids in one.best_ids), default=0)
-    first = [
-        ids[rank]
-        for rank in range(ranks)
-        for one in there
-        for ids in one.best_ids
-        if rank < len(ids)
-    ]
+    """Chooses the sample: the best clip of every label, the second best, and so on."""
+    best = [ids for one in statistics if one is not None for ids in one.best_ids]
+    ranks = max(map(len, best), default=0)
+    first = [ids[rank] for rank in range(ranks) for ids in best if rank < len(ids)]
     others = ledger.filter(_has_patches(ledger))["clip_id"].to_pylist()
     return choose_clips(first, others, limit)
 
@@ -108,14 +111,17 @@ def _has_patches(ledger: pa.Table) -> pa.ChunkedArray:
 
 
 def _clips(ledger: pa.Table, chosen: list[str], page_folder: str) -> dict[str, Any]:
-    """Names, places and lengths of the sampled clips; folders are stored once."""
+    """Returns names, folders and durations of the sampled clips.
+
+    The path of a folder is stored once, not for each of its clips.
+    """
     rows: np.ndarray = np.zeros(0, np.int64)
     if chosen:
         found = pc.index_in(pa.array(chosen), value_set=ledger["clip_id"])
         rows = found.to_numpy()
     table = ledger.take(rows)
     folders: dict[str, int] = {}
-    # What signs a URL is nobody's business.
+    # Without signatures: a signed URL gives access to whoever has the page.
     uris = map(storage.unsigned, table["uri"].to_pylist())
     split = [os.path.split(uri) for uri in uris]
     index = [folders.setdefault(folder, len(folders)) for folder, _ in split]
@@ -136,77 +142,84 @@ def _clips(ledger: pa.Table, chosen: list[str], page_folder: str) -> dict[str, A
 
 
 def _address(folder: str, page_folder: str) -> tuple[str | None, str]:
-    """Where the page finds a folder: a relative path or a URL; or None and why not."""
+    """Returns the address of a folder for the page: a relative path or a URL.
+
+    If the page cannot read the folder, the address is None, and the text says why.
+    """
     scheme = re.match(URI_SCHEME, folder + "/")
     if scheme is None:
-        # A folder at a time: asking for every clip is slow on network disks.
+        # Folders are looked up, not clips: that would be slow on network disks.
         if os.path.isdir(folder):
             return os.path.relpath(folder, page_folder), ""
-        return None, "its folder was not there when this page was written"
+        return None, "the folder of the file did not exist when this page was written"
     if scheme[0].lower() in ("http://", "https://"):
         return folder, ""
     return None, "the file is in a store that a page cannot read"
 
 
 def _model(
-    statistics: LabelStatistics | None, rows: ClipRows, place: dict[str, int]
+    statistics: LabelStatistics | None, rows: ClipRows, row_of: dict[str, int]
 ) -> dict[str, Any]:
-    """Labels, top labels, map and nearest clips of one model; null what it lacks."""
+    """Returns labels, top labels, map and nearest clips of one model.
+
+    Values are None if the dataset lacks the activations or embeddings they need.
+    """
     model: dict[str, Any] = {"labels": None, "map": None, "nearest": None}
     if statistics is not None and rows.top is not None:
         assert rows.top_scores is not None
-        # uint16: a score is kept to 1/65535, and -1 for none becomes 65535.
+        # As uint16, a score is exact to 1/65535, and -1 for no label becomes 65535.
         model |= {
             "labels": statistics.labels,
             "num_clips": statistics.num_clips,
             "num_top": statistics.num_top.tolist(),
             "bins": statistics.bins.tolist(),
             "top_bins": statistics.top_bins.tolist(),
-            "best": _best(statistics, place),
+            "best": _best(statistics, row_of),
             "top": _packed(rows.top.astype(np.uint16)),
             "top_scores": _packed(_sixteen_bits(rows.top_scores)),
         }
-    there = np.array([part is not None for part in rows.parts], bool)
-    model["there"] = _packed(there.astype(np.uint8))
+    has_results = np.array([part is not None for part in rows.parts], bool)
+    model["has_results"] = _packed(has_results.astype(np.uint8))
     if rows.embeddings is not None:
-        model |= _embedded(rows.embeddings, np.flatnonzero(there))
+        model |= _embedded(rows.embeddings, np.flatnonzero(has_results))
     return model
 
 
-def _embedded(embeddings: np.ndarray, there: np.ndarray) -> dict[str, Any]:
-    """Map and nearest clips; `there` are the rows that have an embedding."""
-    vectors = embeddings[there]
-    # The first clips are those that labels put first: t-SNE shall see a fair sample.
-    order = np.random.default_rng(0).permutation(len(there))
+def _embedded(embeddings: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
+    """Returns map and nearest clips; `rows` are the rows that have an embedding."""
+    vectors = embeddings[rows]
+    # In random order, because t-SNE places the first clips only: in the sample, these
+    # are the best clips of the labels, which do not represent the others.
+    order = np.random.default_rng(0).permutation(len(rows))
     points = np.zeros((len(embeddings), 2), np.float32)
-    points[there[order]] = project(vectors[order])
+    points[rows[order]] = project(vectors[order])
     nearest, cosines = nearest_clips(vectors)
     return {
         "map": _packed(_sixteen_bits((points + 1) / 2)),
-        "map_placed": min(NUM_PLACED, len(there)),
+        "map_placed": min(NUM_PLACED, len(rows)),
         "nearest": {
-            "rows": there[: len(nearest)].tolist(),
+            "rows": rows[: len(nearest)].tolist(),
             "count": nearest.shape[1],
-            "of": _packed(there[nearest].astype(np.uint32)),
+            "of": _packed(rows[nearest].astype(np.uint32)),
             "cosines": _packed(_sixteen_bits(cosines)),
         },
     }
 
 
-def _best(statistics: LabelStatistics, place: dict[str, int]) -> list[list[Any]]:
-    """For every label the sampled clips that score highest: [row, score], ..."""
+def _best(statistics: LabelStatistics, row_of: dict[str, int]) -> list[list[Any]]:
+    """Returns for every label the sampled clips that score highest: [row, score]."""
     return [
         [
-            [place[clip_id], round(score, 4)]
+            [row_of[clip_id], round(score, 4)]
             for clip_id, score in zip(ids, scores, strict=True)
-            if clip_id in place
+            if clip_id in row_of
         ]
         for ids, scores in zip(statistics.best_ids, statistics.best_scores, strict=True)
     ]
 
 
 def _heat(maps: dict[int, Any]) -> dict[str, Any]:
-    """Heat maps one after the other in one array of bytes."""
+    """Returns all heat maps, their values one after the other in one array of bytes."""
     values = [found.values.ravel() for found in maps.values()]
     return {
         "clips": {
@@ -217,8 +230,8 @@ def _heat(maps: dict[int, Any]) -> dict[str, Any]:
     }
 
 
-def _troubled(ledger: pa.Table, place: dict[str, int], limit: int) -> dict[str, Any]:
-    """Failed and flagged clips: the first ones, failed before flagged, and counts."""
+def _troubled(ledger: pa.Table, row_of: dict[str, int], limit: int) -> dict[str, Any]:
+    """Returns the first failed clips, the first flagged clips, and their numbers."""
     flags = Counter(pc.list_flatten(ledger["flags"]).to_pylist()) if len(ledger) else {}
     if not ledger.num_rows:
         return {"troubled": [], "num_troubled": 0, "flags": {}}
@@ -226,7 +239,7 @@ def _troubled(ledger: pa.Table, place: dict[str, int], limit: int) -> dict[str, 
     is_flagged = pc.greater(pc.list_value_length(ledger["flags"]), 0)
     ok = pc.equal(ledger["status"], "ok")
     flagged = ledger.filter(pc.fill_null(pc.and_(ok, is_flagged), False))
-    # Half of the table is kept for flagged clips, if there are that many.
+    # Half of the list is reserved for flagged clips, if there are so many.
     num_failed = min(failed.num_rows, max(limit // 2, limit - flagged.num_rows))
     kept = [
         failed.sort_by("clip_id").slice(0, num_failed),
@@ -234,13 +247,13 @@ def _troubled(ledger: pa.Table, place: dict[str, int], limit: int) -> dict[str, 
     ]
     rows = pa.concat_tables(kept).to_pylist()
     return {
-        "troubled": [_troubled_row(row, place) for row in rows],
+        "troubled": [_troubled_row(row, row_of) for row in rows],
         "num_troubled": failed.num_rows + flagged.num_rows,
         "flags": dict(sorted(flags.items())),
     }
 
 
-def _troubled_row(row: dict[str, Any], place: dict[str, int]) -> dict[str, Any]:
+def _troubled_row(row: dict[str, Any], row_of: dict[str, int]) -> dict[str, Any]:
     is_failed = row["status"] == "failed"
     return {
         "id": row["clip_id"],
@@ -248,16 +261,16 @@ def _troubled_row(row: dict[str, Any], place: dict[str, int]) -> dict[str, Any]:
         "failed": is_failed,
         "reasons": [row["error_type"]] if is_failed else row["flags"],
         "text": (row["error"] or "")[:_MAX_TEXT],
-        "row": place.get(row["clip_id"], -1),
+        "row": row_of.get(row["clip_id"], -1),
     }
 
 
 def _sixteen_bits(values: np.ndarray) -> np.ndarray:
-    """0 to 1 as 0 to 65535."""
+    """Converts values from 0 to 1 into integers from 0 to 65535."""
     return np.clip(np.rint(values * 65535), 0, 65535).astype(np.uint16)
 
 
 def _packed(values: np.ndarray) -> str:
-    """Little-endian bytes of an array, in base64."""
+    """Returns the little-endian bytes of an array in base64."""
     little = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"))
     return base64.b64encode(little.tobytes()).decode("ascii")

@@ -1,4 +1,4 @@
-"""What sounds made by formula are built from: noise, envelopes, pulses, resonances."""
+"""Building blocks of sounds made by formula: noise, envelopes, pulses, resonances."""
 
 from collections.abc import Sequence
 
@@ -23,30 +23,31 @@ def band_noise(size: int, low_hz: float, high_hz: float, rng: Random) -> Array:
 
 
 def wandering(t: Array, rate_hz: float, rng: Random) -> Array:
-    """A smooth random course between 0 and 1, with about `rate_hz` turns a second."""
+    """A smooth random curve between 0 and 1, with about `rate_hz` turns per second."""
     knots = np.arange(0, t[-1] + 2 / rate_hz, 1 / rate_hz)
     values = rng.uniform(0, 1, len(knots))
     place = np.minimum(t * rate_hz, len(knots) - 1.001)
     index = place.astype(int)
-    # A half wave of a cosine from knot to knot.
+    # Between two knots the curve is half a cosine wave.
     blend = 0.5 - 0.5 * np.cos(np.pi * (place - index))
     return values[index] * (1 - blend) + values[index + 1] * blend
 
 
 def struck(seconds: float, attack_s: float, decay_s: float) -> Array:
-    """An envelope that rises in `attack_s` and falls by 60 dB in `decay_s`."""
+    """Envelope of a stroke: rises in `attack_s` and falls by 60 dB in `decay_s`."""
     t = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     return np.minimum(t / max(attack_s, 1e-4), 1) * 10 ** (-3 * t / decay_s)
 
 
 def ringing(seconds: float, modes_hz: Floats, decays_s: Floats, rng: Random) -> Array:
-    """Damped sines: the modes of a body that is struck, at unit peak.
+    """Damped sines with a peak of 1: the modes of a body that is struck.
 
     Args:
-        seconds: Length.
-        modes_hz: Frequencies; those above half of the sample rate are left out.
-        decays_s: For each the time in which it falls by 60 dB.
-        rng: Decides strengths and phases.
+        seconds: Length of the sound.
+        modes_hz: Frequencies of the modes; those above 0.45 of the sample rate are left
+            out.
+        decays_s: Time in which each mode falls by 60 dB.
+        rng: Random generator that decides strengths and phases.
     """
     t = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     result = np.zeros_like(t)
@@ -59,7 +60,7 @@ def ringing(seconds: float, modes_hz: Floats, decays_s: Floats, rng: Random) -> 
 
 
 def add_at(target: Array, start_s: float, sound: Array) -> None:
-    """Adds a sound from a time on; what goes beyond the end is cut off."""
+    """Adds a sound to `target` from `start_s` on; a part beyond the end is cut off."""
     start = round(start_s * SAMPLE_RATE_HZ)
     if 0 <= start < len(target):
         rest = target[start : start + len(sound)]
@@ -69,9 +70,9 @@ def add_at(target: Array, start_s: float, sound: Array) -> None:
 def times(
     length_s: float, mean_gap_s: float, spread: float, rng: Random
 ) -> list[float]:
-    """Points in time whose gaps differ from the mean by up to `spread` of it.
+    """Random times whose gaps differ from `mean_gap_s` by a fraction of up to `spread`.
 
-    The first is in the first half of the length.
+    The first time is in the first half of the length.
     """
     result, now = [], rng.uniform(0, min(mean_gap_s, length_s / 2))
     while now < length_s:
@@ -83,23 +84,25 @@ def times(
 def bent(
     pitch_hz: float, seconds: float, bend: float, arch: float
 ) -> tuple[Array, Array]:
-    """A tone that rises or falls and arches, both in octaves of e.
+    """Pitch of a tone that rises or falls by `bend` and arches by `arch`.
+
+    Both are natural logarithms of frequency ratios.
 
     Returns:
-        The place within it, from 0 to 1, and the frequency in Hz, of every sample.
+        Position within the tone, from 0 to 1, and frequency in Hz, of every sample.
     """
     u = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ / seconds
     return u, pitch_hz * np.exp(bend * u + arch * np.sin(np.pi * u))
 
 
 def pulses(frequency: Array) -> Array:
-    """One impulse for every period of a frequency in Hz that changes over time."""
+    """One impulse per period of a frequency in Hz that is given for every sample."""
     cycles = np.floor(np.cumsum(frequency) / SAMPLE_RATE_HZ)
     return np.diff(cycles, prepend=0.0)
 
 
 def resonant(samples: Array, centres_hz: Floats, quality: float) -> Array:
-    """What passes resonators of second order at the given frequencies, at unit RMS."""
+    """Filters by parallel second-order resonators; the result has an RMS of 1."""
 
     def gain(hz: Array) -> Array:
         total = np.zeros_like(hz)
@@ -112,6 +115,6 @@ def resonant(samples: Array, centres_hz: Floats, quality: float) -> Array:
 
 
 def unit(samples: Array) -> Array:
-    """The samples at an RMS of 1; silence stays."""
+    """Scales samples to an RMS of 1; silence stays as it is."""
     rms = float(np.sqrt(np.mean(samples**2)))
     return samples / rms if rms > 0 else samples

@@ -1,4 +1,4 @@
-"""`fsdsinet evaluate`: a dataset against a ground truth."""
+"""`fsdsinet evaluate`: scores of a dataset against a ground truth."""
 
 import csv
 import hashlib
@@ -45,7 +45,7 @@ def write(folder: pathlib.Path, text: str) -> str:
 
 
 def files_of(dataset: pathlib.Path) -> tuple[dict, dict[str, dict[str, str]]]:
-    """The JSON, and the rows of the CSV by label."""
+    """Returns the content of the JSON file, and the rows of the CSV file by label."""
     folder = dataset / "evaluation" / "model=made"
     with (folder / "classes.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["label"]: row for row in csv.DictReader(file)}
@@ -92,7 +92,7 @@ def test_clips_without_result_are_counted(
     precision = average_precision_score([1, 1, 0, 0, 1, 1], [0.7, 0.8, 0.1, 0.3, 0, 0])
     assert float(rows["Bark"]["ap"]) == pytest.approx(precision)
     text = "2 of 6 clips of the ground truth have no result (1 failed, 1 not in the "
-    assert text + "dataset): counted as scored 0" in capsys.readouterr().out
+    assert text + "dataset): counted as scored 0; --mis" in capsys.readouterr().out
     run(dataset, truth, "--missing", "skip")
     found, rows = files_of(dataset)
     assert found["clips"]["evaluated"] == 4
@@ -109,7 +109,7 @@ def test_clips_too_short_for_a_patch_have_no_result(tmp_path: pathlib.Path) -> N
     assert reasons == {"shorter than one patch": 1}
 
 
-def test_classes_without_clips_are_excluded_and_said(
+def test_classes_without_clips_are_excluded_and_named(
     dataset: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(dataset, write(tmp_path, "clip_id,labels\na,Bark\nb,Bark\nc,Rain\nd,\n"))
@@ -118,12 +118,11 @@ def test_classes_without_clips_are_excluded_and_said(
     assert rows["Male speech and man speaking"]["ap"] == ""
     used = [float(rows[label]["ap"]) for label in ("Bark", "Rain")]
     assert found["scores"]["mAP"]["value"] == pytest.approx(np.mean(used))
-    assert (
-        "1 of 3 classes have no clip here and do not count" in capsys.readouterr().out
-    )
+    excluded = "1 of 3 classes have no clip in the ground truth and do not count: Male"
+    assert excluded in capsys.readouterr().out
 
 
-def test_a_class_that_every_clip_has_is_said(
+def test_a_class_that_every_clip_has_is_named(
     dataset: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(dataset, write(tmp_path, "clip_id,labels\na,Bark\nb,Bark\n"))
@@ -154,7 +153,7 @@ def test_clips_are_joined_by_name(tmp_path: pathlib.Path, names: str, key: str) 
     assert float(rows["Bark"]["ap"]) == 1 and float(rows["Rain"]["ap"]) == 1
 
 
-def test_file_names_of_several_clips_are_refused(
+def test_a_name_that_several_clips_have_is_refused(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = {"fname": ["x", "x", "y", "z", "u"]}
@@ -163,7 +162,9 @@ def test_file_names_of_several_clips_are_refused(
     assert "names 'x', the fname of several clips" in capsys.readouterr().err
 
 
-def test_split_is_chosen(dataset: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_only_clips_of_the_split_are_scored(
+    dataset: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     text = "clip_id,labels,split\na,Bark,x\nb,Bark,y\nc,Rain,x\n"
     run(dataset, write(tmp_path, text), "--split", "x")
     assert files_of(dataset)[0]["clips"]["evaluated"] == 2
@@ -185,11 +186,11 @@ def test_split_is_chosen(dataset: pathlib.Path, tmp_path: pathlib.Path) -> None:
         ("clip_id,labels\na\n", (), "has a row without a name or labels"),
         ("clip_id,labels\nz,Bark\n", (), "none of the 1 clips"),
         ("clip_id,labels\nbroken,Bark\n", (), "no clip of the ground truth"),
-        ("clip_id,labels\na,\n", (), "that are to be scored has a label"),
+        ("clip_id,labels\na,\n", (), "none of the 1 clips to score has a label"),
         ("clip_id,labels\na,Bark\n", ("--model", "b"), "expected one of: made"),
     ],
 )
-def test_what_does_not_fit_is_refused(
+def test_ground_truth_that_does_not_fit_the_dataset_is_refused(
     dataset: pathlib.Path,
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
@@ -204,12 +205,12 @@ def test_what_does_not_fit_is_refused(
     assert not (dataset / "evaluation").exists()
 
 
-def test_places_that_are_none_are_refused(
+def test_wrong_arguments_are_refused(
     dataset: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     truth = write(tmp_path, TRUTH)
     run(tmp_path, truth, code=2)
-    assert "is no dataset" in capsys.readouterr().err
+    assert "is not a dataset" in capsys.readouterr().err
     run(dataset, str(tmp_path / "none.csv"), code=2)
     assert "cannot read ground truth" in capsys.readouterr().err
     run(dataset, str(tmp_path), code=2)
@@ -221,7 +222,7 @@ def test_places_that_are_none_are_refused(
     assert "resamples is 0, expected 1 or more" in capsys.readouterr().err
 
 
-def test_dataset_without_activations_is_refused(
+def test_a_dataset_without_activations_is_refused(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset = make_dataset(tmp_path / "o", RESULTS, LABELS, outputs=("embeddings",))
@@ -233,22 +234,22 @@ def test_dataset_without_activations_is_refused(
     ("state", "text"),
     [("running", "still going or was killed"), ("stopped", "the run was stopped")],
 )
-def test_a_run_that_has_not_ended_is_said(
+def test_a_run_that_has_not_finished_is_named(
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
     state: str,
     text: str,
 ) -> None:
     dataset = make_dataset(tmp_path / "out", RESULTS, LABELS, state=state)
-    # Its last shard has results, but is not committed.
+    # The last shard has results, but is not committed.
     sorted((dataset / "ledger").iterdir())[-1].unlink()
     run(dataset, write(tmp_path, TRUTH))
     output = capsys.readouterr().out
     assert "NOT FINISHED: the run" in output and text in output
-    assert " of 5 clips are there" in output and "not in the dataset" in output
+    assert " of 5 clips are done" in output and "not in the dataset" in output
 
 
-def test_a_run_without_results_says_so(
+def test_a_run_without_results_is_refused(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset = make_dataset(tmp_path / "out", RESULTS, LABELS, state="running")
@@ -257,7 +258,7 @@ def test_a_run_without_results_says_so(
     assert "has no results yet: the run is still going" in capsys.readouterr().err
 
 
-def test_lost_or_doubled_results_are_refused(
+def test_lost_or_repeated_results_are_refused(
     dataset: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     truth = write(tmp_path, TRUTH)
@@ -272,9 +273,11 @@ def test_lost_or_doubled_results_are_refused(
     )
 
 
-def test_intervals_hold_what_they_promise() -> None:
-    """Most hold the value of a very large corpus, though classes have few clips here;
-    of the plain quantiles of resamples, 3 in 10 hold it for mAP."""
+def test_intervals_contain_the_score_of_a_very_large_corpus() -> None:
+    """Most intervals contain it, although classes have few clips here.
+
+    Intervals of plain quantiles of the resamples contain it for mAP in 3 of 10 cases.
+    """
 
     def draw(num_clips: int) -> tuple[np.ndarray, np.ndarray]:
         truth = rng.random((num_clips, 15)) < np.geomspace(0.004, 0.1, 15)
@@ -341,7 +344,7 @@ def published_dataset(
     return dataset, str(truth.parent)
 
 
-def test_published_score_stands_beside_the_measured_one(
+def test_the_published_score_is_shown_beside_the_measured_score(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset, root = published_dataset(tmp_path, None)
@@ -352,7 +355,8 @@ def test_published_score_stands_beside_the_measured_one(
     run(dataset, root)
     output = capsys.readouterr().out
     difference = evaluation.overall["mAP"].value - 0.484
-    assert f"published 0.484 ± 0.002 mAP; measured is {difference:+.3f}" in output
+    assert "published mAP 0.484 ± 0.002; the measured mAP differs by " in output
+    assert f"differs by {difference:+.3f}\n" in output
     assert "compared by name only" in output
 
 
@@ -364,7 +368,7 @@ def test_another_graph_under_a_published_name_is_not_compared(
     assert evaluation.published is None
 
 
-def test_fsd50k_asks_for_its_vocabulary(
+def test_the_model_must_know_the_vocabulary_of_fsd50k(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, root = published_dataset(tmp_path, None)
@@ -382,7 +386,9 @@ def test_fsd50k_asks_for_its_vocabulary(
     assert "cannot read FSD50K vocabulary" in capsys.readouterr().err
 
 
-def test_estimates_are_in_order(dataset: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_intervals_are_within_0_and_1(
+    dataset: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     truth = write(tmp_path, TRUTH)
     evaluation = evaluate(str(dataset), truth, None, None, Settings(num_resamples=99))
     mean_auc = evaluation.overall["mean_auc"]

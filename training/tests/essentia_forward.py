@@ -1,8 +1,10 @@
-"""Runs a graph in Essentia on patches: the other side of tests of exported graphs.
+"""Runs a graph in Essentia on patches, for tests of exported graphs.
 
-In a process of its own, because Essentia brings a TensorFlow that cannot share one with
-the TensorFlow that trains. Usage, with the environment that has Essentia:
-python -m training.graphs.essentia_forward MODEL.pb PATCHES.npy OUT.npz
+The tests start this module in a process of its own with the main environment, because
+Essentia's TensorFlow and the training environment's TensorFlow cannot be loaded in one
+process.
+
+Usage: python -m training.tests.essentia_forward MODEL.pb PATCHES.npy OUT.npz
 """
 
 import argparse
@@ -17,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("patches", help="float32 [num_patches, 101, 96]")
-    parser.add_argument("output", help="gets arrays activations and embeddings")
+    parser.add_argument("output", help="file for the arrays activations and embeddings")
     arguments = parser.parse_args()
     engine = EssentiaEngine(load_model(arguments.model))
     prediction = engine.run(np.load(arguments.patches))

@@ -1,0 +1,202 @@
+"""Workers are forked from a loaded process, end with it, and their deaths are noted."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import DATA, ROOT, Command
+from tests.support.processes import alive, processes_naming, wait_for
+from transforms.workers.deaths import NO_CLIP, count_deaths, given_up, note_death
+from transforms.workers.status import STATUS_FOLDER_VARIABLE
+
+TINY_GRAPH = DATA / "random-tiny-tlpf.pb"
+# A process with a pool whose workers do as they are told, and note that they are there.
+# Each line of its input is carried out; each death is told in a line of its output.
+POOL = """
+import os, pathlib, signal, sys, threading
+from pipeline.runners.workers import fork_server
+from pipeline.runners.workers.pool import WorkerPool
+from transforms.workers.status import report_clip
+
+folder, job_folder = sys.argv[1:]
+
+def work(name):
+    if name.startswith("clip"):
+        report_clip(name)
+    pathlib.Path(folder, f"{name}.{os.getpid()}").touch()
+    if not name.startswith("exit"):
+        signal.pause()
+    os._exit(int(name.removeprefix("exit")))
+
+fork_server.run_worker = work
+pool = WorkerPool(
+    fork_server.start_fork_server(), folder, job_folder, lambda p: print(p, flush=True)
+)
+pool.load([])
+numbers = {}
+for line in sys.stdin:
+    do, name = line.split()
+    if do == "start":
+        numbers[name] = pool.start(name)
+    elif do == "wait":
+        print(name, pool.wait(numbers[name]), flush=True)
+    else:
+        pool.stop(numbers[name])
+        print(name, pool.wait(numbers[name]), flush=True)
+"""
+
+
+class Pool:
+    """A running process of that kind."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._folder = folder
+        self.job_folder = str(folder / "job")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", POOL, folder, self.job_folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                STATUS_FOLDER_VARIABLE: str(folder),
+            },
+        )
+
+    def tell(self, do: str, name: str) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(f"{do} {name}\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+    def worker(self, name: str) -> int:
+        """Process id of a worker, once it is there."""
+        wait_for(lambda: list(self._folder.glob(f"{name}.*")))
+        (path,) = self._folder.glob(f"{name}.*")
+        return int(path.suffix[1:])
+
+
+@pytest.fixture
+def pool(tmp_path: pathlib.Path) -> Iterator[Pool]:
+    pool = Pool(tmp_path)
+    yield pool
+    pool.process.kill()
+    pool.process.communicate()
+
+
+def test_the_pool_hears_how_a_worker_ended(pool: Pool) -> None:
+    pool.tell("start", "exit0")
+    pool.tell("wait", "exit0")
+    assert pool.answer() == "exit0 0"
+    pool.tell("start", "exit3")
+    pool.tell("wait", "exit3")
+    assert pool.answer() == "ended with exit code 3"
+    assert pool.answer() == "exit3 3"
+    assert not count_deaths(pool.job_folder)
+
+
+def test_a_killed_worker_is_noted_with_its_clip_and_others_go_on(pool: Pool) -> None:
+    for name in ("clip1", "clip2", "idle"):
+        pool.tell("start", name)
+    first, second, idle = (pool.worker(name) for name in ("clip1", "clip2", "idle"))
+    os.kill(first, signal.SIGKILL)
+    assert pool.answer() == "ended by SIGKILL"
+    pool.tell("wait", "clip1")
+    assert pool.answer() == f"clip1 {128 + signal.SIGKILL}"
+    assert not alive(first) and alive(second) and alive(idle)
+    note_death(pool.job_folder, "clip1", "before")
+    assert list(given_up(pool.job_folder)) == ["clip1"]
+    os.kill(idle, signal.SIGSEGV)
+    assert pool.answer() == "ended by SIGSEGV"
+    pool.tell("wait", "idle")
+    pool.answer()
+    assert count_deaths(pool.job_folder)[NO_CLIP] == 1
+
+
+def test_no_clip_is_blamed_for_a_worker_that_was_stopped(pool: Pool) -> None:
+    pool.tell("start", "clip1")
+    pid = pool.worker("clip1")
+    pool.tell("stop", "clip1")
+    assert pool.answer() == f"clip1 {128 + signal.SIGKILL}"
+    assert not alive(pid)
+    assert not count_deaths(pool.job_folder)
+
+
+def test_workers_end_with_the_process_that_has_the_pool(pool: Pool) -> None:
+    pool.tell("start", "idle")
+    pid = pool.worker("idle")
+    pool.process.kill()
+    wait_for(lambda: has_ended(pid))
+
+
+def test_a_killed_fork_server_is_noticed(pool: Pool) -> None:
+    pool.tell("start", "clip1")
+    pid = pool.worker("clip1")
+    parent = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+    os.kill(int(parent), signal.SIGKILL)
+    assert pool.answer() == "their fork server was killed"
+    wait_for(lambda: has_ended(pid))
+    pool.tell("wait", "clip1")
+    assert pool.answer() == f"clip1 {128 + signal.SIGKILL}"
+
+
+def has_ended(pid: int) -> bool:
+    """Also true if the process that inherited this process has not noticed its end."""
+    try:
+        return ") Z " in pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("engine", "path", "expected"),
+    [
+        ("winograd", str(TINY_GRAPH), ["here"]),
+        ("essentia", str(TINY_GRAPH), []),
+        ("winograd", f"s3://bucket/{TINY_GRAPH.name}", []),
+    ],
+)
+def test_only_what_outlives_a_fork_is_loaded_before_one(
+    engine: str, path: str, expected: list[str]
+) -> None:
+    """Connections to a store would be shared, and clips mixed up."""
+    script = """
+import sys
+from transforms.models.loading import load_model
+from transforms import inference
+import dataclasses
+local, path, engine = sys.argv[1:]
+spec = dataclasses.replace(load_model(local), engine=engine, graph_path=path)
+inference.preload([spec])
+print(*("here" for _ in inference._PRELOADED))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, TINY_GRAPH, path, engine],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == expected, done.stderr
+
+
+def test_a_run_that_is_refused_leaves_no_process(
+    tmp_path: pathlib.Path,
+    tiny_model: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fsdsinet: Command,
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    refused = fsdsinet("extract", "missing.csv", "--model", tiny_model, "--output",
+                       tmp_path / "out", code=2)  # fmt: skip
+    assert "missing.csv" in refused.stderr
+    assert not list(tmp_path.iterdir())
+    assert not processes_naming(str(tmp_path))
