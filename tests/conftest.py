@@ -16,8 +16,11 @@ import pytest
 from tests.support.audio_files import make_wav
 from transforms.models.registry import registered_models
 
-# A first example may have to import or compile, and tests run side by side.
-hypothesis.settings.register_profile("untimed", deadline=None)
+# No limit of time: a first example may have to import or compile, and the machine may
+# be busy.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("untimed")
 # Beam warns on import that its Google Cloud parts are not installed.
 logging.getLogger().setLevel(logging.ERROR)

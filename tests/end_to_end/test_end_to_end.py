@@ -297,7 +297,7 @@ def test_odd_places_and_names(
         cwd=here,
         env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         capture_output=True,
-        timeout=100,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     assert b"3 clips ok, 1 failed" in done.stdout

@@ -1,9 +1,7 @@
 """The whole command on buckets: audio, manifest, model, output; killed and resumed."""
 
 import json
-import os
 import pathlib
-import signal
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -15,6 +13,7 @@ from pipeline.dataset.folder import Dataset
 from tests.conftest import Command
 from tests.support.audio_files import ODD_NAMES, make_wav
 from tests.support.datasets import MODEL, ROW_ORDER
+from tests.support.killed_runs import kill_worker, worker_held
 from tests.support.object_stores import (
     CuttingProxy,
     environment,
@@ -24,7 +23,7 @@ from tests.support.object_stores import (
     running_minio,
     s3_environment,
 )
-from tests.support.processes import alive, processes_naming, running, wait_for
+from tests.support.processes import processes_naming, running, wait_for
 from transforms import storage
 from transforms.decoding.reading import open_audio
 from transforms.elements import Clip, ClipError
@@ -149,9 +148,19 @@ def num_committed(output: str) -> int:
     return len(Dataset(output).parts("ledger"))
 
 
-def workers_in(tmp: pathlib.Path) -> list[int]:
-    pids = [int(path.stem) for path in tmp.glob("fsdsinet-*/*.json")]
-    return [pid for pid in pids if alive(pid)]
+def kill_worker_and_launcher(
+    arguments: list[str | pathlib.Path], output: str, tmp: pathlib.Path
+) -> None:
+    """Runs a job, kills a worker and later the launcher, before the job has ended."""
+    with running(arguments, tmp) as process:
+        wait_for(lambda: num_committed(output) >= 2)
+        killed = kill_worker(tmp, clip_id=None)
+        # The shard of a suspended worker stays uncommitted.
+        with worker_held(tmp, clip_id=None, killed=[killed]):
+            wait_for(lambda: num_committed(output) >= 5)
+            assert process.poll() is None
+            process.kill()
+    wait_for(lambda: not processes_naming(str(tmp)))
 
 
 @pytest.mark.minio
@@ -164,13 +173,7 @@ def test_a_bucket_gives_the_same_dataset_though_killed(
 ) -> None:
     output = "s3://bucket/killed"
     arguments = extract("s3://bucket/in", output)
-    with running(arguments, tmp_path / "tmp") as process:
-        wait_for(lambda: num_committed(output) >= 2 and workers_in(tmp_path / "tmp"))
-        os.kill(workers_in(tmp_path / "tmp")[0], signal.SIGKILL)
-        wait_for(lambda: num_committed(output) >= 5 or process.poll() is not None)
-        assert process.poll() is None, "the run ended before it was killed"
-        process.kill()
-    wait_for(lambda: not processes_naming(str(tmp_path)))
+    kill_worker_and_launcher(arguments, output, tmp_path / "tmp")
     assert 5 <= num_committed(output) < num_committed(undisturbed)
     done = fsdsinet(*arguments)
     assert f"{NUM_CLIPS} clips ok, {len(ODD_ROWS)} failed" in done.stdout

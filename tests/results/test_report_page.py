@@ -19,6 +19,8 @@ from pipeline.results.report.page_data import Limits
 from pipeline.results.report.write_report import write_report
 from tests.support.synthetic_dataset import write_synthetic_dataset
 
+# Far longer than anything takes on a busy machine.
+WAIT_S = 120
 HOSTILE = (
     "</script><script>window.hacked=1</script>",
     "<img src=x onerror=window.hacked=1>",
@@ -56,7 +58,7 @@ def show(browser: webdriver.Chrome, page: pathlib.Path) -> None:
     read_log(browser, "performance")
     browser.get(page.as_uri())
     ready = "return document.documentElement.dataset.ready === 'yes'"
-    WebDriverWait(browser, 60).until(lambda chrome: chrome.execute_script(ready))
+    WebDriverWait(browser, WAIT_S).until(lambda chrome: chrome.execute_script(ready))
 
 
 def check_quiet(browser: webdriver.Chrome) -> None:
@@ -82,7 +84,7 @@ def text(browser: webdriver.Chrome, name: str) -> str:
 
 
 def wait_for(browser: webdriver.Chrome, name: str, part: str) -> None:
-    WebDriverWait(browser, 30).until(lambda chrome: part in text(chrome, name))
+    WebDriverWait(browser, WAIT_S).until(lambda chrome: part in text(chrome, name))
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,9 @@ def test_failed_and_flagged_clips_are_filtered(
     show(browser, page)
     note = text(browser, "troubled-note")
     Select(by_id(browser, "reason")).select_by_value("g:multichannel")
-    WebDriverWait(browser, 30).until(lambda _: text(browser, "troubled-note") != note)
+    WebDriverWait(browser, WAIT_S).until(
+        lambda _: text(browser, "troubled-note") != note
+    )
     rows = browser.find_elements(By.CSS_SELECTOR, "#troubled-rows tr")
     assert len(rows) > 10
     assert all("multichannel" in str(row.get_property("textContent")) for row in rows)
@@ -198,7 +202,7 @@ def test_audio_beside_the_page_plays(
         "document.getElementById('find').requestSubmit()"
     )
     length = "return document.querySelector('audio')?.duration === 1"
-    WebDriverWait(browser, 30).until(lambda chrome: chrome.execute_script(length))
+    WebDriverWait(browser, WAIT_S).until(lambda chrome: chrome.execute_script(length))
     check_quiet(browser)
 
 

@@ -69,8 +69,8 @@ def test_a_signal_ends_the_wait(endless: subprocess.Popen[bytes]) -> None:
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(Interrupted):
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
             wait_for_end(endless, LONG_S)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

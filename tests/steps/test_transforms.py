@@ -1,9 +1,13 @@
 """Each transform in a pipeline of its own."""
 
 import concurrent.futures
+import contextlib
+import dataclasses
 import io
 import pathlib
 import pickle
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import apache_beam as beam
 import numpy as np
@@ -36,6 +40,7 @@ from transforms.manifest import (
 from transforms.models.loading import load_model
 from transforms.parquet import CommitShard
 from transforms.schemas import DatasetSpec
+from transforms.storage import publish
 
 
 def only(shards: list[Shard]) -> Shard:
@@ -137,8 +142,6 @@ def test_run_models_runs_every_model(tiny_model: pathlib.Path) -> None:
 def test_a_model_with_another_output_size_stops_the_run(
     tiny_model: pathlib.Path,
 ) -> None:
-    import dataclasses
-
     spec = dataclasses.replace(load_model(str(tiny_model)), embedding_size=99)
     info = AudioInfo(2.0, 22050, 1, "x")
     clip = Clip("a", "a.wav", info, (), signal(44100, 22050)[0])
@@ -147,8 +150,23 @@ def test_a_model_with_another_output_size_stops_the_run(
         run_transform(RunModels((spec,)), shard, lambda shards: None)
 
 
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> list[pathlib.Path]:
+    """Files that CommitShard has published, in order."""
+    paths: list[pathlib.Path] = []
+
+    @contextlib.contextmanager
+    def recorded(uri: str) -> Iterator[BinaryIO]:
+        with publish(uri) as file:
+            yield file
+        paths.append(pathlib.Path(uri))
+
+    monkeypatch.setattr("transforms.parquet.publish", recorded)
+    return paths
+
+
 def test_commit_shard_writes_the_ledger_last(
-    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, published: list[pathlib.Path]
 ) -> None:
     model = load_model(str(tiny_model))
     planned = planned_shard(["a", "bad"], tmp_path)
@@ -170,19 +188,14 @@ def test_commit_shard_writes_the_ledger_last(
     assert counters["commit_us"] > 0
     assert counters["clips"] == 2 and counters["patches"] == 3
     assert counters["clips_ok"] == counters["clips_failed_empty"] == 1
-    files = sorted(output.rglob("*.parquet"), key=lambda path: path.stat().st_mtime_ns)
-    assert [path.relative_to(output).parts[0] for path in files] == [
-        "patches",
-        "clips",
-        "ledger",
-    ]
-    assert {path.name for path in files} == {f"part-{planned.shard_id}.parquet"}
+    places = [path.relative_to(output).parts[0] for path in published]
+    assert places == ["patches", "clips", "ledger"]
+    assert sorted(output.rglob("*.parquet")) == sorted(published)
+    assert {path.name for path in published} == {f"part-{planned.shard_id}.parquet"}
     assert not [path for path in output.rglob("*") if path.name.startswith(".")]
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: pathlib.Path) -> None:
-    from transforms.storage import publish
-
     with pytest.raises(io.UnsupportedOperation), publish(str(tmp_path / "a")) as file:
         file.write(b"half")
         raise io.UnsupportedOperation

@@ -23,8 +23,8 @@ from transforms.storage.clients import open_bucket
 
 MINIO = ROOT / "build" / "bin" / "minio"
 KEY, SECRET = "test-key", "test-secret-0123456789"
-# More than enough: it is up in half a second.
-_START_S = 30
+# Far longer than anything takes on a busy machine: a server starts in half a second.
+_START_S = 120
 
 
 def free_port() -> int:
@@ -134,7 +134,7 @@ def make_google_bucket(url: str, bucket: str) -> None:
         data=json.dumps({"name": bucket}).encode(),
         headers={"Content-Type": "application/json"},
     )
-    urllib.request.urlopen(request, timeout=5).close()
+    urllib.request.urlopen(request, timeout=_START_S).close()
 
 
 class CuttingProxy:
