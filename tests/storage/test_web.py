@@ -85,16 +85,10 @@ def test_files_with_odd_names_are_read(server: FileServer, name: str) -> None:
 @pytest.mark.parametrize(
     "fault", [cut_off(100), cut_off(0), wrong_length, hang, status(503), status(429)]
 )
-<<<<<<< HEAD
-def test_temporary_faults_are_retried(
-    server: FileServer, web: WebStore, fault: Fault
-) -> None:
-=======
-def test_a_passing_fault_is_tried_again(server: FileServer, fault: Fault) -> None:
+def test_temporary_faults_are_retried(server: FileServer, fault: Fault) -> None:
     # The third answer has to come within the limit too, also on a busy machine.
     timeout_s = 3 if fault is hang else LIMITS.timeout_s
     web = WebStore(dataclasses.replace(LIMITS, timeout_s=timeout_s))
->>>>>>> prose-tests
     server.faults["/a.wav"] = [fault, fault]
     assert web.read(f"{server.url}/a.wav") == DATA
     assert len(server.asked_for("/a.wav")) == 3
