@@ -1,29 +1,143 @@
-"""The tree keeps its shape: which way imports go, and how large modules get."""
+"""The source tree keeps its shape: which way imports go, and sizes of modules."""
 
 import ast
+import collections
 import pathlib
+from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import ROOT
 
+# Package -> room -> rooms that its modules may import, besides their own. A room is a
+# folder with its subfolders, or modules directly in the package (MODULE_ROOMS). Each
+# room stands below all rooms that it may import, so that there are no circles.
+ALLOWED_IMPORTS: dict[str, dict[str, set[str]]] = {
+    "transforms": {
+        "base": set(),
+        "storage": {"base"},
+        "decoding": {"base", "storage"},
+        "front_end": {"base", "decoding"},
+        "engines": {"base", "storage", "decoding", "front_end"},
+        "schemas": {"base", "decoding", "front_end", "engines"},
+        "workers": {"base", "storage", "schemas"},
+        "models": {"base", "storage", "decoding", "front_end", "engines", "workers"},
+        "steps": {
+            "base",
+            "storage",
+            "decoding",
+            "front_end",
+            "engines",
+            "schemas",
+            "workers",
+            "models",
+        },
+    },
+    "pipeline": {
+        "base": set(),
+        "inputs": {"base"},
+        "models": {"base"},
+        "dataset": {"base"},
+        "runners": {"base", "dataset"},
+        "run": {"base", "inputs", "dataset", "runners"},
+        "results": {"base", "inputs", "dataset"},
+        "cli": {"base", "inputs", "models", "dataset", "runners", "run", "results"},
+        "entry": {"cli"},
+    },
+}
+# Rooms of the modules that are directly in a package.
+MODULE_ROOMS = {
+    "transforms": {
+        "elements": "base",
+        "errors": "base",
+        "essentia_import": "base",
+        "schemas": "schemas",
+        # The public API, from the steps and from other rooms.
+        "__init__": "steps",
+        "manifest": "steps",
+        "audio": "steps",
+        "features": "steps",
+        "inference": "steps",
+        "parquet": "steps",
+        "embed": "steps",
+        "tagger": "steps",
+    },
+    "pipeline": {
+        "__init__": "base",
+        "config": "base",
+        "console": "base",
+        "errors": "base",
+        "extract": "base",
+        "__main__": "entry",
+    },
+}
+MAX_LINES = 400
+MAX_MODULES = 14
+NOT_INSTALLED = {"training", "benchmarks", "demo", "deploy", "tests"}
 MODULES = sorted(
     path
     for folder in ("pipeline", "transforms", "training", "benchmarks", "demo", "deploy")
     for path in (ROOT / folder).rglob("*.py")
 )
-MAX_LINES = 400
-NOT_INSTALLED = {"training", "benchmarks", "demo", "deploy", "tests"}
+TEST_FILES = sorted(
+    path
+    for folder in ("tests", "training/tests")
+    for path in (ROOT / folder).rglob("*.py")
+)
+
+
+def imported_names(path: pathlib.Path) -> Iterator[str]:
+    """Dotted names that a module imports, `from a.b import c` as a.b.c."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and not node.level, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def imported_packages(path: pathlib.Path) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names.update(alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            names.add((node.module or "").partition(".")[0])
-    return names
+    return {name.partition(".")[0] for name in imported_names(path)}
+
+
+def room_of(name: str) -> str:
+    """The room of a dotted name of a module, or of a name in a module."""
+    package, _, inner = name.partition(".")
+    part = inner.partition(".")[0]
+    if (ROOT / package / part).is_dir():
+        return part
+    rooms = MODULE_ROOMS[package]
+    # Other names come from the package itself.
+    return rooms.get(part, rooms["__init__"])
+
+
+def name_of(path: pathlib.Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+@pytest.mark.parametrize("package", ALLOWED_IMPORTS)
+def test_rooms_import_allowed_rooms_only(package: str) -> None:
+    for path in MODULES:
+        if path.is_relative_to(ROOT / package):
+            room = room_of(name_of(path))
+            allowed = ALLOWED_IMPORTS[package][room] | {room}
+            for name in imported_names(path):
+                # The bare package is imported to find its folder.
+                if name.startswith(f"{package}."):
+                    assert room_of(name) in allowed, (name_of(path), name)
+
+
+@pytest.mark.parametrize("package", ALLOWED_IMPORTS)
+def test_every_room_is_in_the_table_and_imports_rooms_above_it_only(
+    package: str,
+) -> None:
+    folders = {path.name for path in (ROOT / package).iterdir() if [*path.glob("*.py")]}
+    modules = {path.stem for path in (ROOT / package).glob("*.py")}
+    assert modules == MODULE_ROOMS[package].keys()
+    rooms = [*ALLOWED_IMPORTS[package]]
+    assert folders | {*MODULE_ROOMS[package].values()} == {*rooms}
+    for index, room in enumerate(rooms):
+        assert ALLOWED_IMPORTS[package][room] <= {*rooms[:index]}, room
 
 
 def test_transforms_never_import_pipeline() -> None:
@@ -46,8 +160,25 @@ def test_transforms_know_no_corpus() -> None:
             assert "fsd50k" not in path.read_text(encoding="utf-8").lower(), path
 
 
+def test_no_test_file_is_imported() -> None:
+    assert len(TEST_FILES) > 50
+    for path in TEST_FILES:
+        for name in imported_names(path):
+            parts = name.split(".")
+            if parts[0] == "tests" or parts[:2] == ["training", "tests"]:
+                is_test = any(part.startswith("test_") for part in parts[1:])
+                assert not is_test, (name_of(path), name)
+
+
+def test_folders_have_few_modules() -> None:
+    modules = {*MODULES, *TEST_FILES}
+    counts = collections.Counter(path.parent for path in modules)
+    for folder, num_modules in counts.items():
+        assert num_modules <= MAX_MODULES, folder
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_module_is_short_and_says_what_it_is_for(path: pathlib.Path) -> None:
+def test_module_is_short_and_has_a_docstring(path: pathlib.Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= MAX_LINES
     assert not text or ast.get_docstring(ast.parse(text))

@@ -199,4 +199,5 @@ def test_a_run_that_is_refused_leaves_no_process(
                        tmp_path / "out", code=2)  # fmt: skip
     assert "missing.csv" in refused.stderr
     assert not list(tmp_path.iterdir())
-    assert not processes_naming(str(tmp_path))
+    # Killed processes end a moment later.
+    wait_for(lambda: not processes_naming(str(tmp_path)))
