@@ -55,7 +55,7 @@ class _Writer:
         return name
 
     def maximum(self, at: str, size: int) -> str:
-        sizes = {"kernel_shape": [size, size], "strides": [1, 1]}
+        sizes: dict[str, Any] = {"kernel_shape": [size, size], "strides": [1, 1]}
         return self.add("MaxPool", at, **sizes, **_SAME)
 
 
