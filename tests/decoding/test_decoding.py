@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demo.encode import encode
 from tests.support.audio_files import READABLE, make_readable, make_wav, signal
+from training.synthesis.encode import encode
 from transforms.audio import decode_audio, decode_shard
 from transforms.decoding.ffmpeg import DecodedAudio, decode_file
 from transforms.elements import Clip, ClipError, Shard

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from demo.encode import encode
+from training.synthesis.encode import encode
 
 # file name -> encoder, rate, channels: what the reference can read.
 READABLE: dict[str, tuple[str, int, int]] = {
