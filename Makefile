@@ -1,5 +1,6 @@
 # make demo: set-up, then the main job on the bundled clips.
 # make test: set-up, then all tests.      make check: formatting, lint, types.
+# make test-wheel: the examples from a wheel, in an environment of their own.
 # make prism: builds Beam's Prism with Go, on which a test runs the main job.
 # make minio: builds the server that the tests of buckets need, with Go (3 minutes).
 # make test-minio: the tests of buckets.
@@ -15,7 +16,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pipeline transforms training benchmarks demo deploy examples tests setup.py
 
-.PHONY: demo test test-minio minio prism test-flink flink image image-files test-training train check bench
+.PHONY: demo test test-wheel test-minio minio prism test-flink flink image image-files test-training train check bench
 
 .venv/ready: setup.py pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "needs Python 3.11"'
@@ -85,6 +86,18 @@ build/dataflow/ready: .venv/ready deploy/dataflow/requirements.txt
 
 test-flink: .venv/ready
 	$(BIN)/pytest -n 2 --dist loadfile -m flink
+
+# The examples, from a wheel in an environment with nothing else of this project.
+WHEEL_PYTHON := $(CURDIR)/build/wheel/venv/bin/python
+
+test-wheel: .venv/ready
+	rm -rf build/wheel build/lib build/bdist.*
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps \
+	  --wheel-dir build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	$(WHEEL_PYTHON) -m pip install --quiet --disable-pip-version-check \
+	  build/wheel/*.whl ipykernel nbclient onnx onnxruntime pandas
+	FSDSINET_WHEEL_PYTHON=$(WHEEL_PYTHON) $(BIN)/pytest tests/project/test_examples.py
 
 .venv-training/ready: training/requirements.txt
 	$(PYTHON) -m venv .venv-training
