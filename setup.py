@@ -47,6 +47,8 @@ setup(
             "jsonschema>=4.20,<5",
             "mypy==2.4.1",
             "nbclient>=0.11,<1",
+            "onnx>=1.20,<2",
+            "onnxruntime>=1.23,<2",
             "pandas>=2.2.3,<4",
             "polars>=1.30,<3",
             "pytest>=9,<10",

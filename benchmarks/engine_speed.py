@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.support.machine import MODELS, ROOT, save
-from benchmarks.support.onnx_graph import save_layers
+from examples.onnx_engine import onnx_graph
 from transforms.engines.agreement import check_patches
+from transforms.engines.network import read_network_of
+from transforms.models.loading import load_model
 
 NAMES = tuple(
     f"random-{name}"
@@ -41,7 +43,7 @@ def run_engine(engine: str, model: str, folder: pathlib.Path) -> dict[str, Any]:
     python = str(PEER_PYTHON) if engine in PEERS else sys.executable
     path = MODELS / f"{model}.pb"
     if engine == "onnxruntime":
-        path = folder / "layers.npz"
+        path = folder / "model.onnx"
     output = folder / f"{engine}.npz"
     kind, _, simd = engine.partition("-")
     done = subprocess.run(
@@ -66,8 +68,11 @@ def run_engine(engine: str, model: str, folder: pathlib.Path) -> dict[str, Any]:
 def compare(model: str, rounds: int, folder: pathlib.Path) -> dict[str, Any]:
     """The best round of every engine, and ratios of their speeds."""
     peers: tuple[str, ...] = PEERS if PEER_PYTHON.exists() else ()
-    if not save_layers(str(MODELS / f"{model}.pb"), folder / "layers.npz"):
+    network = read_network_of(load_model(str(MODELS / f"{model}.pb")))
+    if any(layer.is_adaptive for layer in network.subsamplings):
         peers = tuple(name for name in peers if name != "onnxruntime")
+    else:
+        (folder / "model.onnx").write_bytes(onnx_graph(network))
     engines = (*OURS, *peers)
     best: dict[str, dict[str, Any]] = {}
     for _ in range(rounds):

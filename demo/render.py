@@ -21,9 +21,9 @@ import av
 import numpy as np
 import soundfile
 
-from demo.encode import encode
 from training.recipes.rendered import RECIPES
 from training.recipes.sources import DrumKit, Effects, Instrument
+from training.synthesis.encode import encode
 from training.synthesis.soundfonts import HELD_OUT_FONTS, render_phrases
 from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
 

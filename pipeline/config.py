@@ -4,7 +4,6 @@ Every option is checked here, before anything starts.
 """
 
 import dataclasses
-import difflib
 import os
 import pathlib
 import types
@@ -16,6 +15,7 @@ import yaml
 
 from pipeline.errors import ConfigError
 from transforms.engines.table import DEFAULT_ENGINE, engine_factory
+from transforms.errors import did_you_mean, unknown_value
 from transforms.front_end.patches import DEFAULT_PATCHES, PatchSpec
 from transforms.schemas import OUTPUTS, check_outputs
 
@@ -123,11 +123,8 @@ def _checked(values: dict[str, Any], source: str) -> dict[str, Any]:
 def _convert(key: str, value: Any, source: str) -> Any:
     """Refuses unknown keys and wrong types; one value may stand for a list."""
     if key not in _TYPES:
-        near = difflib.get_close_matches(str(key), _TYPES, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(
-            f"{source}: unknown key {key!r}; {hint}known keys: {', '.join(_TYPES)}"
-        )
+        hint = did_you_mean(str(key), _TYPES) or f"known keys: {', '.join(_TYPES)}"
+        raise ConfigError(f"{source}: unknown key {key!r}; {hint}")
     kind = _TYPES[key]
     if kind == tuple[str, ...]:
         items = value if isinstance(value, list | tuple) else [value]
@@ -155,9 +152,7 @@ def _check(config: RunConfig) -> None:
                 f"nothing given for {key}; give {example} or set it in YAML"
             )
     if config.runner not in RUNNERS:
-        raise ConfigError(
-            f"runner is {config.runner!r}, expected one of: {', '.join(RUNNERS)}"
-        )
+        raise ConfigError(unknown_value("runner", config.runner, RUNNERS))
     if config.detach and config.runner == "local":
         raise ConfigError("detach is for clusters: a local run ends with its launcher")
     for key in ("workers", "shard_clips"):

@@ -1,6 +1,5 @@
 """What the user reads on the terminal: progress lines, durations and hints."""
 
-import difflib
 import sys
 import time
 from collections.abc import Iterable
@@ -135,19 +134,3 @@ def format_duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600:,} h {seconds % 3600 // 60} min"
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Returns the question whether the nearest known name was meant.
-
-    Args:
-        name: Name that is not known: an option, a command, a key or a value.
-        known: Known names of the same kind.
-
-    Returns:
-        "did you mean NAME?"; empty if no known name is near.
-    """
-    # Dashes are not compared, or all short options would be near each other.
-    by_letters = {other.lstrip("-"): other for other in known}
-    near = difflib.get_close_matches(name.lstrip("-"), by_letters, n=1)
-    return f"did you mean {by_letters[near[0]]}?" if near else ""

@@ -1,4 +1,4 @@
-"""The main job: reads like the diagram in the README."""
+"""The main job. Reads like the diagram in docs/architecture.md."""
 
 import dataclasses
 
@@ -16,14 +16,14 @@ from transforms.workers.permit import AdmitShards, Permit
 
 @dataclasses.dataclass(frozen=True)
 class ExtractJob:
-    """All that the main job needs, wherever it runs.
+    """Everything that the main job needs, wherever it runs.
 
     Attributes:
-        plan_path: The planned shards, see `transforms.manifest`.
+        plan_path: Path of the plan file (see `transforms.manifest`).
         output: Folder of the dataset.
-        dataset: Models, outputs, patches and what the files say of themselves.
-        lanes: Set where all workers are on one machine.
-        permit: Set where workers may outlive the launcher.
+        dataset: Models, outputs, patches and metadata of the files.
+        lanes: Set if all workers are on one machine.
+        permit: Set if workers may outlive the launcher.
     """
 
     plan_path: str
@@ -33,13 +33,13 @@ class ExtractJob:
     permit: Permit | None = None
 
     def on_cluster(self, permit: Permit, models: tuple[ModelSpec, ...]) -> "ExtractJob":
-        """The job with a permit, and with graphs where every worker finds them."""
+        """This job with a permit, and with models that every worker can read."""
         dataset = dataclasses.replace(self.dataset, models=models)
         return dataclasses.replace(self, dataset=dataset, permit=permit)
 
 
 def extract(pipeline: beam.Pipeline, job: ExtractJob) -> beam.PCollection:
-    """Wires the main job. Output: a ShardSummary for every committed shard."""
+    """Connects the steps. Output: a ShardSummary for every committed shard."""
     plan = pipeline | "Plan" >> beam.Create([job.plan_path])
     shards = plan | ReadManifest(job.lanes)
     if job.permit:

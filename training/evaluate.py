@@ -230,6 +230,14 @@ def evaluate(path: pathlib.Path, held_out: pathlib.Path) -> dict[str, Any]:
     }
 
 
+def to_json(scores: dict[str, Any]) -> str:
+    """JSON with one line for each score, and one line for each recording."""
+    recordings = ",\n  ".join(json.dumps(row) for row in scores["recordings"])
+    others = [(key, value) for key, value in scores.items() if key != "recordings"]
+    lines = [f" {json.dumps(key)}: {json.dumps(value)},\n" for key, value in others]
+    return f'{{\n{"".join(lines)} "recordings": [\n  {recordings}\n ]\n}}\n'
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=pathlib.Path)
@@ -241,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(str(error))
     scores = evaluate(arguments.model, arguments.held_out)
     path = arguments.model.with_suffix(".scores.json")
-    path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    path.write_text(to_json(scores), encoding="utf-8")
     print_summary(scores)
     print(path)
 

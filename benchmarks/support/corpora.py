@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from demo.encode import encode
+from training.synthesis.encode import encode
 
 # Extension, encoder, sample rate and number of channels of each format.
 Formats = tuple[tuple[str, str, int, int], ...]

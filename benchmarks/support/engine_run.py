@@ -3,8 +3,8 @@
 Usage: python -m benchmarks.support.engine_run ENGINE MODEL.pb PATCHES.npy OUTPUTS.npz
 
 ENGINE is an engine of this project or a peer of benchmarks/requirements.txt: openvino,
-mnn or onnxruntime. For onnxruntime MODEL.pb is the file of layers that
-`benchmarks.support.onnx_graph` saves for a model. The result is one line of JSON.
+mnn or onnxruntime. For onnxruntime MODEL.pb is an ONNX graph, which
+`examples.onnx_engine` makes of a model. The result is one line of JSON.
 """
 
 import json
@@ -74,17 +74,15 @@ def mnn(model: str) -> Run:
     return in_batches(run)
 
 
-def onnxruntime(layers: str) -> Run:
+def onnxruntime(graph: str) -> Run:
     import onnxruntime as ort
-
-    from benchmarks.support.onnx_graph import build
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     providers = ["CPUExecutionProvider"]
-    session = ort.InferenceSession(build(layers), options, providers=providers)
+    session = ort.InferenceSession(graph, options, providers=providers)
     names = ["activations", "embeddings"]
-    return in_batches(lambda x: session.run(names, {"patches": x}))
+    return in_batches(lambda x: session.run(names, {"patches": x[..., 0]}))
 
 
 def in_batches(run: Callable[[np.ndarray], list[np.ndarray]], size: int = 16) -> Run:

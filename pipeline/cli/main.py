@@ -64,13 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except Exception as error:
-        from pipeline.runners.problems import plain_error
         from transforms.storage import StorageError
 
         # A disk or a bucket may fail while Arrow reads from it.
         if not isinstance(error, StorageError | OSError):
             raise
-        print(f"fsdsinet: {plain_error(error)}", file=sys.stderr)
+        print(f"fsdsinet: {error}", file=sys.stderr)
         return EXIT_FAILED
 
 

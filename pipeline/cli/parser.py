@@ -70,7 +70,7 @@ class Parser(argparse.ArgumentParser):
         raise argparse.ArgumentError(action, problem)
 
     def _did_you_mean(self, name: str, known: Iterable[str]) -> str:
-        from pipeline.console import did_you_mean
+        from transforms.errors import did_you_mean
 
         return did_you_mean(name, known)
 

@@ -6,8 +6,8 @@ import logging
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.console import did_you_mean
 from pipeline.errors import ConfigError
+from transforms.errors import did_you_mean
 
 # Flags of Beam that fsdsinet sets itself, by runner ("" for all runners), with the
 # reason or with what to do instead.

@@ -1,16 +1,16 @@
-"""Runs `fsdsinet extract`: checks everything, plans, starts the job, sums up."""
+"""Runs `fsdsinet extract`: checks everything, plans, runs the job and sums up.
+
+The functions stand in the order in which they are called.
+"""
 
 import contextlib
 import dataclasses
-import importlib.metadata
-import platform
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import av
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,6 +24,7 @@ from pipeline.inputs.bucket_access import check_reach
 from pipeline.inputs.inputs import read_sized_inputs
 from pipeline.run.beam_flags import check_beam_flags
 from pipeline.run.forecast import predict_audio_s
+from pipeline.run.identity import check_same_identity, dataset_spec, identity
 from pipeline.run.jobs import check_no_job, detached_text
 from pipeline.run.plan import (
     Plan,
@@ -37,12 +38,10 @@ from pipeline.runners.base import JobRequest, runner_of
 from pipeline.runners.job_folder import JobFolder
 from pipeline.runners.job_process import JobError, JobProcess
 from transforms import storage
-from transforms.engines.contract import ModelSpec
 from transforms.errors import UserError
-from transforms.front_end.patches import FRONT_END_VERSION
 from transforms.models.engine_choice import choose_engines
 from transforms.models.loading import load_models
-from transforms.schemas import SCHEMA_VERSION, DatasetSpec
+from transforms.schemas import DatasetSpec
 from transforms.storage import StorageError
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
@@ -56,13 +55,14 @@ class Run:
     """A checked run, ready to start.
 
     Attributes:
-        config: As given.
-        dataset: The output folder.
-        state: Of the output folder when the plan was made.
-        spec: What is written.
-        plan: What is to be done.
-        sizes: Bytes of the pending files as far as known, see `Inputs.known_sizes`.
-        num_workers: Worker processes.
+        config: Configuration of the run.
+        dataset: The output.
+        state: State of the output when the plan was made.
+        spec: Description of what is written.
+        plan: Clips and shards that are left to do.
+        sizes: Bytes of the pending files, as far as they are known (see
+            `Inputs.known_sizes`).
+        num_workers: Number of worker processes.
     """
 
     config: RunConfig
@@ -82,20 +82,20 @@ def extract_command(config: RunConfig, early: JobProcess | None) -> int:
     """Runs the command and returns its exit code.
 
     Args:
-        config: Of the run.
+        config: Configuration of the run.
         early: A process that waits for the job, if there is one.
 
     Raises:
-        ConfigError: before anything is started or changed.
+        UserError: before anything is started or changed.
     """
     run = prepare(config)
     with run.dataset.locked():
         if run.dataset.state() != run.state:
-            # Another run was writing until the lock was had.
+            # Another run was writing while this run waited for the lock.
             run = prepare(config)
         JobFolder(run.dataset).settle()
         if config.overwrite or config.retry_failed:
-            # Clips that took workers down are tried again.
+            # The notes of deaths are removed, so that all clips are tried again.
             JobFolder(run.dataset).remove()
         if config.overwrite:
             run.dataset.remove()
@@ -122,13 +122,13 @@ def _prepare(config: RunConfig) -> Run:
     manifest = ledger_columns(inputs.table)
     check_reach(manifest["uri"])
     num_workers = runner_of(config).num_workers(config)
-    # Last, because an engine may have to be compiled first.
+    # This is the last check, because it may compile an engine.
     models = choose_engines(models, config.engine, say)
     spec = dataset_spec(config, models, tuple(manifest.schema)[2:])
     state = dataset.state()
     previous = {} if config.overwrite else dataset.run()
     if previous:
-        _check_same_identity(previous["identity"], _identity(spec))
+        check_same_identity(previous["identity"], identity(spec))
     is_new = config.overwrite or not dataset.parts("ledger")
     if is_new and config.retry_failed:
         raise ConfigError(f"nothing to retry: {dataset.shown} has no results yet")
@@ -143,51 +143,33 @@ def _prepare(config: RunConfig) -> Run:
 
 
 def _execute(run: Run, early: JobProcess | None) -> int:
-    """Runs the job; the dataset is locked and holds committed shards only."""
+    """Runs the job. The dataset is locked and holds only committed shards."""
     start = time.monotonic()
     dataset, plan, config = run.dataset, run.plan, run.config
+    counters: dict[str, int] = {}
     if plan.pending.num_rows:
         if config.retry_failed:
             dataset.forget_failed()
         dataset.write_run(_run_content(run))
         try:
-            counters = _run_job(run, early)
+            found = _run_job(run, early)
+            if found is None:
+                print(detached_text(dataset))
+                return EXIT_OK
+            counters = found
+            dataset.remove_temporary()
+            _check_complete(run)
         except (KeyboardInterrupt, JobError, StorageError, OSError) as error:
             return _ended_early(run, error)
-        if counters is None:
-            print(detached_text(dataset))
-            return EXIT_OK
-        dataset.remove_temporary()
-        totals = finish_run(dataset, counters)
     else:
         print(f"nothing to do: all {plan.manifest.num_rows:,} clips are done")
-        totals = dataset_totals(dataset)
-        if dataset.run()["state"] != "finished":
-            # That run was killed after its last shard, or nobody waited for its job.
-            totals = finish_run(dataset, {})
+    # A run that did nothing may follow one that was killed after its last shard, or a
+    # job that nobody waited for.
+    is_finished = not plan.pending.num_rows and dataset.run()["state"] == "finished"
+    totals = dataset_totals(dataset) if is_finished else finish_run(dataset, counters)
     JobFolder(dataset).remove()
     print(summary_text(dataset, totals, time.monotonic() - start))
-    assert totals["clips"] == plan.manifest.num_rows, "ledger and manifest differ"
     return EXIT_FAILED if config.fail_on_error and totals["failed"] else EXIT_OK
-
-
-def dataset_spec(
-    config: RunConfig, models: tuple[ModelSpec, ...], fields: tuple[pa.Field, ...]
-) -> DatasetSpec:
-    """What a run of a configuration writes.
-
-    Args:
-        config: Of the run.
-        models: Checked, with their engines.
-        fields: Of the manifest, carried to the ledger.
-    """
-    return DatasetSpec(
-        models=models,
-        outputs=config.outputs,
-        patch_spec=config.patches,
-        versions=_versions(),
-        manifest_fields=fields,
-    )
 
 
 def _run_job(run: Run, early: JobProcess | None) -> dict[str, int] | None:
@@ -217,15 +199,26 @@ def _run_job(run: Run, early: JobProcess | None) -> dict[str, int] | None:
         progress.close()
 
 
+def _check_complete(run: Run) -> None:
+    """Raises JobError unless every manifest row has its ledger row."""
+    expected = run.plan.manifest.num_rows
+    found = run.dataset.read_ledger(["clip_id"]).num_rows
+    if found != expected or not run.dataset.run():
+        raise JobError(
+            f"{run.dataset.shown} has {found:,} clips in its ledger, expected "
+            f"{expected:,}: files were removed or changed during the run"
+        )
+
+
 def _ended_early(run: Run, error: BaseException) -> int:
     interrupted = isinstance(error, KeyboardInterrupt)
     done = "what is done is safe"
-    # The place may be out of reach, or another run's by now.
+    # The output may be unreachable, removed, or taken by another run.
     with contextlib.suppress(StorageError, UserError, OSError):
         if run.dataset.is_ours():
             if JobFolder(run.dataset).note() is None:
                 run.dataset.remove_uncommitted()
-            run.dataset.write_run(run.dataset.run() | {"state": "stopped"})
+            run.dataset.write_run(_run_content(run) | {"state": "stopped"})
             num_done = run.dataset.read_ledger(["clip_id"]).num_rows
             done = (
                 f"{num_done:,} of {run.plan.manifest.num_rows:,} clips are done and "
@@ -242,7 +235,7 @@ def _ended_early(run: Run, error: BaseException) -> int:
 
 @contextlib.contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """A polite kill is handled like Ctrl-C."""
+    """Handles SIGTERM like Ctrl-C."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -254,43 +247,8 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _versions() -> dict[str, str]:
-    names = ("fsd-sinet-beam", "apache-beam", "essentia-tensorflow", "av", "numpy")
-    versions = {name: importlib.metadata.version(name) for name in (*names, "pyarrow")}
-    libavcodec = ".".join(map(str, av.library_versions["libavcodec"]))
-    return {**versions, "libavcodec": libavcodec, "python": platform.python_version()}
-
-
-def _identity(spec: DatasetSpec) -> dict[str, Any]:
-    """What decides the numbers of a dataset; the same for all runs that add to it."""
-    return {
-        "models": sorted(
-            f"{model.name} sha256:{model.sha256} metadata:{model.metadata_digest()}"
-            for model in spec.models
-        ),
-        "engines": {model.name: model.engine for model in spec.models},
-        "last_patch": spec.patch_spec.last_patch,
-        "patch_hop": spec.patch_spec.patch_hop,
-        "outputs": sorted(spec.outputs),
-        "front_end_version": FRONT_END_VERSION,
-        "schema_version": SCHEMA_VERSION,
-        "essentia_version": spec.versions["essentia-tensorflow"],
-    }
-
-
-def _check_same_identity(before: dict[str, Any], now: dict[str, Any]) -> None:
-    changed = [key for key in now if before.get(key) != now[key]]
-    if changed:
-        lines = [f"  {key}: was {before.get(key)}, is {now[key]}" for key in changed]
-        raise ConfigError(
-            "the output holds a dataset made with other settings:\n"
-            + "\n".join(lines)
-            + "\ngive a new --output, the old settings, or --overwrite"
-        )
-
-
 def _run_content(run: Run) -> dict[str, Any]:
-    """run.json at the start: enough to repeat the run and to know what it ran."""
+    """The content of run.json at the start: all that is needed to repeat the run."""
     config = run.config.as_options() | {
         "inputs": [storage.shown(storage.absolute(x)) for x in run.config.inputs],
         "models": [storage.shown(name) for name in run.config.models],
@@ -300,7 +258,7 @@ def _run_content(run: Run) -> dict[str, Any]:
         "state": "running",
         "started": now(),
         "finished": None,
-        "identity": _identity(run.spec),
+        "identity": identity(run.spec),
         "config": config,
         "shard_clips": run.plan.limits.num_clips,
         "manifest": {

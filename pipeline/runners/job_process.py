@@ -14,8 +14,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
+from pipeline.errors import ConfigError
+from pipeline.runners.problems import plain_reason
 from transforms.models.cache import keep_compiled_code
 from transforms.workers.child_process import (
     WORKER_ENVIRONMENT,
@@ -28,6 +30,8 @@ from transforms.workers.status import STATUS_FOLDER_VARIABLE
 LOCAL_JOB = "pipeline.runners.local.job"
 COUNTERS_NAME = "counters"
 _POLL_S = 0.2
+# The log of a job that fails in every worker has a fifth of this.
+_LOG_BYTES = 1 << 20
 
 
 class JobError(Exception):
@@ -59,7 +63,8 @@ class JobProcess:
             # Beam leaves temporary folders; this one is removed at the end.
             "TMPDIR": self.folder,
         }
-        with open(_log_path(self.folder), "wb") as log:
+        with open(_log_path(self.folder), "w+b") as log:
+            _reserve(log)
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module],
                 stdin=subprocess.PIPE,
@@ -141,30 +146,44 @@ def job_failure(folder: str, code: int, reason: str | None = None) -> str:
     Args:
         folder: Folder of the job process.
         code: Exit code of the job process.
-        reason: Why the job failed; if None, the last line of its log.
+        reason: Why the job failed; if None, the log is searched for the reason.
     """
-    reason = reason or last_line(folder) or f"no output, exit code {code}"
-    return f"the job failed: {reason}\nits log: {keep_log(folder)}"
-
-
-def last_line(folder: str) -> str:
-    """The last line of the job's log that is not empty; empty if there is none."""
-    lines = [line for line in job_log(folder).splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    log = job_log(folder)
+    reason = reason or plain_reason(log) or f"no output, exit code {code}"
+    return f"the job failed: {reason}\nits log: {_keep_log(log)}"
 
 
 def job_log(folder: str) -> str:
     """The output of the job and its workers so far."""
-    return _log_path(folder).read_text(encoding="utf-8", errors="replace")
+    log = _log_path(folder).read_text(encoding="utf-8", errors="replace")
+    return log.rstrip("\0")
 
 
-def keep_log(folder: str) -> str:
-    """Copies the log to a file that is not removed; returns its path."""
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="fsdsinet-", suffix=".log", delete=False, encoding="utf-8"
-    ) as kept:
-        kept.write(job_log(folder))
+def _keep_log(log: str) -> str:
+    """Writes a log to a file that is not removed; returns its path, or why not."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="fsdsinet-", suffix=".log", delete=False, encoding="utf-8"
+        ) as kept:
+            kept.write(log)
+    except OSError as error:
+        return f"it could not be kept in {tempfile.gettempdir()}: {error.strerror}"
     return kept.name
+
+
+def _reserve(log: BinaryIO) -> None:
+    """Reserves space for the log, which must have room when a disk is full.
+
+    Raises:
+        ConfigError: if there is no such space.
+    """
+    try:
+        os.posix_fallocate(log.fileno(), 0, _LOG_BYTES)
+    except OSError as error:
+        raise ConfigError(
+            f"temporary folder {tempfile.gettempdir()}: {error.strerror}; free space "
+            "there, or set TMPDIR to another folder"
+        ) from error
 
 
 def _log_path(folder: str) -> pathlib.Path:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demo.encode import encode
 from tests.support.audio_files import READABLE, make_readable, make_wav, signal
+from training.synthesis.encode import encode
 from transforms.audio import decode_audio, decode_shard
 from transforms.decoding.ffmpeg import DecodedAudio, decode_file
 from transforms.elements import Clip, ClipError, Shard
@@ -38,7 +38,7 @@ def error_of(path: pathlib.Path | str) -> ClipError:
         ("ima.wav", "adpcm_ima_wav", 22050),
     ],
 )
-def test_codecs_that_crash_the_reference_decode(
+def test_codecs_that_crash_monoloader_are_decoded(
     tmp_path: pathlib.Path, name: str, codec: str, rate_hz: int
 ) -> None:
     samples = signal(rate_hz, rate_hz)
@@ -74,7 +74,7 @@ def test_integer_formats_have_full_scale_at_one(
     np.testing.assert_allclose(audio.samples, samples[0], atol=2**-7)
 
 
-def test_dts_that_a_wav_calls_pcm_is_not_taken_for_sound(
+def test_dts_in_a_pcm_wav_file_is_refused(
     tmp_path: pathlib.Path,
 ) -> None:
     # Head of a DTS core frame of 2012 bytes (ETSI TS 102 114); the rest is random.
@@ -90,7 +90,7 @@ def test_dts_that_a_wav_calls_pcm_is_not_taken_for_sound(
 @pytest.mark.parametrize(
     "name", ["pcm16_44k.wav", "big_endian.aiff", "flac.flac", "mp3_44k.mp3"]
 )
-def test_truncated_files_give_what_they_hold_and_are_flagged(
+def test_truncated_files_are_decoded_to_their_end_and_flagged(
     tmp_path: pathlib.Path, name: str
 ) -> None:
     whole = make_readable(tmp_path, name)
@@ -107,13 +107,13 @@ def test_truncated_files_give_what_they_hold_and_are_flagged(
 
 
 @pytest.mark.parametrize("name", sorted(READABLE))
-def test_whole_files_are_not_called_truncated_or_damaged(
+def test_complete_files_are_not_flagged_as_truncated_or_damaged(
     tmp_path: pathlib.Path, name: str
 ) -> None:
     assert decode(make_readable(tmp_path, name)).flags == ()
 
 
-def test_full_scale_runs_and_dc_are_flagged(tmp_path: pathlib.Path) -> None:
+def test_clipping_and_dc_offset_are_flagged(tmp_path: pathlib.Path) -> None:
     loud = np.clip(5 * signal(20000, 22050), -1, 1)
     path = encode(tmp_path / "loud.wav", loud, 22050, "pcm_s16le")
     assert "clipped" in decode_audio(Clip("a", str(path))).flags
@@ -123,7 +123,9 @@ def test_full_scale_runs_and_dc_are_flagged(tmp_path: pathlib.Path) -> None:
     assert decode_audio(Clip("a", str(path))).flags == ("dc_offset",)
 
 
-def test_single_peaks_are_not_clipping(tmp_path: pathlib.Path) -> None:
+def test_single_full_scale_peaks_are_not_flagged_as_clipping(
+    tmp_path: pathlib.Path,
+) -> None:
     samples = signal(20000, 22050) / 2
     samples[0, ::50] = 1
     path = encode(tmp_path / "a.wav", samples - samples.mean(), 22050, "pcm_f32le")
@@ -156,7 +158,7 @@ def test_samples_that_are_not_finite_are_refused(
 
 @pytest.mark.parametrize("rate_hz", [8000, 22050, 44100, 96000, 5_000_000])
 @pytest.mark.parametrize("num_samples", [1, 2, 5, 300, 4096])
-def test_the_shortest_files_have_a_waveform_or_are_empty(
+def test_very_short_files_give_a_waveform_or_the_error_empty(
     tmp_path: pathlib.Path, num_samples: int, rate_hz: int
 ) -> None:
     path = make_wav(tmp_path / "a.wav", num_samples, rate_hz)
@@ -182,7 +184,7 @@ def test_a_change_of_rate_or_channels_is_refused(tmp_path: pathlib.Path) -> None
     assert "44100 Hz" in str(error) and "22050 Hz" in str(error)
 
 
-def test_an_identical_joined_flac_ends(tmp_path: pathlib.Path) -> None:
+def test_two_joined_flac_files_are_decoded(tmp_path: pathlib.Path) -> None:
     whole = make_readable(tmp_path, "flac.flac").read_bytes()
     joined = tmp_path / "joined.flac"
     joined.write_bytes(whole + whole)
@@ -211,7 +213,7 @@ def test_a_codec_that_ffmpeg_does_not_know_is_refused(tmp_path: pathlib.Path) ->
     assert error_of(tmp_path / "a.wav").error_type == "unsupported_codec"
 
 
-def test_an_unforeseen_error_of_a_decoder_fails_its_clip_only(
+def test_unexpected_decoder_error_fails_only_its_clip(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def explode(*_: object) -> None:
@@ -226,7 +228,7 @@ def test_an_unforeseen_error_of_a_decoder_fails_its_clip_only(
     assert second.failure.error_type == "not_found"
 
 
-def test_a_video_without_sound_is_refused(tmp_path: pathlib.Path) -> None:
+def test_a_video_without_audio_stream_is_refused(tmp_path: pathlib.Path) -> None:
     import av
 
     path = tmp_path / "silent film.mp4"
@@ -260,7 +262,7 @@ def test_any_file_name_can_be_read(tmp_path: pathlib.Path, name: str) -> None:
     assert len(decode(path).samples) == 3000
 
 
-def test_what_is_not_a_file_is_refused(tmp_path: pathlib.Path) -> None:
+def test_folders_pipes_and_missing_files_are_refused(tmp_path: pathlib.Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     assert error_of(tmp_path).error_type == "not_a_file"
     assert error_of(tmp_path / "pipe.wav").error_type == "not_a_file"
@@ -277,7 +279,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @settings(max_examples=150)
 @given(data=st.data())
-def test_damaged_files_decode_or_are_refused(
+def test_damaged_files_are_decoded_or_refused_without_a_crash(
     healthy: dict[str, bytes], data: st.DataObject
 ) -> None:
     content = bytearray(healthy[data.draw(st.sampled_from(sorted(healthy)))])

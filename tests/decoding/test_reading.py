@@ -1,6 +1,5 @@
-"""Clips are opened in turn, and remote ones ahead of their turn."""
+"""Clips are opened in order, and remote clips are fetched one clip ahead."""
 
-import hashlib
 import io
 import pathlib
 import threading
@@ -9,7 +8,6 @@ from typing import BinaryIO
 import pytest
 
 from tests.support.file_server import running_server
-from transforms import storage
 from transforms.audio import decode_shard
 from transforms.decoding.reading import open_audio, openers
 from transforms.elements import Clip, ClipError, Failure, Shard
@@ -17,7 +15,7 @@ from transforms.elements import Clip, ClipError, Failure, Shard
 FAILURE = Failure("worker", "worker_died", "it died")
 
 
-def test_the_next_remote_clip_is_fetched_meanwhile() -> None:
+def test_next_remote_clip_is_fetched_while_one_is_decoded() -> None:
     clips = [Clip(name, f"s3://b/{name}") for name in "abc"]
     started = {clip.clip_id: threading.Event() for clip in clips}
 
@@ -47,7 +45,7 @@ def test_local_and_failed_clips_are_not_opened_before_their_turn() -> None:
     assert opened == ["a"]
 
 
-def test_a_clip_that_cannot_be_fetched_fails_alone(tmp_path: pathlib.Path) -> None:
+def test_fetch_error_fails_only_its_clip(tmp_path: pathlib.Path) -> None:
     with running_server() as server:
         server.files["/text.wav"] = b"this is no audio"
         uris = ["none.wav", "text.wav", "none2.wav"]
@@ -60,30 +58,7 @@ def test_a_clip_that_cannot_be_fetched_fails_alone(tmp_path: pathlib.Path) -> No
     assert "for clip none.wav" in failures[0].message
 
 
-def test_only_schemes_that_are_known_are_opened() -> None:
+def test_uris_of_unknown_schemes_are_refused() -> None:
     with pytest.raises(ClipError, match="expected a path or one of") as caught:
         open_audio(Clip("a", "hdfs://host/a.wav"))
     assert caught.value.error_type == "unsupported_uri"
-
-
-def test_a_copy_of_a_model_is_made_once_and_is_what_was_checked(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(storage.COPIES_VARIABLE, str(tmp_path / "copies"))
-    digest = hashlib.sha256(b"graph").hexdigest()
-    with running_server() as server:
-        server.files["/m.pb"] = b"graph"
-        uri = f"{server.url}/m.pb"
-        copy = storage.local_copy(uri, digest)
-        assert (copy.name, copy.read_bytes()) == ("m.pb", b"graph")
-        # A damaged one is made again, a good one is taken as it is.
-        copy.write_bytes(b"damaged")
-        assert storage.local_copy(uri, digest).read_bytes() == b"graph"
-        assert storage.local_copy(uri, digest) == copy
-        assert len(server.asked_for("/m.pb")) == 2
-        server.files["/m.pb"] = b"another"
-        copy.unlink()
-        with pytest.raises(storage.StorageError, match="is not the file it was"):
-            storage.local_copy(uri, digest)
-        assert not copy.exists()
-    assert storage.local_copy(str(copy), digest) == copy

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from demo.encode import encode
 from tests.conftest import Command
 from tests.support.audio_files import make_readable, make_wav, signal
 from tests.support.datasets import MODEL, assert_same_dataset, assert_tidy, read
+from training.synthesis.encode import encode
 from transforms.audio import decode_audio
 from transforms.elements import Clip, ClipError
 from transforms.engines.essentia import EssentiaEngine

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
-from demo.encode import encode
 from tests.conftest import ROOT, Command
+from training.synthesis.encode import encode
 from transforms.decoding.ffmpeg import decode_file
 from transforms.models.registry import published_labels
 

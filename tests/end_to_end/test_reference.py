@@ -6,7 +6,6 @@ import pathlib
 import numpy as np
 import pytest
 
-from demo.encode import encode
 from tests.conftest import BUNDLED_MODELS, DATA, ROOT, Reference
 from tests.support.audio_files import (
     NOT_BIT_EXACT,
@@ -15,6 +14,7 @@ from tests.support.audio_files import (
     make_wav,
     signal,
 )
+from training.synthesis.encode import encode
 from transforms.audio import decode_audio
 from transforms.decoding.resampling import resample
 from transforms.elements import Clip, Prediction

@@ -1,4 +1,4 @@
-"""Reading frozen graphs without TensorFlow."""
+"""Frozen graphs are read without TensorFlow."""
 
 import struct
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from training.graphs import graph_writer as attr
 from training.graphs.graph_writer import GraphWriter, _message, _number, _shape, _varint
 from transforms.engines.graphdef import Node, read_graph
 
-# Values of DataType and fields of TensorProto.
+# Values of DataType, and field numbers of TensorProto by type.
 FLOAT, DOUBLE, INT32, HALF, INT64 = 1, 2, 3, 19, 9
 FIELDS = {FLOAT: 5, DOUBLE: 6, INT32: 7, INT64: 10}
 LETTERS = {FLOAT: "f", DOUBLE: "d", INT32: "i", INT64: "q"}
 
 
-def test_nodes_come_back_with_inputs_and_shapes() -> None:
+def test_nodes_have_inputs_and_shapes() -> None:
     writer = GraphWriter()
     x = writer.node("Placeholder", "x", (), shape=attr.shape([-1, 101, 96, 1]))
     kernel = writer.constant("kernel", np.zeros((3, 4), np.float32))
@@ -43,7 +43,7 @@ def test_random_bytes_are_refused_or_read_but_never_crash(data: bytes) -> None:
 
 
 @given(st.integers(min_value=1))
-def test_a_cut_off_graph_is_refused_or_lacks_nodes(position: int) -> None:
+def test_truncated_graph_is_refused_or_lacks_nodes(position: int) -> None:
     writer = GraphWriter()
     for index in range(3):
         writer.constant(f"c{index}", np.arange(5))
@@ -67,7 +67,7 @@ def read_node(**attributes: bytes) -> Node:
 
 
 def read_tensor(kind: int, shape: list[int], values: bytes) -> np.ndarray:
-    """The value of a Const.
+    """Reads the value of a Const.
 
     Args:
         values: Serialized fields of its TensorProto.
@@ -106,12 +106,12 @@ def test_attributes_have_the_values_that_were_written() -> None:
     assert node.real("epsilon") == np.float32(1e-3)
 
 
-def test_lists_need_not_be_packed() -> None:
+def test_unpacked_lists_are_read() -> None:
     unpacked = b"".join(_number(3, value) for value in (1, 2, -1))
     assert read_node(strides=_message(1, unpacked)).integers("strides") == (1, 2, -1)
 
 
-def test_attributes_that_are_not_there_are_empty() -> None:
+def test_missing_attributes_are_empty() -> None:
     node = read_node(strides=attr.integers([]))
     assert node.integers("strides") == node.integers("other") == ()
     assert node.text("other") == ""
@@ -121,7 +121,7 @@ def test_attributes_that_are_not_there_are_empty() -> None:
 
 @pytest.mark.parametrize("kind", sorted(FIELDS))
 @pytest.mark.parametrize("write", [packed, one_by_one])
-def test_listed_values_are_read_packed_or_one_by_one(
+def test_listed_tensor_values_may_be_packed_or_single(
     kind: int, write: Callable[[int, list[float]], bytes]
 ) -> None:
     values = [3.0, -2, 0, 1 << 20, 5, -(1 << 30)]
@@ -134,7 +134,7 @@ def test_listed_values_are_read_packed_or_one_by_one(
 
 
 @pytest.mark.parametrize("kind", sorted(FIELDS))
-def test_bytes_are_values(kind: int) -> None:
+def test_tensor_values_may_be_raw_bytes(kind: int) -> None:
     content = np.array([[1, -2], [3, 4]], LETTERS[kind]).tobytes()
     tensor = read_tensor(kind, [2, 2], _message(4, content))
     np.testing.assert_array_equal(tensor, [[1, -2], [3, 4]])
@@ -142,7 +142,7 @@ def test_bytes_are_values(kind: int) -> None:
 
 @pytest.mark.parametrize("kind", sorted(FIELDS))
 @pytest.mark.parametrize("write", [packed, one_by_one])
-def test_the_last_value_stands_for_all_that_lack(
+def test_missing_tensor_values_equal_the_last_value(
     kind: int, write: Callable[[int, list[float]], bytes]
 ) -> None:
     np.testing.assert_array_equal(
@@ -167,14 +167,14 @@ def test_scalars_and_empty_tensors_are_read(kind: int) -> None:
     assert read_tensor(kind, [0, 3], b"").shape == (0, 3)
 
 
-def test_integers_of_64_bits_are_whole() -> None:
+def test_64_bit_integers_are_exact() -> None:
     values: list[float] = [(1 << 62) + 1, -(1 << 63)]
     np.testing.assert_array_equal(
         read_tensor(INT64, [2], packed(INT64, values)), values
     )
 
 
-def test_tensors_that_cannot_be_read_are_refused_by_name() -> None:
+def test_errors_of_tensors_name_the_node() -> None:
     with pytest.raises(ValueError, match=f"node c has values of type {HALF}"):
         read_tensor(HALF, [1], b"")
     with pytest.raises(ValueError, match="node c has 6 bytes for shape \\(2,\\)"):

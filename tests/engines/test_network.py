@@ -1,4 +1,4 @@
-"""Layers are read from graphs in all forms in which the family is written."""
+"""Layers are read from all forms of graphs of FSD-SINets; other graphs are refused."""
 
 import dataclasses
 import pathlib
@@ -40,7 +40,7 @@ def unfolded_nodes(pooling: Pooling) -> dict[str, Node]:
 def assert_holds(
     network: Network, weights: SinetWeights, pooling: Pooling, tolerance: float
 ) -> None:
-    """The network has the weights, and the layers of the pooling."""
+    """Asserts that a network has these weights, and the layers of this pooling."""
 
     def assert_close(actual: np.ndarray, expected: np.ndarray) -> None:
         assert actual.dtype == np.float64
@@ -66,12 +66,12 @@ def assert_engines_agree(path: pathlib.Path) -> None:
     patches = rng.standard_normal((3, 101, 96)).astype(np.float32) - 1
     theirs, ours = EssentiaEngine(spec).run(patches), WinogradEngine(spec).run(patches)
     assert_close(ours, theirs)
-    # Else the comparison would say little.
+    # The comparison is only useful if activations differ between patches.
     assert theirs.activations.std(axis=0).max() > 100 * TOLERANCE
 
 
 def changed(nodes: dict[str, Node], name: str, **changes: Any) -> dict[str, Node]:
-    """The graph with another op, other inputs or other attributes of one node."""
+    """A copy of a graph in which one node has another op, inputs or attributes."""
     node = nodes[name]
     if "attributes" in changes:
         added = {key: memoryview(v) for key, v in changes["attributes"].items()}
@@ -86,14 +86,14 @@ def with_constant(nodes: dict[str, Node], name: str, value: Any) -> dict[str, No
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_weights_come_back_as_written(pooling: Pooling) -> None:
+def test_weights_of_a_folded_graph_are_read(pooling: Pooling) -> None:
     weights = random_weights(WIDTH, 0)
     network = read_network(read_graph(build_graph(weights, pooling)), LAST)
     assert_holds(network, weights, pooling, tolerance=0)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_nodes_that_could_be_folded_are_folded(
+def test_weights_of_an_unfolded_graph_are_folded(
     pooling: Pooling, tmp_path: pathlib.Path
 ) -> None:
     weights = random_unfolded_weights(0)
@@ -104,7 +104,7 @@ def test_nodes_that_could_be_folded_are_folded(
     assert_engines_agree(path)
 
 
-def test_phases_may_be_compared_by_channel(tmp_path: pathlib.Path) -> None:
+def test_adaptive_sampling_by_channel_is_read(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "by-channel.pb"
     weights = random_unfolded_weights(0)
     path.write_bytes(build_unfolded_graph(weights, "aps", is_by_channel=True))
@@ -113,13 +113,13 @@ def test_phases_may_be_compared_by_channel(tmp_path: pathlib.Path) -> None:
     assert_engines_agree(path)
 
 
-def test_phases_must_be_compared_by_one_norm() -> None:
+def test_adaptive_sampling_by_another_norm_is_refused() -> None:
     nodes = changed(nodes_of("aps"), f"{POOL}/aps/phase_t0f0/norm", op="Max")
     with pytest.raises(UnknownLayerError, match="is no adaptive polyphase sampling"):
         read_network(nodes, LAST)
 
 
-def test_softmax_over_another_axis_is_what_tensorflow_makes_of_it(
+def test_taps_with_softmax_over_channels_are_read(
     tmp_path: pathlib.Path,
 ) -> None:
     weights = random_unfolded_weights(1)
@@ -139,7 +139,7 @@ def test_softmax_is_over_the_last_axis() -> None:
     np.testing.assert_allclose(_softmax(logits), [[0.25, 0.75], [1.0, 0.0]])
 
 
-def test_additions_and_products_after_a_convolution_are_folded_in_their_order() -> None:
+def test_additions_and_products_are_folded_in_order() -> None:
     nodes = nodes_of("max")
     relu, bias = "model/conv0/Relu", "model/conv0/BiasAdd"
     (name,) = nodes[relu].inputs
@@ -223,11 +223,11 @@ CONV, POOL = "model/block2/conv1", "model/block2/pool"
             {"attributes": {"mode": attr.string("SYMMETRIC")}},
             "has mode SYMMETRIC",
         ),
-        # Another norm, that of Frobenius.
+        # The Frobenius norm instead of the l1 norm.
         ("aps", f"{POOL}/aps/phase_t0f0/abs", {"op": "Square"}, "expected one"),
     ],
 )
-def test_a_changed_node_is_refused_by_name(
+def test_error_names_the_changed_node(
     pooling: Pooling, name: str, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UnknownLayerError, match=message) as caught:
@@ -245,14 +245,14 @@ def test_a_changed_node_is_refused_by_name(
         (f"{POOL}/aps/strongest", (f"{POOL}/aps/pad",), "is no adaptive polyphase"),
     ],
 )
-def test_a_graph_that_lacks_a_node_is_refused(
+def test_graph_with_a_missing_node_is_refused(
     name: str, inputs: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(UnknownLayerError, match=message):
         read_network(changed(nodes_of("aps"), name, inputs=inputs), LAST)
 
 
-def test_activations_that_are_not_in_the_graph_are_refused() -> None:
+def test_missing_activations_node_is_refused() -> None:
     with pytest.raises(UnknownLayerError, match="node other is missing"):
         read_network(nodes_of("max"), "other")
 
@@ -340,7 +340,7 @@ def test_activations_that_are_not_in_the_graph_are_refused() -> None:
         ),
     ],
 )
-def test_a_constant_of_another_size_is_refused_by_its_layers_name(
+def test_error_names_the_layer_of_a_constant_of_wrong_size(
     pooling: Pooling, constant: str, value: Any, message: str
 ) -> None:
     with pytest.raises(UnknownLayerError, match=message):
@@ -351,13 +351,13 @@ def test_a_constant_of_another_size_is_refused_by_its_layers_name(
     ("attributes", "message"),
     [
         ({"is_training": attr.boolean(True)}, "is in training"),
-        # TensorFlow's default is true.
+        # TensorFlow's default of is_training is true.
         ({"is_training": None}, "is in training"),
         ({"epsilon": None}, "has no epsilon"),
         ({"data_format": attr.string("NCHW")}, "has layout NCHW"),
     ],
 )
-def test_normalisation_that_depends_on_the_input_is_refused(
+def test_unsuitable_batch_normalisation_is_refused(
     attributes: dict[str, bytes | None], message: str
 ) -> None:
     nodes, name = unfolded_nodes("max"), "block1/conv1/norm"
@@ -368,7 +368,7 @@ def test_normalisation_that_depends_on_the_input_is_refused(
         read_network(nodes, LAST)
 
 
-def test_normalisation_with_parameters_of_other_sizes_is_refused() -> None:
+def test_batch_normalisation_with_parameters_of_wrong_size_is_refused() -> None:
     nodes = with_constant(
         unfolded_nodes("max"), "block1/conv1/gamma", np.ones(3, np.float32)
     )

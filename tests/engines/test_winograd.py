@@ -1,4 +1,4 @@
-"""Winograd's convolutions and the poolings against plain numpy, in float64."""
+"""The kernels of convolutions and poolings agree with plain numpy in float64."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ SIZES = dict(
 
 
 def positive(*shape: int, seed: int = 0) -> Array:
-    """float32, half of it zero, as a ReLU leaves it."""
+    """Random float32 values, half of them zero, as after a ReLU."""
     values = np.random.default_rng(seed).standard_normal(shape)
     return np.maximum(values, 0).astype(np.float32)
 
@@ -135,8 +135,7 @@ def test_first_convolution(height: int, width: int, vectors: int) -> None:
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
 
 
-def test_the_matrices_fit_each_other() -> None:
-    """In float64 the products of a tile are its convolution."""
+def test_transforms_of_a_tile_give_its_convolution() -> None:
     rng = np.random.default_rng(2)
     tile, kernel = rng.standard_normal((SIZE, SIZE)), rng.standard_normal((3, 3))
     inputs, _, outputs = matrices(POINTS)
@@ -151,7 +150,7 @@ def test_the_matrices_fit_each_other() -> None:
 
 
 def windows(maps: Array, size: int, before: int, after: int) -> Array:
-    """[rows, columns, channels, size, size] of a map with zeros around."""
+    """Windows of a map with zeros around: [rows, columns, channels, size, size]."""
     padded = with_border(maps, before, after)
     return np.lib.stride_tricks.sliding_window_view(padded, (size, size), (0, 1))
 
@@ -244,7 +243,7 @@ def test_the_strongest_phase_is_kept(
 @pytest.mark.parametrize(
     ("is_by_channel", "column"), [(False, 0), (True, 1)], ids=["all", "by channel"]
 )
-def test_phases_are_compared_by_sum_or_by_channel(
+def test_strongest_phase_is_found_by_sum_or_by_channel(
     is_by_channel: bool, column: int
 ) -> None:
     maps = np.ones((2, 4, LANES), np.float32)
@@ -262,7 +261,7 @@ def test_phases_are_compared_by_sum_or_by_channel(
     np.testing.assert_array_equal(kept[0], maps[0, column::2])
 
 
-def test_of_equal_phases_the_first_is_kept() -> None:
+def test_first_of_equally_strong_phases_is_kept() -> None:
     maps = np.ones((2, 4, LANES), np.float32)
     maps[0, 2] = 3
     maps[1, 0], maps[1, 2] = 2, 2

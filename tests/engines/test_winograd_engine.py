@@ -1,4 +1,4 @@
-"""The winograd engine against Essentia: every variant, any batch, extreme patches."""
+"""The winograd engine agrees with Essentia for all variants, batches and levels."""
 
 import dataclasses
 import os
@@ -25,7 +25,7 @@ POOLINGS: tuple[Pooling, ...] = ("max", "tlpf", "aps", "tlpf_aps")
 
 
 def log_mels(num_patches: int, seed: int = 0) -> FloatArray:
-    """Patches whose levels change over time and frequency, as those of sounds do."""
+    """Patches with levels that change over time and frequency, as in real sounds."""
     rng = np.random.default_rng(seed)
     slow = rng.standard_normal((num_patches, 11, 13)).cumsum(axis=1) / 2
     smooth = np.repeat(np.repeat(slow, 10, axis=1), 8, axis=2)[:, :101, :96]
@@ -35,7 +35,9 @@ def log_mels(num_patches: int, seed: int = 0) -> FloatArray:
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("width", [0.125, 0.5, 0.75, 1, 2])
-def test_all_variants(pooling: Pooling, width: float, tmp_path: pathlib.Path) -> None:
+def test_agrees_for_all_variants(
+    pooling: Pooling, width: float, tmp_path: pathlib.Path
+) -> None:
     path = tmp_path / "model.pb"
     path.write_bytes(build_graph(random_weights(width, 5), pooling))
     spec = load_model(str(path))
@@ -53,7 +55,7 @@ def engine(demo: ModelSpec) -> WinogradEngine:
     return WinogradEngine(demo)
 
 
-def test_any_batch_size(demo: ModelSpec) -> None:
+def test_agrees_for_any_batch_size(demo: ModelSpec) -> None:
     tiny = load_model("tests/data/random-tiny-tlpf_aps.pb")
     engine, essentia = WinogradEngine(tiny), EssentiaEngine(tiny)
     patches = log_mels(33)
@@ -63,34 +65,36 @@ def test_any_batch_size(demo: ModelSpec) -> None:
         assert_close(
             actual, Prediction(expected.activations[:size], expected.embeddings[:size])
         )
-    # Nothing of a large batch is left for a small one.
+    # Values of a large batch must not affect a small batch after it.
     assert_close(engine.run(patches[:1]), essentia.run(patches[:1]))
 
 
-def test_no_patch_at_all(demo: ModelSpec, engine: WinogradEngine) -> None:
+def test_batch_without_patches(demo: ModelSpec, engine: WinogradEngine) -> None:
     actual = engine.run(np.empty((0, 101, 96), np.float32))
     assert actual.activations.shape == (0, len(demo.labels))
     assert actual.embeddings.shape == (0, demo.embedding_size)
 
 
 @pytest.mark.parametrize("name", BUNDLED_MODELS)
-def test_the_demo_models_on_sounds(name: str) -> None:
+def test_bundled_models_agree_on_sounds(name: str) -> None:
     spec, patches = load_model(name), check_patches()
     assert_close(WinogradEngine(spec).run(patches), EssentiaEngine(spec).run(patches))
 
 
 @pytest.mark.parametrize("level", [-30.0, -9.0, 0.0, 5.0, 30.0])
-def test_extreme_levels(demo: ModelSpec, engine: WinogradEngine, level: float) -> None:
+def test_agrees_at_extreme_levels(
+    demo: ModelSpec, engine: WinogradEngine, level: float
+) -> None:
     flat = np.full((2, 101, 96), level, np.float32)
     flat[1, 50] += 3
     assert_close(engine.run(flat), EssentiaEngine(demo).run(flat))
 
 
 @pytest.mark.parametrize("num_patches", [1, 2, 3, 5, 7, 17])
-def test_what_was_run_before_changes_no_bit(
+def test_earlier_batches_change_no_bit(
     engine: WinogradEngine, demo: ModelSpec, num_patches: int
 ) -> None:
-    """Patches behind the last one, of an earlier batch, are in the same tiles."""
+    """The tiles of the last patch also cover rows left by an earlier batch."""
     patches = log_mels(num_patches)
     expected = WinogradEngine(demo).run(patches)
     for before in (log_mels(32, seed=1), log_mels(3, seed=2)):
@@ -101,8 +105,8 @@ def test_what_was_run_before_changes_no_bit(
 
 
 @pytest.mark.parametrize("pooling", ["tlpf", "tlpf_aps"])
-def test_processors_without_avx512(pooling: Pooling, tmp_path: pathlib.Path) -> None:
-    """Vectors of 8 lanes, in a process whose numba compiles for AVX2 only."""
+def test_agrees_without_avx512(pooling: Pooling, tmp_path: pathlib.Path) -> None:
+    """Runs with vectors of 8 lanes, in a process whose numba compiles for AVX2 only."""
     path = tmp_path / "model.pb"
     path.write_bytes(build_graph(random_weights(0.75, 5), pooling))
     code = (
@@ -139,7 +143,7 @@ def test_patches_of_another_shape_are_refused(engine: WinogradEngine) -> None:
         engine.run(np.zeros((1, 96, 101), np.float32))
 
 
-def test_embeddings_must_be_those_before_the_dense_layer(demo: ModelSpec) -> None:
+def test_embeddings_of_another_node_are_refused(demo: ModelSpec) -> None:
     other = dataclasses.replace(demo, embeddings_node="model/frequency_mean")
     with pytest.raises(UnknownLayerError, match="model/frequency_mean"):
         WinogradEngine(other)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import BUNDLED_MODELS, ROOT
+from training.evaluate import to_json
 from training.model_card import RESULTS, model_card, read_results
 from transforms.audio import decode_audio
 from transforms.elements import Clip, FloatArray
@@ -117,3 +118,5 @@ def test_the_card_states_the_stored_results(name: str) -> None:
     assert scores["model"] == name
     assert path.read_text(encoding="utf-8") == model_card(metadata(name), scores, check)
     assert check["largest_difference"] < 1e-5 and check["num_clips"] >= 20
+    stored = (RESULTS / f"{name}.scores.json").read_text(encoding="utf-8")
+    assert stored == to_json(scores)

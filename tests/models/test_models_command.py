@@ -156,7 +156,7 @@ def test_a_bundled_model_is_found_by_name() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fetch", "vgg"], f"no model 'vgg': expected one of {PUBLISHED}, {BUNDLED}"),
+        (["fetch", "vgg"], f"model is 'vgg', expected one of: {PUBLISHED}, {BUNDLED}"),
         (["fetch", BUNDLED], "nothing to fetch"),
         (["fetch", PUBLISHED, "--from", "/nowhere"], "no folder '/nowhere'"),
         (["fetch", PUBLISHED, "--from", "{url}/none"], "is not at {url}/none/"),

@@ -24,7 +24,7 @@ def notebook() -> Any:
 
 def test_every_example_is_tested() -> None:
     names = {path.name for path in EXAMPLES.iterdir() if path.is_file()}
-    assert names == {"own_pipeline.py", "dataset.ipynb"}
+    assert names == {"own_pipeline.py", "onnx_engine.py", "dataset.ipynb"}
 
 
 def test_the_notebook_is_stored_without_outputs(notebook: Any) -> None:

@@ -102,7 +102,7 @@ def test_a_column_of_the_manifest_is_shown(
         (("--model", MODEL, "--column", "colour"), "has no column 'colour', expected"),
         (("--model", MODEL, "--labels", "0"), "labels is 0, expected 1 to 10"),
         (("--model", MODEL, "--labels", "11"), "labels is 11, expected 1 to 10"),
-        (("--model", MODEL, "--labels", "few"), "invalid int value: 'few'"),
+        (("--model", MODEL, "--labels", "few"), "got 'few', expected a whole number"),
         (("--model", MODEL, "--", "--beam"), "only extract takes flags for Beam"),
     ],
 )

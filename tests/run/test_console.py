@@ -9,9 +9,9 @@ import pytest
 from pipeline.console import (
     DownloadLine,
     ProgressLine,
-    did_you_mean,
     format_duration,
 )
+from transforms.errors import did_you_mean
 from transforms.workers import status
 from transforms.workers.status import (
     WorkerStatus,

@@ -204,5 +204,5 @@ def test_a_registered_engine_runs_in_tagger_and_pipeline(
 
 def test_a_registered_engine_that_is_wrong_is_an_error() -> None:
     register_engine("wrong", WrongEngine)
-    with pytest.raises(RuntimeError, match="engine wrong is wrong about model"):
+    with pytest.raises(RuntimeError, match="engine wrong is wrong for model"):
         Tagger(TINY, engine="wrong")

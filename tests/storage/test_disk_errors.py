@@ -1,4 +1,4 @@
-"""When a local disk refuses a file, the error names the path and what to do."""
+"""If a local disk refuses a file, the error names the path and says what to do."""
 
 import contextlib
 import errno
@@ -6,7 +6,8 @@ import os
 import pathlib
 import resource
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv
@@ -55,7 +56,9 @@ def test_full_disk(full: pathlib.Path, num_bytes: int) -> None:
 
 
 @pytest.mark.parametrize("write", [pq.write_table, pyarrow.csv.write_csv])
-def test_full_disk_while_arrow_writes(full: pathlib.Path, write) -> None:  # type: ignore[no-untyped-def]
+def test_full_disk_while_arrow_writes(
+    full: pathlib.Path, write: Callable[[pa.Table, BinaryIO], None]
+) -> None:
     with pytest.raises(StorageError, match="No space left on device; free space in"):
         with storage.publish(full) as file:
             write(TABLE, file)
@@ -147,7 +150,7 @@ def test_folder_without_search_permission(tmp_path: pathlib.Path) -> None:
         (errno.EIO, "check {} and run the same command again"),
     ],
 )
-def test_errors_of_the_disk_when_the_file_is_flushed(
+def test_disk_errors_at_the_end_of_a_write(
     number: int, remedy: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(descriptor: int) -> None:

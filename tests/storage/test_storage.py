@@ -1,7 +1,8 @@
-"""All kinds of place keep the same promises: disks, S3 (MinIO), Google (emulated)."""
+"""All stores behave the same: local disk, S3 (MinIO) and Google (emulated)."""
 
 import contextlib
 import datetime
+import hashlib
 import os
 import pathlib
 import pickle
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.audio_files import ODD_NAMES
+from tests.support.file_server import running_server
 from tests.support.object_stores import (
     CuttingProxy,
     environment,
@@ -45,7 +47,7 @@ def google() -> Iterator[str]:
 
 @pytest.fixture(params=["file", S3, "gs"])
 def root(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
-    """A new folder in each kind of place."""
+    """A new folder in each store."""
     if request.param == "file":
         return str(tmp_path / "root")
     request.getfixturevalue({"s3": "minio", "gs": "google"}[request.param])
@@ -63,7 +65,7 @@ def names_of(root: str, recursive: bool = True, hidden: bool = False) -> list[st
     return [info.uri[len(root) + 1 :] for info in found]
 
 
-def test_what_is_written_is_read(root: str) -> None:
+def test_written_bytes_are_read_back(root: str) -> None:
     uri = put(f"{root}/deep/er/a.bin", b"first")
     assert storage.read_file(put(uri, bytes(range(256)) * 40)) == bytes(range(256)) * 40
     with storage.open_file(uri) as file:
@@ -74,7 +76,7 @@ def test_what_is_written_is_read(root: str) -> None:
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_names_arrive_unharmed(root: str, name: str) -> None:
+def test_files_with_odd_names_are_written_and_read(root: str, name: str) -> None:
     uri = put(storage.join(root, "in", name), name.encode())
     assert names_of(root) == [f"in/{name}"]
     assert storage.read_file(uri) == name.encode()
@@ -83,7 +85,7 @@ def test_odd_names_arrive_unharmed(root: str, name: str) -> None:
     assert storage.look_up(uri) is None
 
 
-def test_listing_tells_sizes_and_dates(root: str) -> None:
+def test_listing_has_sizes_and_dates(root: str) -> None:
     put(f"{root}/b.bin", b"12345")
     put(f"{root}/a/c.bin", b"123")
     (first, second) = storage.list_files(root, recursive=True)
@@ -97,7 +99,7 @@ def test_listing_tells_sizes_and_dates(root: str) -> None:
     assert known == {first.uri: 3, f"{root}/none": None}
     assert storage.look_up(second.uri) == second
     assert storage.look_up(f"{root}/a") == "folder"
-    # What begins with the same letters is another folder.
+    # A folder whose name begins with the same letters is another folder.
     put(f"{root}/a2/d.bin")
     assert names_of(f"{root}/a") == ["c.bin"]
 
@@ -109,7 +111,7 @@ def test_hidden_files_are_listed_only_if_asked_for(root: str) -> None:
     assert len(names_of(root, hidden=True)) == 5
 
 
-def test_what_is_not_there_says_so(root: str) -> None:
+def test_missing_files_are_reported_as_missing(root: str) -> None:
     assert names_of(root) == [] and storage.list_names(root) == set()
     assert storage.look_up(f"{root}/a") is None
     storage.delete_file(f"{root}/a")
@@ -130,12 +132,13 @@ def test_what_is_not_there_says_so(root: str) -> None:
         ("**/*.wav", (["a.wav", "b.wav", "d/a.wav", "d/e/f.wav"], [])),
         ("d*", (["dx"], ["d"])),
         ("d/**", (["d/a.wav", "d/e/f.wav"], None)),
+        ("*/**", (["d/a.wav", "d/e/f.wav"], None)),
         ("*/e/*", (["d/e/f.wav"], [])),
         ("none*", ([], [])),
         ("[x]*.txt", ([], [])),
     ],
 )
-def test_patterns_are_those_of_python(
+def test_patterns_match_as_in_pythons_glob(
     root: str, pattern: str, expected: tuple[list[str], list[str] | None]
 ) -> None:
     for name in ("a.wav", "b.wav", ".c.wav", "d/a.wav", "d/e/f.wav", "dx", "[x].txt"):
@@ -146,7 +149,7 @@ def test_patterns_are_those_of_python(
         assert [uri[len(root) + 1 :] for uri in folders] == expected[1]
 
 
-def test_an_error_while_writing_leaves_what_was_there(root: str) -> None:
+def test_error_while_writing_keeps_the_old_file(root: str) -> None:
     uri = put(f"{root}/a", b"before")
     with pytest.raises(ZeroDivisionError), storage.publish(uri) as file:
         file.write(b"half")
@@ -177,14 +180,14 @@ def test_empty_folders_are_removed_up_to_the_root(root: str) -> None:
     assert storage.list_names(root) == {"run.json"}
 
 
-def test_a_file_is_no_folder_to_write_to(root: str) -> None:
+def test_check_writable_refuses_a_file(root: str) -> None:
     storage.check_writable(f"{root}/new")
     put(f"{root}/a")
     with pytest.raises(StorageError, match="is a file, expected a folder"):
         storage.check_writable(f"{root}/a")
 
 
-def test_a_lock_keeps_others_out_and_is_given_back(
+def test_lock_excludes_other_runs_until_it_is_released(
     root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("transforms.storage.lease.RENEW_S", 0.1)
@@ -201,18 +204,18 @@ def test_a_lock_keeps_others_out_and_is_given_back(
     assert storage.list_names(root) == set()
 
 
-def test_a_lock_is_taken_over_only_if_its_holder_is_dead(
+def test_lock_is_taken_over_only_from_a_dead_holder(
     google: str, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
     monkeypatch.setattr("transforms.storage.lease.RENEW_S", 0.5)
     monkeypatch.setattr("transforms.storage.lease.LEASE_S", 0.5)
     folder, said = f"gs://bucket/{tmp_path.name}", list[str]()
-    # On another machine, where nobody can look.
+    # The holder is on another machine and does not renew the lock.
     put(f"{folder}/run.lock", b'{"token": "other", "machine": "far away", "pid": 1}')
     with storage.lock_folder(folder, said.append) as held:
         assert held.is_held()
     assert len(said) == 1
-    # On another machine, alive.
+    # The holder is on another machine and alive.
     with storage.lock_folder(folder, said.append), monkeypatch.context() as patch:
         patch.setattr("transforms.storage.lease._machine", lambda: "here")
         # A busy machine may renew the lock late.
@@ -221,7 +224,7 @@ def test_a_lock_is_taken_over_only_if_its_holder_is_dead(
             with storage.lock_folder(folder, said.append):
                 pass
     assert len(said) == 2
-    # On this one, dead: seen at once.
+    # The holder was on this machine and is dead: no wait is needed.
     dead = Lease(storage.store_for(folder), f"{folder}/run.lock")
     with monkeypatch.context() as patch:
         patch.setattr("os.getpid", lambda: 2**22 + 1)
@@ -232,7 +235,7 @@ def test_a_lock_is_taken_over_only_if_its_holder_is_dead(
 
 
 @pytest.mark.minio
-def test_what_cannot_be_addressed_says_so(minio: str) -> None:
+def test_unusable_uris_are_refused(minio: str) -> None:
     for uri in ("s3://bucket/http://x/y.wav", "s3://bucket/a/../b", "s3://bucket/./a"):
         with pytest.raises(StorageError, match="copy the object to another key"):
             storage.read_file(uri)
@@ -250,10 +253,10 @@ def test_what_cannot_be_addressed_says_so(minio: str) -> None:
     ("size", "shares"),
     [(3000, (0.0, 0.02, 0.3, 0.6, 0.9, 0.999)), (15_000_000, (0.3, 0.8))],
 )
-def test_a_write_that_is_cut_off_leaves_nothing(
+def test_interrupted_write_leaves_no_object(
     minio: str, size: int, shares: tuple[float, ...]
 ) -> None:
-    """Small objects go in one request, large ones in parts."""
+    """Small objects are sent in one request, large objects in parts."""
     data, uri = os.urandom(size), f"s3://bucket/cut/{size}"
     for share in shares:
         proxy = CuttingProxy(minio)
@@ -270,7 +273,7 @@ def test_a_write_that_is_cut_off_leaves_nothing(
 
 @pytest.mark.minio
 @pytest.mark.parametrize("num_bytes", [0, 700, 150_000, 299_000])
-def test_a_read_that_is_cut_off_is_no_half_file(minio: str, num_bytes: int) -> None:
+def test_interrupted_read_is_an_error(minio: str, num_bytes: int) -> None:
     uri = put("s3://bucket/half", os.urandom(300_000))
     proxy = CuttingProxy(minio)
     proxy.cut_answers_after = num_bytes
@@ -284,7 +287,7 @@ def test_a_read_that_is_cut_off_is_no_half_file(minio: str, num_bytes: int) -> N
 
 
 @pytest.mark.minio
-def test_a_store_that_falls_silent_is_given_up(minio: str) -> None:
+def test_read_from_a_store_that_stops_answering_is_an_error(minio: str) -> None:
     uri = put("s3://bucket/silent", b"x" * 1000)
     proxy = CuttingProxy(minio)
     proxy.stalls, proxy.cut_after = True, 0
@@ -300,7 +303,7 @@ def test_a_store_that_falls_silent_is_given_up(minio: str) -> None:
 
 @pytest.mark.minio
 @pytest.mark.parametrize("secret", [None, "wrong"])
-def test_who_has_no_credentials_is_told_what_to_set(
+def test_error_without_credentials_names_the_variables(
     minio: str, secret: str | None, tmp_path: pathlib.Path
 ) -> None:
     put("s3://bucket/private")
@@ -314,8 +317,31 @@ def test_who_has_no_credentials_is_told_what_to_set(
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "FSDSINET_TIMEOUT_S"])
-def test_settings_that_are_none_are_refused(variable: str) -> None:
+def test_invalid_environment_variables_are_refused(variable: str) -> None:
     with environment(**{variable: "user:word@host"}):
         with pytest.raises(StorageError, match=variable) as caught:
             storage.read_file("s3://bucket/a")
         assert variable != "AWS_ENDPOINT_URL" or "word@" not in str(caught.value)
+
+
+def test_local_copy_is_made_once_and_has_the_expected_sha256(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(storage.COPIES_VARIABLE, str(tmp_path / "copies"))
+    digest = hashlib.sha256(b"graph").hexdigest()
+    with running_server() as server:
+        server.files["/m.pb"] = b"graph"
+        uri = f"{server.url}/m.pb"
+        copy = storage.local_copy(uri, digest)
+        assert (copy.name, copy.read_bytes()) == ("m.pb", b"graph")
+        # A damaged copy is replaced, an intact copy is used.
+        copy.write_bytes(b"damaged")
+        assert storage.local_copy(uri, digest).read_bytes() == b"graph"
+        assert storage.local_copy(uri, digest) == copy
+        assert len(server.asked_for("/m.pb")) == 2
+        server.files["/m.pb"] = b"another"
+        copy.unlink()
+        with pytest.raises(StorageError, match="has changed since the run began"):
+            storage.local_copy(uri, digest)
+        assert not copy.exists()
+    assert storage.local_copy(str(copy), digest) == copy

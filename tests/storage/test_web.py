@@ -1,4 +1,4 @@
-"""Files from web servers: read whole or refused in words, whatever the server does."""
+"""A file from a web server is read completely, or the error names the cause."""
 
 import base64
 import dataclasses
@@ -58,9 +58,7 @@ def error_of(web: WebStore, url: str) -> StorageError:
     return caught.value
 
 
-def test_a_file_is_read_whole_over_one_connection(
-    server: FileServer, web: WebStore
-) -> None:
+def test_files_are_read_over_one_connection(server: FileServer, web: WebStore) -> None:
     for _ in range(3):
         assert web.read(f"{server.url}/a.wav") == DATA
     with web.open(f"{server.url}/a.wav") as file:
@@ -71,8 +69,8 @@ def test_a_file_is_read_whole_over_one_connection(
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_names_arrive_unharmed(server: FileServer, name: str) -> None:
-    """Below a manifest a name is a name, and in a URL what is escaped stays so."""
+def test_files_with_odd_names_are_read(server: FileServer, name: str) -> None:
+    """Relative names of a manifest are escaped; escapes in a URL are kept."""
     server.files["/in/" + urllib.parse.quote(name)] = name.encode()
     uri = storage.resolve(f"{server.url}/in", name)
     assert storage.read_file(uri) == name.encode()
@@ -87,7 +85,7 @@ def test_odd_names_arrive_unharmed(server: FileServer, name: str) -> None:
 @pytest.mark.parametrize(
     "fault", [cut_off(100), cut_off(0), wrong_length, hang, status(503), status(429)]
 )
-def test_a_passing_fault_is_tried_again(server: FileServer, fault: Fault) -> None:
+def test_temporary_faults_are_retried(server: FileServer, fault: Fault) -> None:
     # The third answer has to come within the limit too, also on a busy machine.
     timeout_s = 3 if fault is hang else LIMITS.timeout_s
     web = WebStore(dataclasses.replace(LIMITS, timeout_s=timeout_s))
@@ -118,7 +116,7 @@ def test_a_passing_fault_is_tried_again(server: FileServer, fault: Fault) -> Non
         (endless, "unreadable", "larger than 1 MB", 1),
     ],
 )
-def test_a_lasting_fault_is_named(
+def test_errors_name_lasting_faults(
     server: FileServer,
     fault: Fault,
     kind: str,
@@ -134,7 +132,7 @@ def test_a_lasting_fault_is_named(
     assert len(server.asked_for("/a.wav")) == num_asked
 
 
-def test_a_redirect_is_followed_without_the_password(
+def test_redirects_do_not_send_the_password_to_another_host(
     server: FileServer, web: WebStore
 ) -> None:
     seen = []
@@ -156,7 +154,7 @@ def test_a_redirect_is_followed_without_the_password(
     assert seen == [f"Basic {expected}", None]
 
 
-def test_a_server_that_is_not_there_is_named_without_secrets(web: WebStore) -> None:
+def test_error_without_a_server_shows_no_secret(web: WebStore) -> None:
     with running_server() as server:
         url = server.url
     address = url.replace("://", f"://me:{SECRET}@") + f"/a.wav?key={SECRET}"
@@ -166,7 +164,7 @@ def test_a_server_that_is_not_there_is_named_without_secrets(web: WebStore) -> N
     assert error.uri == url.replace("://", "://...@") + "/a.wav?..."
 
 
-def test_a_proxy_is_used_where_the_environment_names_one(
+def test_proxy_of_the_environment_is_used(
     server: FileServer, web: WebStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = server.url.replace("://", "://me:pass@")
@@ -185,7 +183,7 @@ def test_a_proxy_is_used_where_the_environment_names_one(
     assert len(server.asked_for("/a.wav")) == 1
 
 
-def test_a_body_without_length_is_taken(server: FileServer, web: WebStore) -> None:
+def test_body_without_stated_length_is_read(server: FileServer, web: WebStore) -> None:
     server.faults["/a.wav"] = [without_length]
     assert web.read(f"{server.url}/a.wav") == DATA
 
@@ -209,7 +207,7 @@ def test_a_run_from_the_web_shows_no_secret(
     tiny_model: pathlib.Path,
     fsdsinet: Command,
 ) -> None:
-    """Manifest, model and clips are signed URLs; one is gone, one is refused."""
+    """Manifest, model and clips are signed URLs; one clip is missing, one forbidden."""
     signed = f"?X-Amz-Signature={SECRET}"
     wav = make_wav(tmp_path / "a.wav", 30000).read_bytes()
     for path in (tiny_model, tiny_model.with_suffix(".json")):
@@ -230,7 +228,7 @@ def test_a_run_from_the_web_shows_no_secret(
     ledger = Dataset(str(output)).read_ledger().to_pylist()
     found = {row["clip_id"]: row["error_type"] for row in ledger}
     assert found == {"0": None, "1": None, "2": "not_found", "3": "unreadable"}
-    # The column of the manifest is the user's; what we say is ours.
+    # Only the uri column, which copies the manifest, may contain the signature.
     assert sorted(row["uri"] for row in ledger)[3].endswith(signed)
     said = [done.stdout, done.stderr, *(str(row["error"]) for row in ledger)]
     assert SECRET not in "".join(said)

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from demo.encode import encode
+from training.synthesis.encode import encode
 
 # file name -> encoder, sample rate in Hz, channels: files that the reference can read.
 READABLE: dict[str, tuple[str, int, int]] = {

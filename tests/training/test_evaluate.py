@@ -1,4 +1,4 @@
-"""The scores of a model, by hand; and the readers of real recordings."""
+"""`training.evaluate`: scores equal results by hand; recordings held out are read."""
 
 import pathlib
 import struct
@@ -26,7 +26,7 @@ BY_NAME = {recipe.name: recipe for recipe in RECIPES}
 
 
 def scores(**by_label: float) -> np.ndarray:
-    """Activations [200], 0 but for the given labels (with _ for spaces)."""
+    """Returns activations [200]: 0 except for the given labels (with _ for spaces)."""
     result = np.zeros(len(LABELS), np.float32)
     for label, score in by_label.items():
         result[LABELS.index(label.replace("_", " "))] = score
@@ -40,7 +40,7 @@ def scores(**by_label: float) -> np.ndarray:
         ([0, 1], [0.9, 0.1], 1 / 2),
         ([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.6], (1 + 2 / 3) / 2),
         ([0, 1, 0, 1, 1], [0.1, 0.9, 0.8, 0.2, 0.3], (1 + 2 / 3 + 3 / 4) / 3),
-        # Of equal scores the false ones count first.
+        # Of equal scores, those of clips without the label count first.
         ([1, 0], [0.5, 0.5], 1 / 2),
         ([1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5], 1 / 4),
         ([0, 1, 1, 0], [0.0, 0.0, 0.0, 0.0], (1 / 3 + 2 / 4) / 2),
@@ -48,17 +48,17 @@ def scores(**by_label: float) -> np.ndarray:
         ([1, 1], [0.2, 0.1], 1),
     ],
 )
-def test_average_precision_is_that_by_hand(
+def test_average_precision_equals_results_by_hand(
     truth: list[int], given: list[float], expected: float
 ) -> None:
     result = average_precision(np.array(truth, bool), np.array(given))
     assert result == pytest.approx(expected)
-    # The order of the clips says nothing.
+    # The order of the clips does not matter.
     backwards = average_precision(np.array(truth[::-1], bool), np.array(given[::-1]))
     assert backwards == pytest.approx(expected)
 
 
-def test_clips_of_which_a_label_is_unknown_do_not_count() -> None:
+def test_clips_do_not_count_for_labels_that_are_unknown_for_them() -> None:
     recipe = BY_NAME["male_speech"]
     assert "Speech synthesizer" in recipe.unknown
     clips = [
@@ -68,10 +68,10 @@ def test_clips_of_which_a_label_is_unknown_do_not_count() -> None:
     ]
     result = average_precisions(clips)
     assert result["Speech synthesizer"] == 1
-    # Of speech, one clip was heard less than wind: 1 of 1, and 2 of 3.
+    # One of the two speech clips scores less than the wind clip: 1 of 1, and 2 of 3.
     assert result["Speech"] == pytest.approx((1 + 2 / 3) / 2)
     assert result["Wind"] == 1
-    # The sex of a synthesiser is unknown, so that only wind is not male.
+    # The sex of a synthesiser is unknown, so only the wind clip is certainly not male.
     assert result["Male speech and man speaking"] == pytest.approx(1 / 2)
     assert "Female speech and woman speaking" not in result, "no clip has it"
     assert set(result) < set(TRAINED_LABELS)
@@ -86,7 +86,7 @@ def test_a_label_that_all_clips_have_is_not_scored() -> None:
     }
 
 
-def test_families_are_those_of_the_ontology() -> None:
+def test_families_follow_the_ontology() -> None:
     drums = family_members(["Snare drum"])
     assert {"Percussion", "Drum", "Hi-hat", "Cowbell", "Glockenspiel"} <= drums
     assert not drums & {"Music", "Musical instrument", "Piano", "Speech"}
@@ -94,7 +94,7 @@ def test_families_are_those_of_the_ontology() -> None:
     assert {"Musical instrument", "Trumpet", "Snare drum"} <= piano
     assert "Music" not in piano
     assert family_members(["Piano", "Bark"]) == piano | family_members(["Bark"])
-    # What belongs to no family has that of its most general label.
+    # A label in no family has the family of its most general label.
     assert family_members(["Train"]) >= {"Train", "Vehicle", "Aircraft"}
     assert family_members(["Wind"]) == {"Wind"}
     assert family_members([]) == set()
@@ -110,7 +110,7 @@ def test_recording_is_scored_by_its_best_labels() -> None:
     assert result["top_3_specific"] == ["Drum", "Snare drum", "Wind"]
     assert result["family_in_top_3"] and result["label_in_top_3"]
     assert not result["label_first"]
-    # Not over a half, but at it.
+    # The score is 0.5, and not over 0.5.
     assert not result["label_heard"]
     assert result["highest_false_score"] == 0.3
     unknown = Recording("unknown", "crow", (), samples)
@@ -119,14 +119,14 @@ def test_recording_is_scored_by_its_best_labels() -> None:
     assert (result["highest_false"], result["highest_false_score"]) == ("Music", 0.9)
 
 
-def test_what_may_be_said_of_an_unknown_sound_is_not_wrong() -> None:
+def test_labels_allowed_for_an_unknown_sound_do_not_count_as_false() -> None:
     till = Recording("unknown", "till", (), np.zeros(3), ("Bell",))
     result = score_recording(till, scores(Music=0.9, Bell=0.8, Alarm=0.4, Wind=0.3))
     assert (result["highest_false"], result["highest_false_score"]) == ("Alarm", 0.4)
     assert not result["family_in_top_3"]
 
 
-def test_labels_over_a_half_are_counted() -> None:
+def test_labels_with_scores_over_a_half_are_counted() -> None:
     loud, soft = scores(Drum=0.6, Percussion=0.7), scores(Drum=0.2, Bark=0.9)
     drum = BY_NAME["recorded_tom_toms"]
     assert drum.all_labels == ("Drum", "Percussion", "Musical instrument", "Music")
@@ -159,7 +159,7 @@ def test_rows_are_grouped_by_source() -> None:
 
 
 def qt_resource(version: int) -> bytes:
-    """A resource with a.ogg, notes.txt and folder/b.ogg, as Qt's rcc lays it out."""
+    """Returns a resource with three files, in the format of Qt's resource compiler."""
     stamp = bytes(8) if version >= 2 else b""
     names, contents = bytearray(), bytearray()
 
@@ -178,7 +178,7 @@ def qt_resource(version: int) -> bytes:
         return struct.pack(">IHII", name(text), 2, count, first) + stamp
 
     def file(text: str, data: bytes) -> bytes:
-        # Territory and language: any and C.
+        # Any territory, and the language C.
         locale = (0, 1)
         return struct.pack(">IHHHI", name(text), 0, *locale, content(data)) + stamp
 
@@ -198,7 +198,7 @@ def qt_resource(version: int) -> bytes:
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
-def test_resources_of_qt_are_read(version: int) -> None:
+def test_audio_files_of_qt_resources_are_read(version: int) -> None:
     assert read_qt_resource(qt_resource(version)) == {
         "a.ogg": b"OggS first",
         "b.ogg": b"OggS second, longer",

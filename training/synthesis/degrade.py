@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from demo.encode import encode
+from training.synthesis.encode import encode
 from training.synthesis.signals import coloured_noise, shape_spectrum
 from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ, decode_file
 from transforms.decoding.resampling import resample

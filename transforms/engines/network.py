@@ -130,7 +130,7 @@ class _Reader:
 
     def take(self, *ops: str) -> Node:
         """Returns the current node, which must be one of `ops`; moves to its input."""
-        node = self._here(f"expected {' or '.join(ops)}")
+        node = self._current(f"expected {' or '.join(ops)}")
         if node.op not in ops:
             raise UnknownLayerError(
                 f"node {node.name} is {node.op}, expected {' or '.join(ops)}"
@@ -140,7 +140,7 @@ class _Reader:
 
     def take_if(self, *ops: str) -> Node | None:
         """As `take`; None, without moving, if the current node is not one of `ops`."""
-        node = self._here(f"expected {' or '.join(ops)} or another layer")
+        node = self._current(f"expected {' or '.join(ops)} or another layer")
         return self.take(*ops) if node.op in ops else None
 
     def take_input(self) -> None:
@@ -228,7 +228,7 @@ class _Reader:
         Its nodes are between two layers and choose one of four phase grids by its l1
         norm.
         """
-        first = self._here("expected a pooling layer")
+        first = self._current("expected a pooling layer")
         region, entries = dict[str, Node](), set[str]()
         waiting = [first.name]
         while waiting:
@@ -289,7 +289,7 @@ class _Reader:
         known = [value for value in values if value is not None]
         return _FOLDED[node.op](*known) if len(known) == len(values) else None
 
-    def _here(self, problem: str) -> Node:
+    def _current(self, problem: str) -> Node:
         if self._name is None:
             raise UnknownLayerError(f"the graph lacks its first layers, {problem}")
         node = self._node(self._name)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from transforms.engines.agreement import require_agreement
 from transforms.engines.contract import Engine, ModelSpec
 from transforms.engines.essentia import EssentiaEngine
+from transforms.errors import unknown_value
 
 EngineFactory = Callable[[ModelSpec], Engine]
 
@@ -57,7 +58,7 @@ def engine_factory(name: str) -> EngineFactory:
         ValueError: if no engine has that name.
     """
     if name not in ENGINES:
-        raise ValueError(f"engine is {name!r}, expected one of: {', '.join(ENGINES)}")
+        raise ValueError(unknown_value("engine", name, ENGINES))
     return ENGINES[name]
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray
+from transforms.errors import unknown_value
 from transforms.essentia_import import algorithm, essentia
 from transforms.front_end.mel import FRAME_SAMPLES, NUM_MELS, log_mel_bands
 
@@ -54,10 +55,7 @@ class PatchSpec:
             )
         choices = get_args(LastPatch)
         if self.last_patch not in choices:
-            raise ValueError(
-                f"last_patch is {self.last_patch!r}, expected one of: "
-                f"{', '.join(choices)}"
-            )
+            raise ValueError(unknown_value("last_patch", self.last_patch, choices))
 
     def start_s(self, patches: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
         """Starts of patches in their clip: patch * hop * 220 / 22050 seconds.

@@ -10,7 +10,7 @@ from typing import Any
 from transforms import storage
 from transforms.engines.contract import ModelSpec
 from transforms.engines.graphdef import Node, read_graph
-from transforms.errors import ModelError
+from transforms.errors import ModelError, did_you_mean
 from transforms.front_end.mel import NUM_MELS
 from transforms.front_end.patches import PATCH_FRAMES
 from transforms.models.cache import cache_folder
@@ -139,9 +139,11 @@ def find_graph(name: str) -> pathlib.Path:
         return path
     if model:
         raise ModelError(f"model {name} is not at {path}: {_how_to_get(model)}")
-    known = ", ".join(registered_models())
+    known = registered_models()
+    hint = did_you_mean(name, known)
     raise ModelError(
-        f"no model {name!r}: expected the path of a .pb file or one of {known}"
+        f"no model {name!r}: expected the path of a .pb file or one of "
+        f"{', '.join(known)}" + (f"; {hint}" if hint else "")
     )
 
 

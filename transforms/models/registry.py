@@ -11,7 +11,7 @@ import os
 import pathlib
 from typing import Any
 
-from transforms.errors import ModelError
+from transforms.errors import ModelError, unknown_value
 from transforms.models.cache import default_root
 
 REGISTRY = pathlib.Path(__file__).with_name("registry.json")
@@ -64,7 +64,7 @@ def registered_model(name: str) -> RegisteredModel:
     """
     models = registered_models()
     if name not in models:
-        raise ModelError(f"no model {name!r}: expected one of {', '.join(models)}")
+        raise ModelError(unknown_value("model", name, models))
     return models[name]
 
 

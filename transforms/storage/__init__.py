@@ -226,7 +226,7 @@ def local_copy(uri: str, sha256: str) -> pathlib.Path:
         return path
     data = read_file(uri)
     if hashlib.sha256(data).hexdigest() != sha256:
-        problem = "is not the file it was when the run began; run the command again"
+        problem = "has changed since the run began; run the command again"
         raise StorageError("unreadable", shown(uri), problem)
     return keep_copy(uri, data)
 

@@ -166,15 +166,18 @@ def quoted_url(url: str) -> str:
 def matches(pattern: str, uri: str) -> bool:
     """Whether a uri matches a pattern of Python's glob; `**` is any number of folders.
 
-    A hidden name matches only where the pattern has the dot.
+    A hidden name matches only where the pattern has the dot. `a/**` matches what is
+    below `a`, but not `a` itself.
     """
     return _match(pattern.split("/"), uri.split("/"))
 
 
 def _match(patterns: list[str], names: list[str]) -> bool:
     if not patterns or not names:
-        return patterns in ([], ["**"]) and not names
+        return not patterns and not names
     first, rest = patterns[0], patterns[1:]
+    if first == "**" and not rest:
+        return not any(name.startswith(".") for name in names)
     if first == "**":
         is_hidden = names[0].startswith(".")
         return _match(rest, names) or (not is_hidden and _match(patterns, names[1:]))

@@ -45,20 +45,20 @@ def read_ground_truth(source: str, split: str | None) -> GroundTruth:
         ConfigError: if the source cannot be read, or has no clips.
     """
     try:
-        place = storage.absolute(source)
-        found = storage.look_up(place)
-        is_fsd50k = fsd50k.has_ground_truth(place)
+        uri = storage.absolute(source)
+        found = storage.look_up(uri)
+        is_fsd50k = fsd50k.has_ground_truth(uri)
     except (storage.StorageError, ValueError) as error:
         raise ConfigError(f"cannot read ground truth {error}") from error
     if is_fsd50k:
-        truth = _read_fsd50k(place, split or "eval")
+        truth = _read_fsd50k(uri, split or "eval")
     elif found == "folder":
         raise ConfigError(
             f"ground truth {source} is a folder without FSD50K.ground_truth; expected "
             "the root of FSD50K or a CSV file"
         )
     else:
-        truth = GroundTruth(storage.shown(source), split, _read_csv(place, split))
+        truth = GroundTruth(storage.shown(source), split, _read_csv(uri, split))
     if not truth.labels:
         missing = "no rows" if split is None else f"no clip with split {split!r}"
         raise ConfigError(f"ground truth {source} has {missing}")

@@ -18,10 +18,11 @@ from pipeline.runners.job_process import (
     JobError,
     JobProcess,
     job_failure,
-    last_line,
+    job_log,
     read_result,
 )
 from pipeline.runners.local.job import WORKER_DIED_CODE, LocalJob
+from pipeline.runners.problems import plain_reason
 from transforms.workers.deaths import NO_CLIP
 from transforms.workers.status import read_statuses
 
@@ -78,7 +79,7 @@ def _run_until_done(request: JobRequest, folder: JobFolder) -> dict[str, int]:
                 return counters
             if code != WORKER_DIED_CODE:
                 raise JobError(job_failure(process.folder, code))
-            _check_deaths(folder, last_line(process.folder))
+            _check_deaths(folder, plain_reason(job_log(process.folder)))
         early = None
     return {}
 

@@ -1,7 +1,10 @@
 """One Beam SDK worker process: what it asks of its runner, and its run."""
 
+import contextlib
+import io
 import os
 import signal
+import sys
 import traceback
 from typing import NamedTuple, NoReturn
 
@@ -29,6 +32,7 @@ def run_worker(request: WorkerRequest) -> NoReturn:
     """Works for a runner until it has no more work, and ends the process."""
     # The launcher handles Ctrl-C.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.stderr = _Stderr()
     from apache_beam.runners.worker import sdk_worker_main
 
     try:
@@ -40,6 +44,19 @@ def run_worker(request: WorkerRequest) -> NoReturn:
         os._exit(1)
     # Everything is committed, and unloading TensorFlow takes half a second.
     os._exit(0)
+
+
+class _Stderr(io.TextIOBase):
+    """Standard error that ignores a full disk.
+
+    Beam prints the traceback of a step that failed before it answers the runner. If
+    that failed, the runner would wait forever.
+    """
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode("utf-8", "backslashreplace"))
+        return len(text)
 
 
 def _worker_environment(request: WorkerRequest) -> dict[str, str]:

@@ -95,7 +95,7 @@ class _Stack:
         rows = num_maps * (height + 1) + 1 + TILE
         self.array = aligned_zeros(rows, width + 2, channels)
         self.row, self.pixel = self.array.strides[:2]
-        self._start = _place(self.array)[0] + self.row + self.pixel
+        self._start = _address_and_stride(self.array)[0] + self.row + self.pixel
 
     def address(self, index: int = 0) -> int:
         """Address of the first pixel of a map."""
@@ -133,12 +133,12 @@ class _ConvolutionLayer:
         self._tiles = _points(num_tiles, self.inputs)
         self._sums = _points(num_tiles, self.outputs)
         self._memory = (
-            *_place(self._tiles),
+            *_address_and_stride(self._tiles),
             self._tiles.strides[1],
-            _place(self._factors)[0],
-            *_place(self._sums),
+            _address_and_stride(self._factors)[0],
+            *_address_and_stride(self._sums),
             self._sums.strides[1],
-            _place(self._bias)[0],
+            _address_and_stride(self._bias)[0],
         )
 
     def run(self, source: _Stack, target: _Stack, num_maps: int) -> None:
@@ -167,12 +167,12 @@ def _points(num_tiles: int, channels: int) -> Array:
     same places in the cache. The strides here are odd multiples of 64.
     """
     line = 64 // FLOAT
-    tile = _whole(channels, line) + line
+    tile = _round_up(channels, line) + line
     tile += line * (tile // line % 2 == 0)
-    point = _whole(num_tiles, ROWS) * tile
+    point = _round_up(num_tiles, ROWS) * tile
     point += line * (point // line % 2 == 0)
     memory = aligned_zeros(NUM_POINTS, point)
-    shape = NUM_POINTS, _whole(num_tiles, ROWS), channels
+    shape = NUM_POINTS, _round_up(num_tiles, ROWS), channels
     strides = point * FLOAT, tile * FLOAT, FLOAT
     return np.lib.stride_tricks.as_strided(memory, shape, strides)
 
@@ -185,15 +185,15 @@ class _SubsamplingLayer:
         self._height, self._width = height, width
         shape = height + 2 * _BORDER, width + 2 * _BORDER, channels
         self._padded = aligned_zeros(*shape)
-        self._padded_at, self._padded_row = _place(self._padded)
+        self._padded_at, self._padded_row = _address_and_stride(self._padded)
         # Adaptive sampling extends an axis of odd length by one.
         self._dense = aligned_zeros(height + 1, width, channels)
-        self._dense_at, self._dense_row = _place(self._dense)
+        self._dense_at, self._dense_row = _address_and_stride(self._dense)
         self._taps: Array | None = None
         if layer.taps is not None:
             taps = _with_whole_vectors(layer.taps, (2,))
             self._taps = _aligned(taps.reshape(-1, channels))
-            self._taps_at = _place(self._taps)[0]
+            self._taps_at = _address_and_stride(self._taps)[0]
 
     def run(self, source: _Stack, index: int, target: _Stack, slot: int) -> None:
         """Halves map `index` of `source` and writes it to place `slot` of `target`."""
@@ -252,9 +252,9 @@ class _FirstLayer:
         self._bias = _aligned(_with_whole_vectors(layer.bias, (0,)))
         self._padded = aligned_zeros(height + 2, width + 2)
         self._memory = (
-            *_place(self._padded),
-            _place(self._kernel)[0],
-            _place(self._bias)[0],
+            *_address_and_stride(self._padded),
+            _address_and_stride(self._kernel)[0],
+            _address_and_stride(self._bias)[0],
         )
 
     def run(self, patches: FloatArray, target: _Stack) -> None:
@@ -295,7 +295,7 @@ class _Block:
 
     def __post_init__(self) -> None:
         self._scratch = aligned_zeros(3, *self.middle.array.shape[1:])
-        self._scratch_at = _place(self._scratch)[0]
+        self._scratch_at = _address_and_stride(self._scratch)[0]
 
     def run(self, patches: FloatArray) -> None:
         """Computes the maps of at most `size` patches and leaves them in `output`."""
@@ -356,7 +356,7 @@ def _make_blocks(network: Network) -> list[_Block]:
     return blocks
 
 
-def _place(array: Array) -> tuple[int, int]:
+def _address_and_stride(array: Array) -> tuple[int, int]:
     """Address and first stride of an array.
 
     Callers keep them, because numpy takes longer to give them than a small kernel runs.
@@ -367,7 +367,7 @@ def _place(array: Array) -> tuple[int, int]:
 def _with_whole_vectors(array: Array, axes: tuple[int, ...]) -> Array:
     """Pads some axes with zeros at the end, to a multiple of LANES."""
     missing = [
-        (0, _whole(size, LANES) - size if axis in axes else 0)
+        (0, _round_up(size, LANES) - size if axis in axes else 0)
         for axis, size in enumerate(array.shape)
     ]
     return np.pad(array, missing) if np.any(missing) else array
@@ -380,6 +380,6 @@ def _aligned(array: Array) -> Array:
     return result
 
 
-def _whole(number: int, unit: int) -> int:
+def _round_up(number: int, unit: int) -> int:
     """The next multiple of `unit` that is at least `number`."""
     return -(-number // unit) * unit

@@ -33,7 +33,10 @@ SIZE = TILE + TAPS - 1
 # Points of a tile in two dimensions, each with one product.
 NUM_POINTS = SIZE**2
 # Points in one dimension, apart from infinity. They are exact in binary, and so are the
-# matrices. Other points have errors that are smaller by a few percent.
+# matrices. Of the other points that were compared, none has a notably smaller error:
+# relative float32 errors of sums over 128 channels are 3.6e-6 with these points, 3.7e-6
+# with 7/4 for 2 and 4.8e-6 with 3/2 for 2. Tiles of 4 outputs have 1.0e-6 at best, but
+# need more products.
 POINTS = (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0)
 
 

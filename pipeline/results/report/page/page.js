@@ -23,6 +23,7 @@
   const number = (value) => value.toLocaleString("en");
   const score = (value) => value.toFixed(2);
   const shorten = (text, size) => (text.length > size ? text.slice(0, size - 1) + "…" : text);
+  // Screen readers read this text aloud.
   const say = (text) => { $("status").textContent = text; };
   // How a user must write a text in a shell command.
   const quote = (text) => (/^[\w.\/-]+$/.test(text) ? text : "'" + text.replace(/'/g, "'\\''") + "'");
@@ -85,20 +86,20 @@
     };
   }
   const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["toImage", "lasso2d", "select2d", "autoScale2d"] };
-  const still = { ...config, displayModeBar: false };
+  const withoutToolbar = { ...config, displayModeBar: false };
   function draw(id, traces, look, options) {
     return Plotly.react($(id), traces, look, options);
   }
   const hasWebGL = (() => {
     try { return !!document.createElement("canvas").getContext("webgl"); } catch { return false; }
   })();
-  const wanted = window.matchMedia("(prefers-color-scheme: dark)");
+  const prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
   function setTheme(dark) {
     document.documentElement.dataset.theme = dark ? "dark" : "light";
     $("theme").setAttribute("aria-pressed", String(dark));
   }
-  setTheme(wanted.matches);
-  wanted.addEventListener("change", () => { setTheme(wanted.matches); drawAll(); });
+  setTheme(prefersDark.matches);
+  prefersDark.addEventListener("change", () => { setTheme(prefersDark.matches); drawAll(); });
   $("theme").addEventListener("click", () => {
     setTheme(document.documentElement.dataset.theme !== "dark");
     drawAll();
@@ -154,7 +155,7 @@
     };
     const ticks = { tickvals: shown.map((_, k) => k), ticktext: shown.map((i) => plain(shorten(model.labels[i], 34))), showgrid: false, zeroline: false };
     const look = layout({ xaxis: { title: { text: "clips" }, rangemode: "tozero" }, yaxis: ticks, margin: { l: 10, r: 45, t: 5, b: 40 }, bargap: 0.25, dragmode: false });
-    draw("top-chart", [trace], look, still).then((chart) => {
+    draw("top-chart", [trace], look, withoutToolbar).then((chart) => {
       chart.removeAllListeners("plotly_click");
       chart.on("plotly_click", (event) => chooseLabel(event.points[0].customdata));
     });
@@ -186,7 +187,7 @@
       xaxis: { title: { text: "score" }, range: [0, 1] }, margin: { l: 10, r: 10, t: 25, b: 40 },
       yaxis: { title: { text: "clips (log scale)" }, type: "log", dtick: 1, range: [-0.3, Math.log10(Math.max(10, ...bins)) + 0.1] },
     });
-    draw("histogram", [bar("all clips", bins, colour("quiet")), bar("clips with this top label", tops, colour("accent"))], look, still);
+    draw("histogram", [bar("all clips", bins, colour("quiet")), bar("clips with this top label", tops, colour("accent"))], look, withoutToolbar);
   }
 
   // ---- map
@@ -353,7 +354,7 @@
       if (every < 60) xaxis.ticktext = xaxis.tickvals.map((s) => `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`);
     }
     const yaxis = { tickvals: labels.map((_, i) => i), ticktext: labels.map((i) => plain(shorten(model.labels[i], 24))), autorange: "reversed", showgrid: false, tickfont: { size: 11 } };
-    draw("heat", [trace], layout({ xaxis, yaxis, margin: { l: 10, r: 5, t: 5, b: 40 } }), still);
+    draw("heat", [trace], layout({ xaxis, yaxis, margin: { l: 10, r: 5, t: 5, b: 40 } }), withoutToolbar);
     $("heat-note").textContent = `The 8 labels with the highest means, then the 4 others with the highest peaks. ${number(patches)} patches` + (step > 1 ? `; each column shows the highest of ${step} patches` : "") + ". Drag to zoom, double-click to reset.";
   }
   function showNearest() {

@@ -1,0 +1,71 @@
+"""The identity of a dataset: the settings and versions that decide its numbers."""
+
+import importlib.metadata
+import platform
+from typing import Any
+
+import av
+import pyarrow as pa
+
+from pipeline.config import RunConfig
+from pipeline.errors import ConfigError
+from transforms.engines.contract import ModelSpec
+from transforms.front_end.patches import FRONT_END_VERSION
+from transforms.schemas import SCHEMA_VERSION, DatasetSpec
+
+
+def dataset_spec(
+    config: RunConfig, models: tuple[ModelSpec, ...], fields: tuple[pa.Field, ...]
+) -> DatasetSpec:
+    """Describes what a run writes.
+
+    Args:
+        config: Configuration of the run.
+        models: Checked models with their engines.
+        fields: Manifest fields that are copied to the ledger.
+    """
+    return DatasetSpec(
+        models=models,
+        outputs=config.outputs,
+        patch_spec=config.patches,
+        versions=_versions(),
+        manifest_fields=fields,
+    )
+
+
+def _versions() -> dict[str, str]:
+    names = ("fsd-sinet-beam", "apache-beam", "essentia-tensorflow", "av", "numpy")
+    versions = {name: importlib.metadata.version(name) for name in (*names, "pyarrow")}
+    libavcodec = ".".join(map(str, av.library_versions["libavcodec"]))
+    return {**versions, "libavcodec": libavcodec, "python": platform.python_version()}
+
+
+def identity(spec: DatasetSpec) -> dict[str, Any]:
+    """Everything that decides the numbers of a dataset, as run.json has it.
+
+    All runs that add to a dataset must have the same identity.
+    """
+    return {
+        "models": sorted(
+            f"{model.name} sha256:{model.sha256} metadata:{model.metadata_digest()}"
+            for model in spec.models
+        ),
+        "engines": {model.name: model.engine for model in spec.models},
+        "last_patch": spec.patch_spec.last_patch,
+        "patch_hop": spec.patch_spec.patch_hop,
+        "outputs": sorted(spec.outputs),
+        "front_end_version": FRONT_END_VERSION,
+        "schema_version": SCHEMA_VERSION,
+        "essentia_version": spec.versions["essentia-tensorflow"],
+    }
+
+
+def check_same_identity(before: dict[str, Any], now: dict[str, Any]) -> None:
+    changed = [key for key in now if before.get(key) != now[key]]
+    if changed:
+        lines = [f"  {key}: was {before.get(key)}, is {now[key]}" for key in changed]
+        raise ConfigError(
+            "the output holds a dataset made with other settings:\n"
+            + "\n".join(lines)
+            + "\ngive a new --output, the old settings, or --overwrite"
+        )
