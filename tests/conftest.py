@@ -1,5 +1,10 @@
-"""Fixtures: `tiny_model` (path of a graph), `corpus` (a folder of clips), `fsdsinet`
-(runs the command in a child process), `reference` (runs the reference script)."""
+"""Fixtures of several tests.
+
+- `tiny_model`: path of a small graph with random weights.
+- `corpus`: folder of clips.
+- `fsdsinet`: runs the command in a child process.
+- `reference`: runs the reference script in a child process.
+"""
 
 import json
 import logging
@@ -16,8 +21,7 @@ import pytest
 from tests.support.audio_files import make_wav
 from transforms.models.registry import registered_models
 
-# No limit of time: a first example may have to import or compile, and the machine may
-# be busy.
+# No time limits: a first example may import or compile, and the machine may be busy.
 hypothesis.settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -68,10 +72,10 @@ def fsdsinet() -> Command:
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    """Runs the reference script on files: (activations, embeddings) of each.
+    """Runs the reference script and returns (activations, embeddings) of each file.
 
-    With one TensorFlow thread, as our workers have: with more, TensorFlow sums in
-    another order, and the reference differs from itself in the last bits.
+    TensorFlow has one thread, as in workers. With more threads TensorFlow sums in
+    another order, so that two runs of the reference differ in the last bits.
     """
 
     def run(

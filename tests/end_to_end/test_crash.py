@@ -1,4 +1,4 @@
-"""Runs that are killed: nothing is lost or doubled, nothing is left behind."""
+"""Runs that are killed or stopped lose no row, double no row and leave no file."""
 
 import contextlib
 import pathlib

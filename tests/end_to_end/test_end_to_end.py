@@ -1,4 +1,4 @@
-"""The command as a user runs it, against a plain loop over the same functions."""
+"""Runs the command as a user does, and compares with a loop over its functions."""
 
 import json
 import os
@@ -100,7 +100,7 @@ def test_workers_and_shards_do_not_change_the_dataset(
 
 
 def make_odd_files(folder: pathlib.Path) -> dict[str, str]:
-    """File name -> expected status or error type."""
+    """Writes unusual files; returns file name -> expected status or error type."""
     whole = make_readable(folder, "flac.flac")
     nan = signal(30000, 22050)
     nan[0, 100] = np.nan
@@ -193,7 +193,9 @@ def test_fail_on_error_exits_with_1(
     assert "0 clips ok, 1 failed" in done.stdout
 
 
-def test_a_finished_run_says_so(undisturbed: pathlib.Path, fsdsinet: Command) -> None:
+def test_a_finished_run_reports_that_nothing_is_to_do(
+    undisturbed: pathlib.Path, fsdsinet: Command
+) -> None:
     run = json.loads((undisturbed / "run.json").read_text())
     before = {p: p.stat().st_mtime_ns for p in undisturbed.rglob("*.parquet")}
     config = run["config"]
@@ -276,14 +278,16 @@ def test_overwrite_replaces_the_dataset(
     assert_tidy(output)
 
 
-def test_odd_places_and_names(
+def test_unusual_folders_and_file_names(
     tmp_path: pathlib.Path, tiny_model: pathlib.Path, fsdsinet: Command
 ) -> None:
-    """Modules in the current folder are not ours; other files in OUT stay."""
+    """Modules in the current folder are not imported; other files in OUT stay."""
     here = tmp_path / "here"
     here.mkdir()
     for name in ("transforms.py", "random.py"):
-        (here / name).write_text("raise RuntimeError('this is not yours')")
+        (here / name).write_text(
+            "raise RuntimeError('the program must not import this')"
+        )
     wav = make_wav(here / "a.wav", 30000)
     shutil.copy(wav, here / os.fsdecode(b"b\xe9.wav"))
     output = here / "out"
@@ -310,7 +314,7 @@ def test_odd_places_and_names(
     assert read(output, "ledger").num_rows == 1
 
 
-def test_a_run_killed_after_its_last_shard_is_finished_by_the_next(
+def test_a_run_killed_after_its_last_shard_is_finished_by_the_next_run(
     tmp_path: pathlib.Path,
     corpus: pathlib.Path,
     tiny_model: pathlib.Path,
@@ -337,7 +341,7 @@ def test_a_run_killed_after_its_last_shard_is_finished_by_the_next(
     assert_tidy(output)
 
 
-def test_other_classes_are_another_model(
+def test_a_model_with_other_classes_is_refused(
     tmp_path: pathlib.Path,
     corpus: pathlib.Path,
     tiny_model: pathlib.Path,

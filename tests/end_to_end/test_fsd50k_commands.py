@@ -1,4 +1,4 @@
-"""From FSD50K's folders to scores and neighbours, with the commands of the README."""
+"""Extracts, evaluates and searches FSD50K with the commands of the README."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from training.synthesis.encode import encode
 from transforms.decoding.ffmpeg import decode_file
 from transforms.models.registry import published_labels
 
-# fname -> a clip of the demo and its labels, with all parents, as FSD50K has them.
+# fname -> a clip of the demo and its labels, with all parent labels, as in FSD50K.
 EVAL = {
     "37199": ("rain.ogg", "Rain,Water"),
     "41026": ("telephone.wav", "Telephone,Alarm"),
@@ -32,7 +32,7 @@ MODEL = "fsd-sinet-vgg41-tlpf-demo"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """FSD50K's folders and CSV files as published; one clip of eval is no audio."""
+    """The published folders and CSV files of FSD50K; one eval clip is not audio."""
     root = tmp_path_factory.mktemp("corpus") / "FSD50K"
     truth = root / "FSD50K.ground_truth"
     truth.mkdir(parents=True)
@@ -72,7 +72,7 @@ def test_evaluate(root: pathlib.Path, output: pathlib.Path, fsdsinet: Command) -
     folder = output / "evaluation" / f"model={MODEL}"
     found = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     classes = pd.read_csv(folder / "classes.csv").set_index("label")
-    # By a join of its own: the scores of the failed clip are 0.
+    # Computed here by another join. The scores of the failed clip are 0.
     clips = pd.read_parquet(output / "clips" / f"model={MODEL}").set_index("clip_id")
     labels = {fname: clip[1].split(",") for fname, clip in EVAL.items()}
     labels["99999"] = ["Rain", "Water"]
@@ -98,7 +98,9 @@ def test_evaluate(root: pathlib.Path, output: pathlib.Path, fsdsinet: Command) -
 
 def test_search(root: pathlib.Path, output: pathlib.Path, fsdsinet: Command) -> None:
     searched = fsdsinet("search", output, "--clip", "70002", "--top", "1").stdout
-    assert searched.splitlines()[1].split()[1] == "70001", "the other speech"
+    assert searched.splitlines()[1].split()[1] == "70001", (
+        "expected the other clip of speech"
+    )
     where = ("--where", "split = 'train'")
     audio = root / "FSD50K.dev_audio" / "64760.wav"
     searched = fsdsinet("search", output, "--audio", audio, *where).stdout

@@ -1,4 +1,4 @@
-"""The numbers equal Essentia's, computed by the reference script in a child process."""
+"""The results equal those of the reference script, which uses Essentia only."""
 
 import csv
 import pathlib
@@ -29,14 +29,15 @@ DEMO_MODEL, *OTHER_MODELS = map(graph_path, map(registered_model, BUNDLED_MODELS
 CODEC_TOLERANCE = 2e-6
 # The order of TensorFlow's sums depends on its number of threads.
 THREADS_TOLERANCE = 2e-6
-# The reference draws noise from the clock in silent frames and differs from itself. We
-# may differ from it by this many times the largest difference among three runs of it.
+# The reference fills silent frames with noise that is seeded by the clock, so that two
+# of its runs differ. Our results may differ from it by this many times the largest
+# difference among three of its runs.
 SCATTERS = 3
 MODES: tuple[LastPatch, ...] = ("repeat", "discard")
 
 
 def predict(model: pathlib.Path, path: pathlib.Path, spec: PatchSpec) -> Prediction:
-    """The pipeline's functions, one after the other."""
+    """Calls the functions of the pipeline, one after the other."""
     clip = compute_patches(decode_audio(Clip("clip", str(path))), spec)
     assert clip.patches is not None
     return EssentiaEngine(load_model(str(model))).run(clip.patches)
@@ -45,11 +46,11 @@ def predict(model: pathlib.Path, path: pathlib.Path, spec: PatchSpec) -> Predict
 def assert_within_scatter(
     reference: Reference, model: pathlib.Path, path: pathlib.Path, mode: LastPatch
 ) -> None:
-    """For a clip with silence: we differ from the reference no more than it does."""
+    """A clip with silence differs from the reference as runs of the reference do."""
     runs = [reference(model, [path], "--last-patch", mode)[0][0] for _ in range(3)]
     pairs = [(0, 1), (0, 2), (1, 2)]
     scatter = max(float(np.abs(runs[i] - runs[j]).max()) for i, j in pairs)
-    assert scatter > 0, "the reference repeats itself now: compare exactly"
+    assert scatter > 0, "runs of the reference are equal now: compare exactly"
     ours = predict(model, path, PatchSpec(50, mode)).activations
     for theirs in runs:
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=SCATTERS * scatter)
@@ -68,7 +69,7 @@ def assert_equal(
         np.testing.assert_allclose(
             ours.activations, activations, rtol=0, atol=tolerance
         )
-        # Embeddings are unbounded: relative to their size.
+        # Embeddings are unbounded, so the tolerance is relative to their size.
         largest = np.abs(embeddings).max()
         np.testing.assert_allclose(
             ours.embeddings, embeddings, rtol=0, atol=5 * tolerance * max(1, largest)
@@ -98,8 +99,8 @@ def test_every_readable_encoding_equals_reference(
 def test_demo_clips_equal_reference(mode: LastPatch, reference: Reference) -> None:
     with open(ROOT / "demo" / "manifest.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    # MonoLoader crashes on Opus and reads nothing in the damaged file; the piano begins
-    # with silence, where the reference is not reproducible.
+    # MonoLoader crashes on Opus and reads no samples of the damaged file. The piano
+    # begins with silence, where the reference is not reproducible.
     special = {"bell", "damaged", "silence", "piano"}
     files = [ROOT / "demo" / r["uri"] for r in rows if r["clip_id"] not in special]
     assert len(files) == len(rows) - len(special)
@@ -193,7 +194,7 @@ def test_silent_clips_stay_within_the_references_scatter(
 def test_resampling_loses_the_tail_that_monoloader_loses(
     rate_hz: int, tmp_path: pathlib.Path
 ) -> None:
-    # MonoLoader runs in this process: it is safe with WAV files we wrote ourselves.
+    # MonoLoader may run in this process: it does not crash on plain WAV files.
     from transforms.essentia_import import essentia_standard
 
     for blocks in (1, 3, 20):

@@ -1,4 +1,4 @@
-"""The whole command on buckets: audio, manifest, model, output; killed and resumed."""
+"""Runs with audio, manifest, model and output in buckets, killed and resumed."""
 
 import json
 import pathlib
@@ -43,7 +43,7 @@ ODD_ROWS = {
 def corpus_folder(
     tmp_path_factory: pytest.TempPathFactory, tiny_model: pathlib.Path
 ) -> pathlib.Path:
-    """Clips, a manifest of them and of odd rows, and a model."""
+    """A folder with clips, a model, and a manifest of the clips and of ODD_ROWS."""
     folder = tmp_path_factory.mktemp("stores") / "in"
     folder.mkdir()
     names = [*ODD_NAMES, *(f"{i}.wav" for i in range(NUM_CLIPS - len(ODD_NAMES)))]
@@ -93,7 +93,7 @@ def extract(corpus: str, output: str) -> list[str | pathlib.Path]:
 
 
 def read(output: str, table: str) -> pa.Table:
-    """In one order, without where the audio is and what the store said of it."""
+    """A table in ROW_ORDER, without columns that differ between stores."""
     data = Dataset(output).open_table(table)
     assert data is not None
     order = [key for key in ROW_ORDER if key[0] in data.schema.names]
@@ -108,7 +108,7 @@ def assert_same(one: str, other: str) -> None:
 
 
 def assert_tidy(output: str) -> None:
-    """No lock, no plan, and every part belongs to a committed shard."""
+    """A dataset has no lock and no plan, and every part is of a committed shard."""
     committed = {storage.file_name(uri) for uri in Dataset(output).parts("ledger")}
     files = storage.list_files(output, recursive=True, hidden=True)
     names = [storage.file_name(info.uri) for info in files]
@@ -116,19 +116,19 @@ def assert_tidy(output: str) -> None:
     assert len(names) == 3 * len(committed) + 1
 
 
-def assert_read_alike(
+def assert_same_results(
     remote: str,
     local: str,
     corpus_folder: pathlib.Path,
     folder: pathlib.Path,
     fsdsinet: Command,
 ) -> None:
-    """What is computed on a bucket is what is computed on a disk."""
+    """Commands print and write the same for a dataset in a bucket and on a disk."""
     truth = folder / "truth.csv"
     truth.write_text("clip_id,labels\nclip 0,Bark\nclip 1,\nclip 2,Bark\nclip 30,\n")
     search = ("--clip", "clip 3", "--where", "duration_s < 4.5", "--output")
     evaluate = ("--ground-truth", truth, "--all-classes", "--output")
-    said = []
+    printed = []
     for output, place, to in (
         (remote, "s3://bucket/in", "s3://bucket/to"),
         (local, str(corpus_folder), str(folder / "to")),
@@ -140,8 +140,8 @@ def assert_read_alike(
         assert table.num_rows > 5 and "mAP" in scores
         fsdsinet("report", output, "--output", folder / "report.html")
         lines = (found + scores).replace(place, "IN").replace(to, "TO").splitlines()
-        said.append([line.split() for line in lines])
-    assert said[0] == said[1]
+        printed.append([line.split() for line in lines])
+    assert printed[0] == printed[1]
 
 
 def num_committed(output: str) -> int:
@@ -187,13 +187,13 @@ def test_a_bucket_gives_the_same_dataset_though_killed(
         "s3://bucket/in/none.wav": "not_found",
         "ftp://host.invalid/a.wav": "unsupported_uri",
     }
-    # What reads datasets reads this one, and writes to buckets.
+    # The commands that read datasets read this one, and write to buckets.
     assert "clip 3 " in fsdsinet("top", output).stdout
     picture = "s3://bucket/pictures/a b.png"
     fsdsinet("plot", output, "--clip", "clip 3", "--output", picture)
     assert storage.read_file(picture)[:4] == b"\x89PNG"
-    assert_read_alike(output, undisturbed, corpus_folder, tmp_path, fsdsinet)
-    # And a finished run says so, retries and is replaced.
+    assert_same_results(output, undisturbed, corpus_folder, tmp_path, fsdsinet)
+    # A finished run reports that, can be retried and can be replaced.
     assert "nothing to do" in fsdsinet(*arguments).stdout
     fsdsinet(*arguments, "--retry-failed")
     assert_same(output, undisturbed)
@@ -207,7 +207,7 @@ def test_a_bucket_gives_the_same_dataset_though_killed(
 def test_a_run_whose_store_goes_away_resumes(
     corpus_folder: pathlib.Path, minio: str, undisturbed: str, fsdsinet: Command
 ) -> None:
-    """From some byte on nothing gets through to the store any more."""
+    """After some bytes no connection to the store works any more."""
     output = "s3://bucket/cut"
     arguments = extract(str(corpus_folder), output)
     proxy = CuttingProxy(minio)
@@ -219,7 +219,7 @@ def test_a_run_whose_store_goes_away_resumes(
         proxy.close()
     assert "to continue, run the same command again" in failed.stderr
     assert "cannot be written" in failed.stderr
-    # What is there is whole.
+    # Committed shards are complete.
     whole = {*read(undisturbed, "ledger")["clip_id"].to_pylist()}
     if num_committed(output):
         done = read(output, "ledger")["clip_id"].to_pylist()
@@ -247,7 +247,7 @@ def test_folders_patterns_and_manifests_in_a_bucket(
 
 
 @pytest.mark.minio
-def test_without_credentials_a_run_ends_at_once_and_says_what_to_set(
+def test_without_credentials_a_run_fails_at_once_and_names_the_variables(
     minio: str, corpus_folder: pathlib.Path, tmp_path: pathlib.Path, fsdsinet: Command
 ) -> None:
     with environment(
@@ -270,7 +270,7 @@ def test_without_credentials_a_run_ends_at_once_and_says_what_to_set(
         assert "clips of s3://bucket cannot be read" in refused.stderr
         assert "set AWS_ACCESS_KEY_ID" in refused.stderr
         assert not (tmp_path / "out").exists()
-        # A worker that is refused says so of the clip.
+        # A worker without access reports it as the error of the clip.
         with pytest.raises(ClipError, match="set AWS_ACCESS_KEY_ID") as caught:
             open_audio(Clip("a", "s3://bucket/in/0.wav"))
         assert caught.value.error_type == "unreadable"
@@ -287,7 +287,7 @@ def test_two_runs_into_one_bucket_folder_are_refused(
 
 
 @pytest.mark.slow
-def test_googles_buckets_give_the_same_dataset(
+def test_google_buckets_give_the_same_dataset(
     corpus_folder: pathlib.Path, undisturbed: str, fsdsinet: Command
 ) -> None:
     with running_google() as url, environment(STORAGE_EMULATOR_HOST=url):
@@ -298,7 +298,7 @@ def test_googles_buckets_give_the_same_dataset(
         fsdsinet(*arguments)
         assert_same(output, undisturbed)
         assert_tidy(output)
-        # As if killed before its last shard.
+        # The state of a run that was killed before its last shard.
         storage.delete_file(Dataset(output).parts("ledger")[0])
         run = json.loads(storage.read_file(f"{output}/run.json"))
         with storage.publish(f"{output}/run.json") as file:

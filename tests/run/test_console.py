@@ -1,4 +1,4 @@
-"""What a run shows while it goes."""
+"""What a run shows while it is running."""
 
 import io
 import os
@@ -62,7 +62,7 @@ def test_progress_shows_totals_speed_and_time_left(
 
 
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
-def test_a_download_shows_on_a_terminal_only(
+def test_a_download_is_shown_only_on_a_terminal(
     clock: list[float], stream: io.StringIO
 ) -> None:
     line = DownloadLine("a.pb", stream)
@@ -81,7 +81,7 @@ def test_a_download_shows_on_a_terminal_only(
     ("seconds", "text"),
     [(0.4, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")],
 )
-def test_durations_are_for_people(seconds: float, text: str) -> None:
+def test_durations_have_readable_units(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 
@@ -99,7 +99,7 @@ def test_nearest_name_is_found_by_its_letters(name: str, hint: str) -> None:
     assert did_you_mean(name, ["--model", "--top"]) == hint
 
 
-def test_the_status_of_a_worker_can_be_read_by_others(
+def test_the_status_of_a_worker_can_be_read_by_another_process(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(status.STATUS_FOLDER_VARIABLE, str(tmp_path))
@@ -114,7 +114,7 @@ def test_the_status_of_a_worker_can_be_read_by_others(
     assert read_statuses(str(tmp_path)) == {os.getpid(): expected}
 
 
-def test_a_half_written_status_is_passed_over(tmp_path: pathlib.Path) -> None:
+def test_a_half_written_status_is_ignored(tmp_path: pathlib.Path) -> None:
     (tmp_path / "1.json").write_text('{"clip_id": "a", "clips_d')
     (tmp_path / "2.json").touch()
     assert read_statuses(str(tmp_path)) == {}

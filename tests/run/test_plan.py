@@ -1,4 +1,4 @@
-"""Plans: what is left to do, and in which shards."""
+"""Plans: which clips are still to do, and in which shards."""
 
 import pathlib
 
@@ -70,7 +70,7 @@ def names_of(plan: Plan) -> list[str]:
     return [shard_name(rows) for rows in shards(plan)]
 
 
-def test_shard_names_depend_on_their_clips_alone() -> None:
+def test_shard_names_depend_only_on_their_clips() -> None:
     one, other = manifest_of(["a", "b", "c"]), manifest_of(["x", "a", "b"])
     left = pending_rows(other, ledger_of(manifest_of(["x"])), False)
     ones, lefts = (names_of(plan_of(rows, 2)) for rows in (one, left))
@@ -79,7 +79,7 @@ def test_shard_names_depend_on_their_clips_alone() -> None:
     assert len({*names_of(plan_of(tricky, 2))}) == 2
 
 
-def test_failed_rows_are_pending_when_asked_for() -> None:
+def test_failed_rows_are_pending_with_retry_failed() -> None:
     manifest = manifest_of(["a", "b", "c"])
     ledger = ledger_of(manifest, "b")
     assert not pending_rows(manifest, ledger, False).num_rows
@@ -104,7 +104,7 @@ def test_a_manifest_that_changed_is_refused(now: pa.Table, message: str) -> None
     assert "--overwrite" in str(caught.value)
 
 
-def test_changed_nested_values_are_refused_and_nan_is_no_change() -> None:
+def test_changed_nested_values_are_refused_and_equal_nan_is_accepted() -> None:
     columns: dict[str, list[object]] = {
         "tags": [["x"], ["y"]],
         "level": [float("nan"), 1.0],
@@ -117,7 +117,7 @@ def test_changed_nested_values_are_refused_and_nan_is_no_change() -> None:
         pending_rows(other, ledger, False)
 
 
-def test_columns_of_the_ledger_are_renamed() -> None:
+def test_manifest_columns_named_as_ledger_columns_are_renamed() -> None:
     table = ledger_columns(manifest_of(["a"], status=["x"], error=["y"], mine=[1]))
     assert table.column_names[2:] == ["manifest_status", "manifest_error", "mine"]
     with pytest.raises(ConfigError, match="twice"):
@@ -146,7 +146,7 @@ def test_every_worker_gets_several_shards(
     assert choose_limits(audio_s, num_workers, 5) == ShardLimits(5)
 
 
-def test_long_recordings_come_first_and_alone() -> None:
+def test_long_recordings_are_first_and_have_their_own_shards() -> None:
     audio_s = np.array([1.0, 3600, 2, 3, 1000])
     limits = choose_limits(audio_s, 2, None)
     rows = manifest_of(["a", "hour", "b", "c", "long"])
@@ -154,7 +154,7 @@ def test_long_recordings_come_first_and_alone() -> None:
     assert ids == [["hour"], ["long"], ["b", "c"], ["a"]]
 
 
-def test_work_is_predicted_from_size_and_format(tmp_path: pathlib.Path) -> None:
+def test_length_is_predicted_from_file_size_and_format(tmp_path: pathlib.Path) -> None:
     for name in ("ten.WAV", "ten.mp3"):
         size = 882_000 if name == "ten.WAV" else 160_000
         (tmp_path / name).write_bytes(bytes(size))
@@ -165,7 +165,7 @@ def test_work_is_predicted_from_size_and_format(tmp_path: pathlib.Path) -> None:
     assert predicted.tolist() == [10, 10, 0.1, 0.1, 0.1, 10]
 
 
-def test_given_up_clips_get_shards_of_their_own(tmp_path: pathlib.Path) -> None:
+def test_given_up_clips_have_their_own_shards(tmp_path: pathlib.Path) -> None:
     manifest = manifest_of(["a", "b", "c", "d"])
     path = str(tmp_path / "plan.arrow")
     write_plan(plan_of(manifest, 3), path, {"c": "it killed workers"})

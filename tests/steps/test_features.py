@@ -1,4 +1,4 @@
-"""Frames, log-mel and patches, without Beam."""
+"""Frames, log-mel bands and patches, computed without Beam."""
 
 import math
 from collections.abc import Iterator
@@ -114,13 +114,13 @@ def test_mel_bands_of_any_sound_equal_essentias(
     assert_essentias_bands(frames)
 
 
-def test_normalised_audio_has_no_mean_and_its_peak_just_under_one() -> None:
+def test_normalised_audio_has_mean_0_and_a_peak_just_under_1() -> None:
     waveform = normalise(signal(20000, 22050)[0] * 0.3 + np.float32(0.2))
     assert abs(waveform.mean()) < 1e-5
     assert 0.9 < np.abs(waveform).max() < 1
 
 
-def test_silence_is_seeded_noise_the_same_for_every_clip() -> None:
+def test_silence_becomes_the_same_seeded_noise_in_every_clip() -> None:
     silence = np.zeros(5000, np.float32)
     first, num_silent = log_mel(normalise(silence))
     log_mel(normalise(signal(5000, 22050)[0]))

@@ -1,4 +1,4 @@
-"""Workers work only while their job may write, and a dataset knows its job."""
+"""Workers write only while their job is active, and a dataset knows its job."""
 
 import importlib.metadata
 import pathlib
@@ -56,13 +56,13 @@ def admitted(dataset: Dataset, permit: Permit, shard: Shard) -> list[Shard]:
     return list(admit_shard(shard, dataset.root, permit))
 
 
-def test_a_shard_goes_on_while_the_job_may_write(
+def test_shards_pass_while_the_job_is_active(
     dataset: Dataset, permit: Permit, shard: Shard
 ) -> None:
     assert admitted(dataset, permit, shard) == [shard]
 
 
-def test_a_committed_shard_is_left_alone(
+def test_a_committed_shard_is_skipped(
     dataset: Dataset, permit: Permit, shard: Shard
 ) -> None:
     ledger = pathlib.Path(dataset.root, "ledger", part_name(shard.shard_id))
@@ -77,7 +77,7 @@ def test_a_committed_shard_is_left_alone(
     assert admitted(dataset, permit, shard) == []
 
 
-def test_nothing_is_committed_without_the_permit(
+def test_nothing_is_committed_after_the_job_was_stopped(
     dataset: Dataset, permit: Permit, shard: Shard, tiny_model: pathlib.Path
 ) -> None:
     fields = (pa.field("take", pa.int64()),)
@@ -92,13 +92,15 @@ def test_nothing_is_committed_without_the_permit(
     assert len(dataset.parts("ledger")) == 1
 
 
-def test_a_worker_that_does_not_see_the_output_says_so(tmp_path: pathlib.Path) -> None:
+def test_a_worker_that_cannot_read_the_output_reports_it(
+    tmp_path: pathlib.Path,
+) -> None:
     elsewhere = Permit(str(tmp_path / "job"), "job-1", VERSIONS)
     with pytest.raises(PermitError, match="a disk that they share with the launcher"):
         elsewhere.check()
 
 
-def test_a_worker_with_another_version_says_so() -> None:
+def test_a_worker_with_another_version_reports_it() -> None:
     check_versions(VERSIONS)
     with pytest.raises(PermitError, match=r"has av .*, the launcher 0\.1: install"):
         check_versions({**VERSIONS, "av": "0.1"})
@@ -120,7 +122,7 @@ def test_a_clip_is_given_up_at_its_second_death(
     assert "died 2 times while working on clip a" in failure.message
 
 
-def test_a_job_that_ended_badly_is_waited_for_once(
+def test_workers_of_a_failed_job_are_awaited_once(
     dataset: Dataset, permit: Permit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
@@ -133,13 +135,13 @@ def test_a_job_that_ended_badly_is_waited_for_once(
     assert folder.note() is None
     folder.settle()
     assert len(waits) == 1
-    # What is known of the clip stays, until a run ends well.
+    # The death of the clip's worker stays noted until a run succeeds.
     assert len(list(pathlib.Path(permit.folder, "deaths").iterdir())) == 1
     folder.remove()
     assert not pathlib.Path(permit.folder).exists()
 
 
-def test_graphs_go_where_workers_find_them(
+def test_graphs_are_copied_to_the_output(
     dataset: Dataset, tiny_model: pathlib.Path
 ) -> None:
     model = load_model(str(tiny_model))
@@ -148,7 +150,7 @@ def test_graphs_go_where_workers_find_them(
     assert placed.graph_file().read_bytes() == tiny_model.read_bytes()
 
 
-def test_a_job_whose_cluster_is_gone_is_forgotten_on_demand(
+def test_a_job_whose_cluster_does_not_answer_can_be_forgotten(
     dataset: Dataset, permit: Permit, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ConfigError, match="no Flink answers(.|\n)*--forget"):
@@ -162,7 +164,7 @@ def test_a_job_whose_cluster_is_gone_is_forgotten_on_demand(
     assert "no job is writing" in capsys.readouterr().out
 
 
-def test_a_job_on_dataflow_is_asked_about(dataset: Dataset) -> None:
+def test_a_job_on_dataflow_must_be_checked_by_the_user(dataset: Dataset) -> None:
     JobFolder(dataset).begin(JobNote("job-2", "dataflow", "project, region"), VERSIONS)
     with pytest.raises(
         ConfigError, match="in the Cloud console whether the job has ended"

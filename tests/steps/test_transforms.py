@@ -1,4 +1,4 @@
-"""Each transform in a pipeline of its own."""
+"""Each transform, alone in a pipeline."""
 
 import concurrent.futures
 import contextlib
@@ -49,7 +49,7 @@ def only(shards: list[Shard]) -> Shard:
 
 
 @pytest.mark.parametrize("num_lanes", [0, 1, 3])
-def test_read_manifest_gives_every_row_once(
+def test_read_manifest_emits_every_row_once(
     tmp_path: pathlib.Path, num_lanes: int
 ) -> None:
     ids = [f"clip {i}" for i in range(10)]

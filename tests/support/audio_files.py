@@ -1,4 +1,4 @@
-"""Audio for tests: signals made here, written by real encoders."""
+"""Writes audio files for tests: synthetic signals, written by real encoders."""
 
 import pathlib
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from training.synthesis.encode import encode
 
-# file name -> encoder, rate, channels: what the reference can read.
+# file name -> encoder, sample rate in Hz, channels: files that the reference can read.
 READABLE: dict[str, tuple[str, int, int]] = {
     "pcm16_8k.wav": ("pcm_s16le", 8000, 2),
     "pcm16_11k.wav": ("pcm_s16le", 11025, 1),
@@ -33,7 +33,7 @@ READABLE: dict[str, tuple[str, int, int]] = {
     "wma.wma": ("wmav2", 44100, 2),
     "ac3.ac3": ("ac3", 48000, 2),
 }
-# Decoders whose current version rounds otherwise than the reference's old one.
+# Encoders whose decoders round differently in the old FFmpeg of the reference.
 NOT_BIT_EXACT = frozenset(["aac", "libvorbis", "wmav2", "ac3"])
 # File names with characters that have a meaning in uris, patterns or shells.
 ODD_NAMES = [
@@ -67,7 +67,7 @@ def signal(
 def make_readable(
     folder: pathlib.Path, name: str, seconds: float = 2.7
 ) -> pathlib.Path:
-    """Writes one of READABLE."""
+    """Writes a file of READABLE."""
     codec, rate_hz, num_channels = READABLE[name]
     samples = signal(round(seconds * rate_hz), rate_hz, num_channels)
     bit_rate = 128_000 if codec == "wmav2" else None

@@ -1,4 +1,4 @@
-"""A Flink cluster for tests, on the loopback interface."""
+"""A Flink cluster on the loopback interface, for tests."""
 
 import contextlib
 import pathlib
@@ -21,7 +21,7 @@ def running_flink(
     num_task_managers: int = 2,
     settings: Mapping[str, Any] | None = None,
 ) -> Iterator[LocalFlink]:
-    """A cluster whose slots are all free, with Flink's settings over our own."""
+    """A cluster whose slots are all free; `settings` replace settings of LocalFlink."""
     require_flink()
     with LocalFlink(folder, num_task_managers, settings=settings) as flink:
         yield flink

@@ -1,4 +1,4 @@
-"""Fixtures of the tests on a Flink: a cluster, a pool of workers, clips."""
+"""Fixtures of the tests on Flink: a cluster, a worker pool, clips."""
 
 import functools
 import os
@@ -21,7 +21,7 @@ from tests.support.processes import DEADLINE_S, wait_for
 
 @pytest.fixture(scope="module")
 def temporary(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Temporary files of the cluster's workers."""
+    """Folder for the temporary files of the cluster's workers."""
     return tmp_path_factory.mktemp("temporary")
 
 
@@ -45,13 +45,13 @@ def all_slots_free(flink: LocalFlink) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Clips of 0.3 to 30 s, most of them short, as FSD50K's are; one of 10 minutes."""
+    """Clips of 0.3 to 30 s, most of them short, as in FSD50K, and one of 10 minutes."""
     folder = tmp_path_factory.mktemp("clips")
     random = np.random.default_rng(0)
     seconds = np.clip(random.lognormal(1.5, 1.0, NUM_CLIPS - 1), 0.3, 30.0)
     for index, duration_s in enumerate(seconds):
         make_wav(folder / f"{index}.wav", int(22050 * duration_s), seed=index)
-    # In hand for long enough to be caught at it.
+    # So long that a worker can be found while it works on this clip.
     make_wav(folder / f"{LONG_CLIP}.wav", 22050 * 600)
     names = [*map(str, range(NUM_CLIPS - 1)), LONG_CLIP]
     path = folder / "m.csv"
@@ -83,13 +83,13 @@ def flink_job(
     tiny_model: pathlib.Path,
     output: pathlib.Path,
 ) -> FlinkJob:
-    """Makes command lines of jobs that write to `output`."""
+    """Returns command lines of jobs that write to `output`."""
     return functools.partial(on_flink, flink, manifest, tiny_model, output)
 
 
 @pytest.fixture
 def pool(flink: LocalFlink, temporary: pathlib.Path) -> Iterator[str]:
-    """A worker pool's address."""
+    """Address of a running worker pool."""
     port = free_port()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
     process = subprocess.Popen(

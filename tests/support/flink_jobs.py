@@ -1,4 +1,4 @@
-"""Jobs for the tests on a Flink: command lines, and what their datasets say."""
+"""Command lines of jobs on Flink, and facts that their datasets record."""
 
 import json
 import pathlib
@@ -11,7 +11,7 @@ from deploy.flink.local_flink import JOB_SERVER, LocalFlink
 
 NUM_CLIPS = 200
 Arguments = list[str | pathlib.Path]
-# Makes command lines of jobs on a cluster: `on_flink` but for its last arguments.
+# `on_flink` without its first arguments: returns command lines of jobs on a cluster.
 FlinkJob = Callable[..., Arguments]
 
 
@@ -23,7 +23,7 @@ def on_flink(
     *beam_flags: str,
     options: Arguments | None = None,
 ) -> Arguments:
-    """A command line. Shards are small, so that some are done at any moment."""
+    """The command line of a job, with small shards so that some are committed soon."""
     arguments: Arguments = ["extract", manifest, "--model", model, "--output", output]
     arguments += ["--runner", "flink", "--shard-clips", "5", *(options or []), "--"]
     master = f"--flink_master={flink.address}"
@@ -43,7 +43,7 @@ def listens(port: int) -> bool:
 
 
 def workers(output: pathlib.Path) -> list[dict]:
-    """Who committed each shard, and when."""
+    """The worker and times of each shard, in the order in which they were started."""
     parts = sorted((output / "ledger").iterdir())
     found = [json.loads(pq.read_schema(part).metadata[b"worker"]) for part in parts]
     return sorted(found, key=lambda worker: worker["started_s"])

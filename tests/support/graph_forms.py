@@ -1,7 +1,7 @@
-"""Graphs of the family as a network that was not folded is written, for tests.
+"""Writes graphs of the model family in the form before folding, for tests.
 
-Batch normalisation and the softmax of the taps are nodes, variables are constants read
-through Identity, adaptive polyphase sampling gathers.
+Batch normalisation and the softmax of the taps are nodes of their own, variables are
+constants read through Identity, and adaptive polyphase sampling uses gather nodes.
 """
 
 import dataclasses
@@ -19,13 +19,13 @@ CHANNELS = 4
 
 @dataclasses.dataclass(frozen=True)
 class UnfoldedWeights:
-    """Everything such a graph holds.
+    """All weights of an unfolded graph.
 
     Attributes:
-        kernels: Nine, [3, 3, in, out].
-        norms: Nine, of a gamma, beta, mean and variance [4, out].
-        logits: Three, [25, channels].
-        dense: Kernel and bias.
+        kernels: Nine kernels [3, 3, in, out].
+        norms: Nine arrays [4, out] of gamma, beta, mean and variance.
+        logits: Three arrays [25, channels] of the taps before the softmax.
+        dense: Kernel and bias of the dense layer.
     """
 
     kernels: tuple[Array, ...]
@@ -44,7 +44,7 @@ class UnfoldedWeights:
 
 
 def random_unfolded_weights(seed: int) -> UnfoldedWeights:
-    """Values that float32 holds exactly; four channels everywhere."""
+    """Random weights that float32 represents exactly, with CHANNELS channels."""
     rng = np.random.default_rng(seed)
 
     def normal(*shape: int) -> Array:
@@ -67,9 +67,10 @@ def build_unfolded_graph(
     """The serialized GraphDef.
 
     Args:
-        is_softmax_over_taps: As it should be, or over the channels.
-        is_by_channel: Whether phases are compared by the norm of a matrix, the largest
-            sum of a channel, or by the sum of all channels.
+        is_softmax_over_taps: True for a softmax over the taps, which is right; False
+            for one over the channels.
+        is_by_channel: True to compare phases by the largest sum of a channel, which
+            is a matrix norm; False to compare them by the sum of all channels.
     """
     g = GraphWriter()
     sizes = family.PATCH_FRAMES, family.NUM_MELS
@@ -143,8 +144,15 @@ def _low_pass(g: GraphWriter, x: str, name: str, kernel: str, stride: int) -> st
 
 
 def _taps(g: GraphWriter, name: str, logits: Array, order: str | None) -> str:
-    """A softmax over axis 0 of [25, channels, 1], if there is an order that swaps it
-    with the last one; over the channels without."""
+    """A softmax of the logits.
+
+    Args:
+        g: Graph that gets the nodes.
+        name: Prefix of the names of the nodes.
+        logits: Array [25, channels].
+        order: Node of the permutation that swaps axis 0 of [25, channels, 1] with the
+            last axis, for a softmax over the taps; None for one over the channels.
+    """
     size, count = family.FILTER_SIZE, logits.shape[1]
     y = _variable(g, f"{name}/logits", logits.reshape(size, size, count, 1))
     if order is None:
@@ -159,7 +167,7 @@ def _taps(g: GraphWriter, name: str, logits: Array, order: str | None) -> str:
 
 
 def _softmax_order(g: GraphWriter, name: str) -> str:
-    """2, 1, 0, computed as TensorFlow's softmax computes it from a rank and an axis."""
+    """Axes 2, 1, 0, computed from a rank and an axis as in TensorFlow's softmax."""
     zero, one, rank = (g.constant(f"{name}/{n}", n) for n in (0, 1, 3))
     last = _int_node(g, "Sub", f"{name}/last", rank, one)
     parts = [
@@ -178,7 +186,7 @@ def _adaptive_polyphase(
     sizes: tuple[int, int],
     is_by_channel: bool,
 ) -> str:
-    """The four grids are gathered by a fixed permutation, then one of them a patch."""
+    """Gathers four grids by a fixed permutation, then one of the grids per patch."""
     height, width = (-(-size // 2) for size in sizes)
     odd = [[0, 0], [0, sizes[0] % 2], [0, sizes[1] % 2], [0, 0]]
     paddings = g.constant(f"{name}/paddings", np.array(odd))
@@ -213,7 +221,7 @@ def _adaptive_polyphase(
 
 
 def _norm(g: GraphWriter, name: str, magnitudes: str, is_by_channel: bool) -> str:
-    """Of [batch, 4, positions, channels]: [batch, 4]."""
+    """Norms [batch, 4] of magnitudes [batch, 4, positions, channels]."""
     if not is_by_channel:
         return family._reduce(g, "Sum", name, magnitudes, [2, 3])
     sums = family._reduce(g, "Sum", f"{name}/sums", magnitudes, [2])
@@ -221,8 +229,10 @@ def _norm(g: GraphWriter, name: str, magnitudes: str, is_by_channel: bool) -> st
 
 
 def _permutation(g: GraphWriter, name: str, height: int, width: int) -> str:
-    """[4, height * width]: places of the grids (t0, f0), (t1, f0), (t0, f1), (t1, f1),
-    as a sum of constants."""
+    """Positions [4, height * width] of the grids, as a sum of constants.
+
+    The order of the grids is (t0, f0), (t1, f0), (t0, f1), (t1, f1).
+    """
     row = 2 * width
     grid = 2 * np.arange(height)[:, np.newaxis] * row + 2 * np.arange(width)
     starts = g.constant(f"{name}/starts", np.array([[0], [row], [1], [row + 1]]))
@@ -231,7 +241,7 @@ def _permutation(g: GraphWriter, name: str, height: int, width: int) -> str:
 
 
 def _patch_numbers(g: GraphWriter, x: str, name: str) -> str:
-    """0, 1, ... for each patch."""
+    """The number of each patch: 0, 1, ..."""
     zero, one = (g.constant(f"{name}/patch_numbers/{n}", n) for n in (0, 1))
     begin, end = (g.constant(f"{name}/num_patches/{n}", [n]) for n in (0, 1))
     count = _int_node(

@@ -1,6 +1,6 @@
-"""Object stores on the loopback interface: MinIO, and an emulator of Google's.
+"""Object stores on the loopback interface: MinIO and an emulator of Google's store.
 
-And a proxy in front of one, that cuts connections when it is told to.
+A proxy in front of a store can cut its connections.
 """
 
 import contextlib
@@ -75,7 +75,7 @@ def _wait_until_up(url: str) -> None:
 
 
 def s3_environment(url: str) -> dict[str, str]:
-    """What a user sets for a store that is not Amazon's."""
+    """Environment variables for an S3 store that is not Amazon's."""
     return {
         "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": KEY,
@@ -86,7 +86,7 @@ def s3_environment(url: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def environment(**values: str | None) -> Iterator[None]:
-    """Variables for this process and its children, and connections made anew."""
+    """Sets variables for this process and its children, and opens new connections."""
     open_bucket.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in values.items():
@@ -138,13 +138,15 @@ def make_google_bucket(url: str, bucket: str) -> None:
 
 
 class CuttingProxy:
-    """Passes bytes on, until so many have gone one way; then never again.
+    """Forwards a limited number of bytes; after them every connection is cut.
 
     Attributes:
-        url: Of the proxy.
-        cut_after: Bytes that may still go to the server; None for any number.
-        cut_answers_after: Bytes that may still come from it.
-        stalls: Instead of being cut, connections stay open and pass nothing on.
+        url: URL of the proxy.
+        cut_after: Number of bytes that may still go to the server; None for no limit.
+        cut_answers_after: Number of bytes that may still come from the server; None
+            for no limit.
+        stalls: True to keep connections open after the limit and forward no byte,
+            instead of cutting them.
     """
 
     def __init__(self, server_url: str) -> None:
@@ -175,10 +177,10 @@ class CuttingProxy:
                     ((server, client), "cut_answers_after"),
                 ):
                     threading.Thread(
-                        target=self._pass_on, args=(*pair, limit), daemon=True
+                        target=self._forward, args=(*pair, limit), daemon=True
                     ).start()
 
-    def _pass_on(
+    def _forward(
         self, source: socket.socket, target: socket.socket, limit: str
     ) -> None:
         with contextlib.suppress(OSError):

@@ -38,12 +38,18 @@ def running(
         text=True,
         env=environment,
         cwd=ROOT,
+        preexec_fn=_heed_interrupts,
     )
     try:
         yield process
     finally:
         process.kill()
         process.wait()
+
+
+def _heed_interrupts() -> None:
+    """Children ignore SIGINT if a shell has started the tests in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
