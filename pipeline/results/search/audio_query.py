@@ -1,7 +1,6 @@
 """Computes the embedding of one audio file as the run of a dataset would.
 
-The steps are those of the main job, with the same model, engine and patches, but in
-this process and without Beam.
+The model, the engine and the patches are those of the run.
 """
 
 import numpy as np
@@ -9,16 +8,13 @@ import numpy as np
 from pipeline.dataset.snapshot import Snapshot
 from pipeline.errors import ConfigError
 from transforms import storage
-from transforms.audio import decode_audio
-from transforms.elements import Clip, ClipError
+from transforms.elements import ClipError, mean_over_patches
 from transforms.engines.contract import ModelSpec
-from transforms.engines.table import ENGINES
 from transforms.errors import UserError
-from transforms.features import compute_patches
 from transforms.front_end.patches import FRONT_END_VERSION, PatchSpec
-from transforms.models.engine_choice import choose_engines
 from transforms.models.loading import load_model
 from transforms.models.registry import registered_models
+from transforms.tagger import Tagger
 
 
 def audio_embedding(snapshot: Snapshot, path: str, graph: str | None) -> np.ndarray:
@@ -44,22 +40,19 @@ def audio_embedding(snapshot: Snapshot, path: str, graph: str | None) -> np.ndar
             f"version {FRONT_END_VERSION}: their embeddings cannot be compared; search "
             "with --clip, or extract again"
         )
-    spec = _find_model(snapshot, graph)
+    patches = PatchSpec(identity["patch_hop"], identity["last_patch"])
+    engine = identity["engines"][snapshot.model]
+    tagger = Tagger(_find_model(snapshot, graph), engine, patches)
     try:
-        clip = decode_audio(Clip(storage.shown(path), storage.absolute(path)))
+        embeddings = tagger.file(path).embeddings
     except (ClipError, ValueError) as error:
         raise ConfigError(str(error)) from error
-    clip = compute_patches(
-        clip, PatchSpec(identity["patch_hop"], identity["last_patch"])
-    )
-    if clip.patches is None or not len(clip.patches):
+    if not len(embeddings):
         raise ConfigError(
             f"{storage.shown(path)} is shorter than one patch (1.03 s), and the "
             "dataset was extracted with --last-patch discard; give a longer file"
         )
-    (spec,) = choose_engines([spec], identity["engines"][snapshot.model])
-    embeddings = ENGINES[spec.engine](spec).run(clip.patches).embeddings
-    return embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return mean_over_patches(embeddings)
 
 
 def _find_model(snapshot: Snapshot, graph: str | None) -> ModelSpec:
