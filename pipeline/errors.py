@@ -1,4 +1,4 @@
-"""Errors of the command line, beside those of `transforms.errors`."""
+"""Errors of the command line, in addition to those of `transforms.errors`."""
 
 from transforms.errors import UserError
 

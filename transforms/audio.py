@@ -46,7 +46,7 @@ def resample_clip(clip: Clip, audio: DecodedAudio) -> Clip:
         The clip with `info`, `flags` and `waveform`.
 
     Raises:
-        ClipError: if samples are not finite, or none are left.
+        ClipError: if samples are not finite, or no sample is left after resampling.
     """
     _check_finite(clip.clip_id, audio.samples)
     flags = list(audio.flags)

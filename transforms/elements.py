@@ -1,4 +1,4 @@
-"""What travels through a pipeline: a Shard of Clips, which each step fills in."""
+"""The elements of the pipeline: a Shard of Clips, which each step fills in."""
 
 import dataclasses
 from typing import NamedTuple
@@ -11,7 +11,7 @@ FloatArray = npt.NDArray[np.float32]
 
 
 class PlannedShard(NamedTuple):
-    """A consecutive slice of the manifest. Nothing else ever crosses a shuffle.
+    """A consecutive slice of the manifest. No other element crosses a shuffle.
 
     Attributes:
         shard_id: Deterministic name, the same whenever the same rows are planned.
@@ -59,7 +59,7 @@ class AudioInfo:
             duration that a header claims.
         sample_rate_hz: Sample rate of the file.
         num_channels: Number of channels of the file.
-        codec: FFmpeg's name of the codec; empty for samples that are no file.
+        codec: FFmpeg's name of the codec; empty for samples in memory.
     """
 
     duration_s: float
@@ -114,7 +114,7 @@ class EmbedResult:
         uri: The uri as given.
         info: Properties of the file; None if it could not be decoded.
         predictions: One prediction for every model, by model name; empty on failure.
-        failure: None if all went well.
+        failure: The reason why there are no predictions; None if there are.
     """
 
     uri: str

@@ -1,7 +1,7 @@
 """Imports Essentia the one way that is quiet, single-threaded and safe.
 
-Essentia holds the GIL while it computes, so a worker process is one thread and
-TensorFlow's own pools only get in the way. All of it must be set before the import.
+Essentia holds the GIL while it computes. A worker process therefore has one thread, and
+TensorFlow's own thread pools are switched off, which must be done before the import.
 A process that imported Essentia must not fork: its child hangs in TensorFlow.
 """
 
@@ -22,7 +22,7 @@ TENSORFLOW_ENVIRONMENT = {
 
 @functools.cache
 def essentia() -> Any:
-    """The `essentia` module, silenced."""
+    """The `essentia` module, which prints nothing but errors."""
     os.environ.update(TENSORFLOW_ENVIRONMENT)
     import essentia as module
 
@@ -34,15 +34,15 @@ def essentia() -> Any:
 def algorithm(name: str, **parameters: object) -> Callable[..., Any]:
     """Makes one of Essentia's algorithms.
 
-    `essentia.standard` makes a class of every algorithm when it is imported, which
-    takes each process 0.8 s, and looks at every argument of every call.
+    This avoids `essentia.standard`, whose import makes a class of every algorithm,
+    which takes 0.8 s in each process, and which checks every argument of every call.
 
     Args:
-        name: Of the algorithm.
-        parameters: Its settings; reals must be floats.
+        name: Name of the algorithm.
+        parameters: Settings of the algorithm; real numbers must be floats.
 
     Returns:
-        Its compute function. It takes arrays as they lie in memory: they must be
+        The algorithm's compute function. It does not convert arrays: they must be
         contiguous float32.
     """
     essentia()
@@ -56,7 +56,7 @@ def algorithm(name: str, **parameters: object) -> Callable[..., Any]:
 
 @functools.cache
 def essentia_standard() -> Any:
-    """The `essentia.standard` module, silenced: only for where time does not matter."""
+    """The `essentia.standard` module, for code whose speed does not matter."""
     essentia()
     import essentia.standard as module
 

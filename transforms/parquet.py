@@ -51,7 +51,7 @@ def commit_shard(
     """Writes patches and clips of every model, then the ledger, and counts outcomes.
 
     Raises:
-        PermitError: if the job may not write any more; the shard is not committed.
+        PermitError: if the job may no longer write; the shard is not committed.
     """
     if shard.rows is None:
         raise ValueError(f"shard {shard.shard_id} has no manifest rows to commit")

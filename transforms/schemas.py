@@ -40,7 +40,7 @@ TOP_LABELS_TYPE = pa.list_(pa.struct({"label": pa.string(), "score": pa.float32(
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSpec:
-    """What a run writes: the same for all its shards.
+    """Describes what a run writes. It is the same for all shards of the run.
 
     Attributes:
         models: Models, in the order given by the user.

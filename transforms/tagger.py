@@ -69,8 +69,8 @@ class Tagger:
             sample_rate_hz: Sample rate of `samples`.
 
         Raises:
-            ClipError: if samples are not finite, or too few.
-            ValueError: if the shape of the samples or the rate is not as above.
+            ClipError: if samples are not finite, or there are too few.
+            ValueError: if the shape or the sample rate is not supported.
         """
         audio = mix_samples(np.asarray(samples, np.float32), sample_rate_hz)
         return self._predict(resample_clip(Clip("waveform", ""), audio))
@@ -85,7 +85,7 @@ class Tagger:
 def labelled(
     prediction: Prediction, spec: ModelSpec, patches: PatchSpec, flags: tuple[str, ...]
 ) -> LabelledPrediction:
-    """Adds labels, times and flags to what an engine gave."""
+    """Adds labels, times and flags to the output of an engine."""
     indices = np.arange(len(prediction.activations))
     return LabelledPrediction(
         prediction.activations,

@@ -68,7 +68,7 @@ def check_beam_flags(flags: tuple[str, ...], runner: str) -> None:
 
 
 def _read_by_beam(flags: tuple[str, ...]) -> tuple[set[str], set[str]]:
-    """Returns the names of Beam's options, and the same with unknown flags.
+    """Returns the names of Beam's options, without and with unknown flags.
 
     Raises:
         ConfigError: if Beam refuses a flag.

@@ -1,4 +1,4 @@
-"""`fsdsinet extract --dry-run`: checks everything, and says what would run."""
+"""`fsdsinet extract --dry-run`: checks everything and prints what would run."""
 
 from pipeline.config import RunConfig
 from pipeline.console import say
@@ -20,20 +20,20 @@ def dry_run_command(config: RunConfig) -> int:
     """Prints what would run.
 
     Raises:
-        ConfigError: as the run itself would.
+        ConfigError: for the same reasons as in a run.
     """
     try:
-        print(plan_text(prepare(config)))
+        print(_plan_text(prepare(config)))
     except UserError as error:
-        # A job for Dataflow can be checked where there are no credentials.
+        # A job for Dataflow can be built without credentials for its bucket.
         if config.runner != "dataflow" or not isinstance(error.__cause__, StorageError):
             raise
-        print(f"not looked at: {error}\n{_job_text(config)}\n{_NOTHING_STARTED}")
+        print(f"not checked: {error}\n{_job_text(config)}\n{_NOTHING_STARTED}")
     return EXIT_OK
 
 
 def _job_text(config: RunConfig) -> str:
-    """The job alone, without what is in inputs and output."""
+    """Describes the job alone, without reading inputs or output."""
     models = choose_engines(load_models(list(config.models)), config.engine, say)
     dataset = Dataset(config.output)
     spec = dataset_spec(config, models, ())
@@ -43,8 +43,8 @@ def _job_text(config: RunConfig) -> str:
     return f"runner {config.runner}: {text}"
 
 
-def plan_text(run: Run) -> str:
-    """The plan and its size."""
+def _plan_text(run: Run) -> str:
+    """Describes the plan of a run."""
     plan, spec = run.plan, run.spec
     carried = ", ".join(f"{f.name} ({f.type})" for f in spec.manifest_fields) or "none"
     lines = [
@@ -70,7 +70,7 @@ def plan_text(run: Run) -> str:
 
 
 def _audio_text(run: Run) -> str:
-    """How much there is to read, as far as it is known without opening every file."""
+    """Describes the size of the audio, as far as it is known without opening files."""
     pending = run.plan.pending["uri"].to_pylist()
     sizes = [run.sizes[uri] for uri in pending if uri in run.sizes]
     found = [size for size in sizes if size is not None]

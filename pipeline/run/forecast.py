@@ -2,7 +2,7 @@
 
 Shards of equal work keep all workers busy until the end of a run. A rough prediction
 is enough, because a free worker takes the next shard. Measuring the durations would
-mean to open every file, which is slow for a million files.
+mean opening every file, which is slow for a million files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ _BYTES_PER_SECOND = {
     **dict.fromkeys((".w64", ".wav", ".wave"), _UNCOMPRESSED),
     **dict.fromkeys((".ape", ".flac", ".tta", ".wv"), _LOSSLESS),
 }
-# To open a file takes about as long as to process this much audio.
+# Opening a file takes about as long as processing this much audio.
 _MIN_S = 0.1
 # The size of a file on the web is unknown until the file is read.
 _UNKNOWN, _UNKNOWN_S = -1, 10.0

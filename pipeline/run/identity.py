@@ -61,6 +61,7 @@ def identity(spec: DatasetSpec) -> dict[str, Any]:
 
 
 def check_same_identity(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raises ConfigError if a dataset was made with other settings."""
     changed = [key for key in now if before.get(key) != now[key]]
     if changed:
         lines = [f"  {key}: was {before.get(key)}, is {now[key]}" for key in changed]

@@ -58,7 +58,7 @@ def job_command(output: str, wait: bool, stop: bool, forget: bool) -> int:
         return EXIT_OK
     if forget:
         folder.revoke()
-        print(f"forgotten: what {note.job} does from now on is not kept")
+        print(f"job {note.job} is forgotten: its results are no longer kept")
         return EXIT_OK
     job = _ask(dataset, note)
     if stop:
@@ -80,8 +80,8 @@ def _ask(dataset: Dataset, note: JobNote) -> JobState | None:
     except ClusterError as error:
         raise ConfigError(
             f"job {note.job} may be writing to {dataset.shown}, but {error}; if the "
-            f"job has ended, or its cluster is gone for good: '{_command(dataset)} "
-            "--forget'"
+            f"job has ended, or its cluster is gone for good, run "
+            f"'{_command(dataset)} --forget'"
         ) from error
 
 
@@ -114,12 +114,11 @@ def _stop(dataset: Dataset, note: JobNote) -> int:
 
 def _show(dataset: Dataset, note: JobNote, job: JobState | None, num_clips: int) -> int:
     """Shows the state of a job, and the summary of a job that has ended."""
+    num_done = dataset.read_ledger(["clip_id"]).num_rows
     if job and not job.has_ended:
-        num_done = dataset.read_ledger(["clip_id"]).num_rows
         print(f"job {note.job} at {note.where}: {job.state}")
         print(f"{num_done:,} of {num_clips:,} clips are done")
         return EXIT_OK
-    num_done = dataset.read_ledger(["clip_id"]).num_rows
     if num_done == num_clips:
         with dataset.locked():
             JobFolder(dataset).remove()

@@ -5,6 +5,7 @@ The functions stand in the order in which they are called.
 
 import contextlib
 import dataclasses
+import hashlib
 import signal
 import sys
 import time
@@ -31,7 +32,6 @@ from pipeline.run.plan import (
     choose_limits,
     ledger_columns,
     pending_rows,
-    table_sha256,
     write_plan,
 )
 from pipeline.runners.base import JobRequest, runner_of
@@ -45,6 +45,7 @@ from transforms.schemas import DatasetSpec
 from transforms.storage import StorageError
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+_AGAIN = "run the same command again"
 _NO_LEDGER = pa.schema(
     [(name, pa.string()) for name in ("clip_id", "uri", "status")]
 ).empty_table()
@@ -163,8 +164,8 @@ def _execute(run: Run, early: JobProcess | None) -> int:
             return _ended_early(run, error)
     else:
         print(f"nothing to do: all {plan.manifest.num_rows:,} clips are done")
-    # A run that did nothing may follow one that was killed after its last shard, or a
-    # job that nobody waited for.
+    # Even if nothing was left to do, the totals may be missing: after a run that was
+    # killed after its last shard, and after a job that nobody waited for.
     is_finished = not plan.pending.num_rows and dataset.run()["state"] == "finished"
     totals = dataset_totals(dataset) if is_finished else finish_run(dataset, counters)
     JobFolder(dataset).remove()
@@ -211,6 +212,7 @@ def _check_complete(run: Run) -> None:
 
 
 def _ended_early(run: Run, error: BaseException) -> int:
+    """Prints why the run ended and how to continue; returns the exit code."""
     interrupted = isinstance(error, KeyboardInterrupt)
     done = "what is done is safe"
     # The output may be unreachable, removed, or taken by another run.
@@ -224,9 +226,11 @@ def _ended_early(run: Run, error: BaseException) -> int:
                 f"{num_done:,} of {run.plan.manifest.num_rows:,} clips are done and "
                 "safe"
             )
+    # The message of a full disk already says to run the same command again.
+    says_again = _AGAIN in str(error)
+    advice = "the next run does the rest" if says_again else f"to continue, {_AGAIN}"
     print(
-        f"fsdsinet: {'stopped' if interrupted else error}\n"
-        f"{done}; to continue, run the same command again"
+        f"fsdsinet: {'stopped' if interrupted else error}\n{done}; {advice}"
         + (" (without --overwrite)" if run.config.overwrite else ""),
         file=sys.stderr,
     )
@@ -264,7 +268,7 @@ def _run_content(run: Run) -> dict[str, Any]:
         "manifest": {
             "num_clips": run.plan.manifest.num_rows,
             "columns": {f.name: str(f.type) for f in run.plan.manifest.schema},
-            "sha256": table_sha256(run.plan.manifest),
+            "sha256": _table_sha256(run.plan.manifest),
         },
         "models": [
             {
@@ -279,3 +283,11 @@ def _run_content(run: Run) -> dict[str, Any]:
         "versions": dict(run.spec.versions),
         "num_workers": run.num_workers,
     }
+
+
+def _table_sha256(table: pa.Table) -> str:
+    """Hash of a table's rows, columns and types."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    return hashlib.sha256(sink.getvalue()).hexdigest()

@@ -1,7 +1,6 @@
 """Plans a run: which clips are to be done, and in which shards."""
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Iterator, Mapping
 
@@ -16,12 +15,12 @@ from transforms.manifest import PLAN_FIELDS
 from transforms.schemas import LEDGER_FIELDS
 from transforms.storage import unsigned
 
-# Enough work that little of it is spent on files; little enough for a worker's memory
-# and for not much to be lost when a run is killed.
+# A shard is large enough that files take little of its time. It is small enough for a
+# worker's memory, and for losing little when a run is killed.
 _MAX_SHARD_CLIPS = 64
 _MIN_SHARD_AUDIO_S, _MAX_SHARD_AUDIO_S = 10.0, 900.0
-# At the end of a run a worker may wait for another's last shard: for half a shard, on
-# average.
+# At the end of a run a worker waits for the last shards of other workers, which takes
+# the time of half a shard on average.
 _SHARDS_PER_WORKER = 16
 _OWN_COLUMNS = frozenset(field.name for field in (*LEDGER_FIELDS, *PLAN_FIELDS))
 _NUM_SHOWN = 10
@@ -32,8 +31,8 @@ class ShardLimits:
     """How much a shard may hold.
 
     Attributes:
-        num_clips: Clips.
-        audio_s: Seconds of audio as predicted; one clip may be longer.
+        num_clips: Number of clips.
+        audio_s: Predicted seconds of audio; a single clip may have more.
     """
 
     num_clips: int
@@ -42,13 +41,13 @@ class ShardLimits:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is to be done.
+    """The clips that a run has to do, and the limits of its shards.
 
     Attributes:
-        manifest: All rows, under the ledger's column names.
-        pending: Those that have no ledger row yet, in the same order.
-        audio_s: float64 [rows of `pending`], seconds of audio as predicted.
-        limits: Of a shard.
+        manifest: All rows of the manifest, with the column names of the ledger.
+        pending: Rows that are still to do, in the order of the manifest.
+        audio_s: float64 [rows of `pending`], predicted seconds of audio.
+        limits: Limits of every shard.
     """
 
     manifest: pa.Table
@@ -61,7 +60,7 @@ class Plan:
         return len(cut(self.audio_s, self.limits))
 
     def select(self, rows: pa.Array) -> "Plan":
-        """The plan of some pending rows, given as booleans."""
+        """The plan of those pending rows for which `rows` is true."""
         return dataclasses.replace(
             self,
             pending=self.pending.filter(rows),
@@ -70,13 +69,16 @@ class Plan:
 
 
 def ledger_columns(manifest: pa.Table) -> pa.Table:
-    """Renames manifest columns that the ledger has for itself to `manifest_<name>`."""
+    """Renames manifest columns named as a ledger column to `manifest_<name>`."""
     names = [
         f"manifest_{name}" if index >= 2 and name in _OWN_COLUMNS else name
         for index, name in enumerate(manifest.column_names)
     ]
     if len(set(names)) != len(names):
-        raise ConfigError(f"rename a manifest column: {sorted(names)} has one twice")
+        raise ConfigError(
+            f"the ledger would have a column twice: got {sorted(names)}; rename that "
+            "column of the manifest"
+        )
     return manifest.rename_columns(names)
 
 
@@ -86,9 +88,9 @@ def choose_limits(
     """Limits that give every worker several shards of equal work.
 
     Args:
-        audio_s: Of the pending clips, as predicted.
-        num_workers: Worker processes.
-        num_clips: If given, clips are counted and nothing else.
+        audio_s: float64 [number of pending clips], predicted seconds of audio.
+        num_workers: Number of worker processes.
+        num_clips: Number of clips in a shard; None for shards of equal work.
     """
     if num_clips:
         return ShardLimits(num_clips)
@@ -111,12 +113,13 @@ def cut(audio_s: npt.NDArray[np.float64], limits: ShardLimits) -> list[slice]:
 
 
 def pending_rows(manifest: pa.Table, ledger: pa.Table, retry_failed: bool) -> pa.Table:
-    """The rows of the manifest that are not done, in its order.
+    """The rows of the manifest that are not done, in the order of the manifest.
 
     Args:
         manifest: From `ledger_columns`.
-        ledger: clip_id, uri, status and the manifest's columns; empty in a new run.
-        retry_failed: Failed rows are pending too.
+        ledger: Columns clip_id, uri, status and those of the manifest; no rows in a new
+            run.
+        retry_failed: Whether failed rows are pending, too.
 
     Raises:
         ConfigError: if the manifest lost or changed rows that are in the ledger.
@@ -160,14 +163,6 @@ def shards(plan: Plan) -> Iterator[pa.Table]:
         yield plan.pending.slice(rows.start, rows.stop - rows.start)
 
 
-def table_sha256(table: pa.Table) -> str:
-    """Hash of a table's rows, columns and types."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    return hashlib.sha256(sink.getvalue()).hexdigest()
-
-
 def _check_only_grown(manifest: pa.Table, ledger: pa.Table) -> None:
     kept = [field for field in ledger.schema if field.name != "status"]
     now = {field.name: field.type for field in manifest.schema}
@@ -186,26 +181,26 @@ def _check_only_grown(manifest: pa.Table, ledger: pa.Table) -> None:
     for name in then:
         was, is_now = ledger[name], manifest[name].take(rows)
         if name == "uri" and not was.equals(is_now):
-            # A URL that was signed again is the same, and no key is shown.
+            # A URL that was signed again is unchanged, and its signature is not shown.
             was, is_now = (
                 pa.array(map(unsigned, x.to_pylist())) for x in (was, is_now)
             )
         if was.equals(is_now):
             continue
-        # As text, in which NaN equals NaN.
+        # Values are compared as text, in which NaN equals NaN.
         pairs = zip(
             map(repr, was.to_pylist()), map(repr, is_now.to_pylist()), strict=True
         )
         for row in (row for row, (old, new) in enumerate(pairs) if old != new):
             clip_id = ledger["clip_id"][row].as_py()
             line = f"  {name} of clip {clip_id!r}: was {was[row]}, is {is_now[row]}"
-            raise _changed("rows have changed, the first:", [line])
+            raise _changed("its rows are not those of the dataset, first:", [line])
 
 
 def _changed(problem: str, lines: list[str]) -> ConfigError:
     return ConfigError(
-        f"the manifest has changed, {problem}\n"
+        f"the manifest has changed: {problem}\n"
         + "\n".join(lines)
-        + "\na run continues if rows are only added: give a new --output, or "
-        "--overwrite"
+        + "\na run continues only if no row was removed or changed: restore the "
+        "manifest, or give a new --output or --overwrite"
     )

@@ -1,4 +1,4 @@
-"""The protocol of runners: what a run and `fsdsinet job` ask of them.
+"""The protocol of runners: the functions that a run and `fsdsinet job` call.
 
 A runner is a module with the functions of Runner, and those of ClusterRunner if its
 jobs can go on without their launcher. A new runner adds a module and a line in
@@ -30,14 +30,14 @@ _MODULES = {
 
 @dataclasses.dataclass(frozen=True)
 class JobRequest:
-    """A planned run, for a runner.
+    """A planned run, as a runner gets it.
 
     Attributes:
         job: The main job. `replan` writes its plan file.
         config: Configuration of the run, with checked Beam flags.
         num_workers: Number of worker processes.
         dataset: The output, locked.
-        replan: See Replan.
+        replan: Writes the plan of the shards that are left; see Replan.
         progress: Shows progress; knows what earlier runs have committed.
         early: A process that waits for the first job, if there is one.
     """
@@ -58,11 +58,11 @@ class Runner(Protocol):
         """Checks that a run is possible; returns its number of worker processes.
 
         Raises:
-            ConfigError: if the runner cannot run it. The message says why.
+            ConfigError: if the runner cannot run this configuration.
         """
 
     def dry_run(self, job: ExtractJob, config: RunConfig, num_workers: int) -> str:
-        """Builds what can be built without starting anything, and describes it."""
+        """Builds the job as far as possible without starting it, and describes it."""
 
     def run(self, request: JobRequest) -> dict[str, int] | None:
         """Runs a job to its end.
@@ -106,10 +106,10 @@ class ClusterRunner(Runner, Protocol):
         """
 
     def job_problem(self, note: JobNote) -> str | None:
-        """Why a job failed, if the cluster knows."""
+        """The reason why a job failed; None if the cluster gives none."""
 
     def job_counters(self, note: JobNote) -> dict[str, int]:
-        """The counters of a job, if the cluster still knows them."""
+        """The counters of a job; empty if the cluster no longer has them."""
 
 
 def runner_named(name: str) -> Any:

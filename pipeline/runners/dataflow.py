@@ -64,7 +64,7 @@ def num_workers(config: RunConfig) -> int:
         ("output", config.output),
         ("--temp_location", cloud.temp_location),
     ):
-        # Beam would try to create a bucket under a name that cannot be right.
+        # Beam would try to create a bucket even if its name is not valid.
         if not _BUCKET.match(uri):
             raise ConfigError(
                 f"{name} is {uri}: Dataflow's workers need a bucket, gs://BUCKET/FOLDER"
@@ -82,8 +82,8 @@ def _num_vcpus(machine_type: str) -> int:
     found = _MACHINE.fullmatch(machine_type)
     if not found:
         raise ConfigError(
-            f"--machine_type={machine_type}: expected one that says how many vCPUs it "
-            "has, such as n2-standard-4"
+            f"--machine_type={machine_type}: expected a type that states its number "
+            "of vCPUs, such as n2-standard-4"
         )
     return int(found[1])
 
@@ -112,7 +112,7 @@ def build(job: ExtractJob, options: tuple[str, ...]) -> Any:
 
     Args:
         job: The main job.
-        options: From `beam_options`.
+        options: Options for Beam, from `beam_options`.
 
     Returns:
         Beam's description of the job: `options` and `proto_pipeline`.
@@ -144,8 +144,10 @@ def dry_run(job: ExtractJob, config: RunConfig, num_workers: int) -> str:
     permit = Permit("gs://dry-run", "fsdsinet-dry-run", {})
     built = build(job.on_cluster(permit, job.dataset.models), options)
     number = len(built.proto_pipeline.components.transforms)
-    ours = " ".join(options[len(config.beam_flags) :])
-    return f"a Dataflow job of {number} transforms was built and is valid; {ours}"
+    own_options = " ".join(options[len(config.beam_flags) :])
+    return (
+        f"a Dataflow job of {number} transforms was built and is valid; {own_options}"
+    )
 
 
 def run(request: JobRequest) -> dict[str, int] | None:
@@ -181,8 +183,8 @@ def run(request: JobRequest) -> dict[str, int] | None:
 def job_state(note: JobNote) -> JobState | None:
     """See `ClusterRunner.job_state`: Dataflow is not asked."""
     raise ClusterError(
-        f"Dataflow jobs are not asked for their state: look at {note.where} in the "
-        "Cloud console whether the job has ended"
+        "fsdsinet does not ask Dataflow for the state of a job: look in the Cloud "
+        f"console ({note.where}) whether the job has ended"
     )
 
 
@@ -206,7 +208,9 @@ def _wait(request: JobRequest, result: Any) -> dict[str, int]:
     try:
         while (state := result.wait_until_finish(duration=_WAIT_MS)) != "DONE":
             if state in _FAILED:
-                raise JobError(f"the Dataflow job is {state}; see its page for why")
+                raise JobError(
+                    f"the Dataflow job is {state}; the Cloud console tells why"
+                )
             request.progress.update({0: ledger.poll()}, f"job {str(state).lower()}")
     except KeyboardInterrupt:
         print("fsdsinet: asking Dataflow to cancel the job", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The job folder of a dataset: the permit of a cluster job, its graphs, and deaths.
+"""The job folder of a dataset: the permit and graphs of a job, and notes of deaths.
 
 The folder holds the permit of the job (see `transforms.workers.permit`), the graphs
 that it runs and notes of workers that died. A permit exists from before the job is
@@ -20,9 +20,9 @@ from transforms.storage import StorageError
 from transforms.workers.deaths import count_deaths, given_up
 from transforms.workers.permit import PERMIT_NAME, Permit
 
-# A worker writes a ledger file in less time than this after it was allowed to.
-SETTLE_S = 5.0
-# Packages that decide the numbers, or how jobs and workers understand each other.
+# A worker writes a ledger file in less time than this after it checked the permit.
+_SETTLE_S = 5.0
+# Packages that decide the numbers, or how a job and its workers communicate.
 _SAME_EVERYWHERE = ("fsd-sinet-beam", "apache-beam", "essentia-tensorflow", "av")
 
 
@@ -34,7 +34,7 @@ class JobNote:
         job: Name of the job; None once the job may not write any more.
         runner: Name of the runner.
         where: Address of the cluster.
-        stopped: When the permit was taken away, Unix time.
+        stopped: Unix time at which the permit was taken away; None before.
     """
 
     job: str | None
@@ -51,7 +51,7 @@ class JobFolder:
         self._permit = storage.join(self.uri, PERMIT_NAME)
 
     def note(self) -> JobNote | None:
-        """The content of the permit; None if there is no job, or it ended well."""
+        """The content of the permit; None if there is no job, or the job ended well."""
         try:
             return JobNote(**json.loads(storage.read_file(self._permit)))
         except StorageError as error:
@@ -60,7 +60,7 @@ class JobFolder:
             return None
 
     def begin(self, note: JobNote, versions: dict[str, str]) -> Permit:
-        """Lets a job write from now on."""
+        """Writes the permit: the job may write from now on."""
         assert note.job
         self._write(note)
         return Permit(
@@ -81,8 +81,8 @@ class JobFolder:
         self.revoke()
         note = self.note()
         if note and note.stopped is not None:
-            left_s = note.stopped + SETTLE_S - time.time()
-            time.sleep(min(max(left_s, 0.0), SETTLE_S))
+            left_s = note.stopped + _SETTLE_S - time.time()
+            time.sleep(min(max(left_s, 0.0), _SETTLE_S))
             storage.delete_file(self._permit)
 
     def place_models(self, models: Sequence[ModelSpec]) -> tuple[ModelSpec, ...]:
@@ -98,11 +98,11 @@ class JobFolder:
         return tuple(placed)
 
     def given_up(self) -> dict[str, str]:
-        """Messages for the clips that took several workers down, by clip_id."""
+        """Messages for the clips on which several workers died, by clip_id."""
         return given_up(self.uri)
 
     def count_deaths(self) -> collections.Counter[str]:
-        """Number of deaths of workers, see `transforms.workers.deaths`."""
+        """Number of deaths by clip, see `transforms.workers.deaths`."""
         return count_deaths(self.uri)
 
     def remove(self) -> None:

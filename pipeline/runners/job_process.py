@@ -1,4 +1,4 @@
-"""JobProcess: runs a Beam job in a process of its own, and ends all that it started.
+"""JobProcess: runs a Beam job in a process of its own, and kills all its processes.
 
 Beam waits forever for a job whose worker or job server is gone, and may leave these
 processes behind. A process group can be killed as a whole.
@@ -30,7 +30,7 @@ from transforms.workers.status import STATUS_FOLDER_VARIABLE
 LOCAL_JOB = "pipeline.runners.local.job"
 COUNTERS_NAME = "counters"
 _POLL_S = 0.2
-# The log of a job that fails in every worker has a fifth of this.
+# A job that fails in every worker writes a fifth of this to its log.
 _LOG_BYTES = 1 << 20
 
 
@@ -160,7 +160,7 @@ def job_log(folder: str) -> str:
 
 
 def _keep_log(log: str) -> str:
-    """Writes a log to a file that is not removed; returns its path, or why not."""
+    """Writes a log to a file that stays; returns its path, or why there is none."""
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="fsdsinet-", suffix=".log", delete=False, encoding="utf-8"
@@ -175,7 +175,7 @@ def _reserve(log: BinaryIO) -> None:
     """Reserves space for the log, which must have room when a disk is full.
 
     Raises:
-        ConfigError: if there is no such space.
+        ConfigError: if there is not enough space.
     """
     try:
         os.posix_fallocate(log.fileno(), 0, _LOG_BYTES)

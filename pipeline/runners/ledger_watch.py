@@ -1,4 +1,4 @@
-"""How far a job on a cluster is: its committed ledger files, read as they appear."""
+"""LedgerWatch: follows a job on a cluster by the ledger files that it commits."""
 
 import time
 
@@ -12,7 +12,7 @@ _INTERVAL_S = 2.0
 
 
 class LedgerWatch:
-    """Sums up the ledger files that appear from now on."""
+    """Totals of the ledger files that appear after this object was made."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
@@ -21,14 +21,14 @@ class LedgerWatch:
         self.total = WorkerStatus()
 
     def poll(self) -> WorkerStatus:
-        """Clips, patches and seconds of audio committed since the beginning."""
+        """Clips, patches and seconds of audio in these files."""
         start = time.monotonic()
         if start < self._next:
             return self.total
         new = [uri for uri in self._dataset.parts("ledger") if uri not in self._seen]
         if new:
             self._add(new)
-        # In a bucket with many files a look takes its time: a tenth of it all.
+        # Listing a bucket with many files is slow. It may take a tenth of the time.
         self._next = time.monotonic() + max(
             _INTERVAL_S, 10 * (time.monotonic() - start)
         )

@@ -12,7 +12,7 @@ _RAISED = re.compile(
     r" \[while running '(?P<step>[^']*)'\]$",
     re.MULTILINE | re.DOTALL,
 )
-# The messages of these say what was found and what to do; the name adds nothing.
+# Exceptions whose messages say what was found and what to do without the name.
 _COMPLETE = {"StorageError", "PermitError", "ModelError"}
 
 

@@ -1,8 +1,7 @@
-"""The job for Dataflow is built and checked whole; nothing is submitted."""
+"""The whole job for Dataflow is built and checked, but not submitted."""
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 from typing import Any
@@ -45,7 +44,7 @@ import json, sys
 from pipeline.runners import dataflow as dataflow_runner
 from pipeline.config import load_config
 from pipeline.extract import ExtractJob
-from pipeline.run.launch import dataset_spec
+from pipeline.run.identity import dataset_spec
 from transforms.models.loading import load_models
 from transforms.workers.permit import Permit
 
@@ -85,7 +84,7 @@ def test_job_has_image_threads_machines_and_no_session() -> None:
     assert "fsd-sinet-beam:0.1.0" in image
     assert options["sdk_container_image"].endswith("fsd-sinet-beam:0.1.0")
     assert options["number_of_worker_harness_threads"] == 1
-    # 16 processes, one a vCPU: what Dataflow does unless it is told not to.
+    # Dataflow starts one process for every vCPU: 16 processes.
     assert (options["num_workers"], options["max_num_workers"]) == (4, 4)
     assert options["machine_type"] == "n2-standard-4"
     assert "no_use_multiple_sdk_containers" not in options["experiments"]
@@ -94,12 +93,12 @@ def test_job_has_image_threads_machines_and_no_session() -> None:
     order = ["ReadManifest", "AdmitShards", "DecodeAudio", "ComputePatches",
              "RunModels", "CommitShard"]  # fmt: skip
     assert all(any(name in step for step in job["steps"]) for name in order)
-    # Only manifest rows cross a shuffle.
+    # The only shuffle is that of the manifest rows.
     assert [name for name in job["shuffles"] if "ReadManifest/Spread" not in name] == []
 
 
 @needs_libraries
-def test_package_is_staged_if_it_is_not_in_the_image() -> None:
+def test_package_is_staged_if_a_setup_file_is_given() -> None:
     job = built_job(f"--setup_file={ROOT / 'setup.py'}")
     assert any("workflow.tar.gz" in name for name in job["staged"])
 
@@ -147,11 +146,11 @@ def test_dry_run_builds_the_job_where_the_bucket_cannot_be_reached() -> None:
         },
     )
     assert done.returncode == 0, done.stderr
-    assert "not looked at: output gs://my-bucket/results" in done.stdout
+    assert "not checked: output gs://my-bucket/results" in done.stdout
     assert "was built and is valid" in done.stdout
 
 
-def test_missing_libraries_are_named(tmp_path: pathlib.Path) -> None:
+def test_missing_libraries_are_named() -> None:
     code = "from pipeline.runners.dataflow import _require_libraries as r; r()"
     done = run(code, PYTHONPATH=str(ROOT))
     assert "install 'fsd-sinet-beam[dataflow]'" in done.stderr
@@ -161,7 +160,11 @@ def test_missing_libraries_are_named(tmp_path: pathlib.Path) -> None:
     ("flags", "settings", "problem"),
     [
         (("--project=",), {}, "Dataflow needs --project"),
-        (("--machine_type=large",), {}, "expected one that says how many vCPUs"),
+        (
+            ("--machine_type=large",),
+            {},
+            "expected a type that states its number of vCPUs",
+        ),
         ((), {"output": "out/here"}, "need a bucket, gs://BUCKET/FOLDER"),
         (("--temp_location=gs://X/y",), {}, "temp_location is gs://X/y"),
         (
@@ -171,7 +174,7 @@ def test_missing_libraries_are_named(tmp_path: pathlib.Path) -> None:
         ),
     ],
 )
-def test_what_dataflow_needs_is_asked_for(
+def test_missing_and_wrong_options_are_refused(
     flags: tuple[str, ...], settings: dict[str, Any], problem: str
 ) -> None:
     config = config_with(*flags, **settings)
@@ -179,7 +182,7 @@ def test_what_dataflow_needs_is_asked_for(
         dataflow_runner.beam_options(config, "n", dataflow_runner.num_workers(config))
 
 
-def test_processes_fill_machines() -> None:
+def test_number_of_machines_follows_from_the_number_of_processes() -> None:
     config = config_with(workers=10)
     number = dataflow_runner.num_workers(config)
     assert "--num_workers=3" in dataflow_runner.beam_options(config, "n", number)

@@ -1,4 +1,4 @@
-"""Files for other machines: they fit this project, each other and what reads them."""
+"""Files in deploy/ fit this project, each other and the programs that read them."""
 
 import pathlib
 import re
@@ -30,7 +30,7 @@ def read_spec() -> Spec:
 
 
 def operator_schema() -> Spec:
-    """What the operator accepts as the spec of a FlinkDeployment."""
+    """The schema of the operator for the spec of a FlinkDeployment."""
     [jar] = FLINK.parent.glob("flink-kubernetes-operator-api-*.jar")
     with zipfile.ZipFile(jar) as archive:
         definition = yaml.load(archive.read(SCHEMA), yaml.CSafeLoader)
@@ -40,7 +40,7 @@ def operator_schema() -> Spec:
 
 
 def strict(schema: Any) -> Any:
-    """Refuses keys that a schema does not list, which Kubernetes drops in silence."""
+    """A schema that refuses unlisted keys, which Kubernetes would ignore."""
     if isinstance(schema, list):
         return [strict(each) for each in schema]
     if not isinstance(schema, dict):
@@ -60,14 +60,14 @@ def test_image_has_the_beam_and_python_that_are_tested() -> None:
     assert f'python_requires=">={found[1]}"' in setup
 
 
-def test_image_sets_what_an_engine_needs() -> None:
+def test_image_sets_the_environment_of_workers() -> None:
     text = (DEPLOY / "Dockerfile").read_text()
     pairs = dict(re.findall(r"^(?:ENV)? +([A-Z_]+)=(\S+)", text, re.MULTILINE))
     expected = {**TENSORFLOW_ENVIRONMENT, "OMP_NUM_THREADS": "1"}
     assert expected.items() <= pairs.items()
 
 
-def test_constraints_are_exact_and_only_of_what_is_needed() -> None:
+def test_constraints_are_exact_and_leave_out_packages_for_development() -> None:
     lines = constraints()
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
     names = {line.partition("==")[0] for line in lines}

@@ -1,4 +1,4 @@
-"""Jobs on a real Flink: the same dataset, and refusals that say what to do."""
+"""Jobs on a real Flink write the same dataset; errors say what to do."""
 
 import os
 import pathlib
@@ -32,7 +32,7 @@ pytestmark = [
 ]
 
 
-def test_dataset_is_that_of_a_local_run_by_two_processes_at_a_time(
+def test_two_processes_at_once_write_the_dataset_of_a_local_run(
     environment: list[str],
     flink: LocalFlink,
     undisturbed: pathlib.Path,
@@ -59,12 +59,12 @@ def test_dataset_is_that_of_a_local_run_by_two_processes_at_a_time(
     assert found["patches"] == read(output, "ledger")["num_patches"].to_numpy().sum()
     for step in ("decode", "resample", "log_mel", "inference", "commit"):
         assert found[f"{step}_us"] > 0
-    # The same numbers, in Flink's own interface.
+    # Flink's REST interface gives the same counters.
     last = max(flink.jobs(), key=lambda job: job["start-time"])
     assert FlinkCluster(flink.address).counters(last["jid"], "fsdsinet") == found
 
 
-def test_demo_clips_give_the_same_with_their_failures(
+def test_demo_clips_and_their_failures_equal_those_of_a_local_run(
     flink: LocalFlink, tmp_path: pathlib.Path, fsdsinet: Command
 ) -> None:
     outputs = [tmp_path / "local", tmp_path / "flink"]
@@ -80,8 +80,7 @@ def test_demo_clips_give_the_same_with_their_failures(
         assert read(outputs[0], table).equals(read(outputs[1], table)), table
 
 
-def test_wrong_address_version_and_number_are_refused_at_once(
-    flink: LocalFlink,
+def test_wrong_address_version_and_number_of_workers_are_refused(
     tmp_path: pathlib.Path,
     fsdsinet: Command,
     flink_job: FlinkJob,
@@ -100,7 +99,7 @@ def test_wrong_address_version_and_number_are_refused_at_once(
     other = tmp_path / "beam-runners-flink-1.20-job-server-2.77.0.jar"
     shutil.copy(__file__, other)
     said = refused(f"--flink_job_server_jar={other}")
-    assert "the cluster is Flink 1.19.3, the job server for 1.20" in said
+    assert "the cluster runs Flink 1.19.3, but the job server is for 1.20" in said
     assert "no job server at nothing.jar" in refused(
         "--flink_job_server_jar=nothing.jar"
     )
@@ -123,7 +122,7 @@ def test_worker_without_the_package_is_named(
     fsdsinet: Command,
     flink_job: FlinkJob,
 ) -> None:
-    # Beam's own pool, in a Python that has Beam but not what is installed in place.
+    # Beam's own pool, in a Python that has Beam but not this package.
     folder = tmp_path / "bin"
     folder.mkdir()
     python = folder / "python"
@@ -150,13 +149,12 @@ def test_worker_without_the_package_is_named(
     finally:
         process.terminate()
         process.wait()
-    assert "no worker has done anything in 60 s: do they have fsd-sinet-beam" in said
+    assert "no worker has begun to work in 60 s: check that" in said
+    assert "workers have fsd-sinet-beam in the launcher's version" in said
 
 
 def test_worker_with_another_version_is_named(
     tmp_path: pathlib.Path,
-    fsdsinet: Command,
-    monkeypatch: pytest.MonkeyPatch,
     flink_job: FlinkJob,
 ) -> None:
     # The launcher finds this metadata first.
@@ -179,7 +177,7 @@ def test_worker_with_another_version_is_named(
 
 
 @pytest.mark.timeout(600)
-def test_the_newcomers_commands(flink: LocalFlink) -> None:
+def test_commands_of_the_documentation_work() -> None:
     if listens(8081):
         pytest.skip("port 8081, which the commands name, is taken")
     text = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")

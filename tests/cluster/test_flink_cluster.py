@@ -1,4 +1,4 @@
-"""The cluster that tests and newcomers start: it comes up, changes and goes away."""
+"""The local Flink cluster starts, loses a TaskManager, and ends completely."""
 
 import os
 import pathlib
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.flink
 
 
 def java_processes(folder: pathlib.Path) -> list[int]:
-    """Those of a cluster, by the folder that all of them are told."""
+    """Process ids of a cluster, whose processes all get its folder as an argument."""
     found = []
     for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -36,7 +36,7 @@ def wait_for_none(folder: pathlib.Path) -> None:
         time.sleep(0.05)
 
 
-def test_cluster_loses_a_task_manager_gets_it_back_and_leaves_nothing(
+def test_cluster_loses_a_task_manager_and_gets_it_back(
     tmp_path: pathlib.Path,
 ) -> None:
     with running_flink(tmp_path) as flink:
@@ -64,7 +64,7 @@ def test_cluster_that_cannot_start_says_why(tmp_path: pathlib.Path) -> None:
     assert java_processes(tmp_path) == []
 
 
-def test_waiting_for_what_does_not_happen_ends(tmp_path: pathlib.Path) -> None:
+def test_waiting_has_a_time_limit(tmp_path: pathlib.Path) -> None:
     with running_flink(tmp_path, 1) as flink:
         with pytest.raises(
             LocalFlinkError, match="no job took a slot: 1 s have passed"
@@ -94,7 +94,7 @@ flink.wait()
     wait_for_none(tmp_path)
 
 
-def test_cluster_is_started_and_stopped_by_hand(tmp_path: pathlib.Path) -> None:
+def test_cluster_is_started_and_stopped_by_commands(tmp_path: pathlib.Path) -> None:
     require_flink()
 
     def command(*arguments: str, code: int = 0) -> str:

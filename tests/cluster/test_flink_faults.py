@@ -1,4 +1,4 @@
-"""Jobs on a real Flink of which parts are killed: nothing is lost, nothing is left."""
+"""Jobs on a real Flink lose no result and leave no process when parts are killed."""
 
 import contextlib
 import os
@@ -37,7 +37,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("victim", ["worker", "task-manager"])
-def test_job_goes_on_after_a_kill_and_does_no_committed_shard_again(
+def test_job_goes_on_after_a_kill_and_skips_committed_shards(
     victim: str,
     flink: LocalFlink,
     temporary: pathlib.Path,
@@ -61,7 +61,7 @@ def test_job_goes_on_after_a_kill_and_does_no_committed_shard_again(
     assert f"{NUM_CLIPS} clips ok, 0 failed" in stdout
     assert_same_dataset(output, undisturbed)
     assert_tidy(output)
-    # Those of the last start of the stage: nothing that was committed is done again.
+    # Counters of the last start of the stage, which skips committed shards.
     found = counters(output)
     assert found["shards_skipped"] >= num_before
     assert found["clips"] == NUM_CLIPS - sum(
@@ -117,7 +117,7 @@ def test_stopping_the_launcher_stops_the_job(
     assert states(flink) <= {"CANCELED", "FINISHED", "FAILED"}
     wait_for(lambda: not processes_naming(str(tmp)))
     wait_for(lambda: not list(temporary.glob("fsdsinet-worker-*")))
-    # What a JVM leaves there when it is killed, wherever its temporary files go.
+    # A killed JVM leaves such a file in /tmp, even if TMPDIR is another folder.
     assert java and not {*pathlib.Path("/tmp").glob(f"hsperfdata_*/{java[0]}")}
     assert len(read(output, "ledger")) < NUM_CLIPS
     fsdsinet(*arguments)
@@ -178,7 +178,7 @@ def test_job_of_a_killed_launcher_is_found_stopped_and_continued(
         with held(workers_on(temporary, LONG_CLIP)[0]):
             wait_for(lambda: num_committed(output) >= 2)
             launcher.kill()
-            # The job server ends with its launcher, the job does not.
+            # The job server ends with its launcher, but the job goes on.
             wait_for(lambda: not processes_naming(str(tmp)))
             assert "RUNNING" in states(flink)
             refused = fsdsinet(*arguments, code=2).stderr

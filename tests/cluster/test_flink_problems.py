@@ -1,8 +1,8 @@
-"""What Flink says of jobs that do not work becomes one sentence."""
+"""Errors of Flink and Beam are explained in one sentence."""
 
 import pytest
 
-from pipeline.runners.flink.problems import explain, is_hopeless
+from pipeline.runners.flink.problems import explain, is_permanent
 
 PERMIT = (
     "java.util.concurrent.ExecutionException: RuntimeError: Error received from SDK "
@@ -27,9 +27,11 @@ POOL = (
         ("NoResourceAvailableException: x", "too few free slots"),
     ],
 )
-def test_what_no_restart_mends_is_named(problem: str, sentence: str) -> None:
-    assert is_hopeless(problem)
-    assert sentence in str(explain(["nothing of ours", problem]))
+def test_problems_that_stay_after_a_restart_are_explained(
+    problem: str, sentence: str
+) -> None:
+    assert is_permanent(problem)
+    assert sentence in str(explain(["another problem", problem]))
 
 
 @pytest.mark.parametrize(
@@ -42,10 +44,10 @@ def test_what_no_restart_mends_is_named(problem: str, sentence: str) -> None:
         ),
     ],
 )
-def test_what_a_restart_mends_is_not_hopeless(problem: str, sentence: str) -> None:
-    assert not is_hopeless(problem)
+def test_lost_processes_are_not_permanent_problems(problem: str, sentence: str) -> None:
+    assert not is_permanent(problem)
     assert sentence in str(explain([problem]))
 
 
-def test_what_nobody_has_foreseen_is_left_as_it_is() -> None:
+def test_unknown_problems_are_not_explained() -> None:
     assert explain(["java.lang.OutOfMemoryError"]) is None

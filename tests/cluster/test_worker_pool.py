@@ -15,12 +15,13 @@ from pipeline.runners.workers.worker import WorkerRequest
 from tests.conftest import ROOT
 from tests.support.object_stores import free_port
 
-# As in /proc/net/tcp and tcp6: loopback, the two forms of it in IPv6, and listening.
+# Values in /proc/net/tcp and tcp6: the loopback address and its two forms in IPv6.
 LOOPBACK = {
     "0100007F",
     "0000000000000000FFFF00000100007F",
     "00000000000000000000000001000000",
 }
+# State of a listening socket in the same files.
 LISTENS = "0A"
 
 
@@ -34,7 +35,7 @@ def listening_addresses(port: int) -> set[str]:
     return found
 
 
-def test_pool_listens_to_its_own_machine_only_and_ends_when_told() -> None:
+def test_pool_listens_only_to_its_own_machine_and_ends_at_sigterm() -> None:
     port = free_port()
     with subprocess.Popen(
         [

@@ -1,4 +1,4 @@
-"""The engine asked for runs a model if it agrees with the reference; else Essentia."""
+"""The requested engine runs a model if it agrees with the reference."""
 
 import concurrent.futures
 import dataclasses
@@ -53,10 +53,10 @@ def test_a_checked_model_is_not_checked_again(
     np.testing.assert_array_equal(first.expected.embeddings, again.expected.embeddings)
 
 
-def test_another_installation_is_checked_by_itself(
+def test_every_installation_is_checked(
     spec: ModelSpec, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # numba would find none of the code that is compiled for the first.
+    # numba does not find code that was compiled for another installation.
     here = pathlib.Path(transforms.__file__).parent
     shutil.copytree(here, tmp_path / "transforms")
     first = engine_choice._key(spec)
@@ -81,11 +81,11 @@ def test_a_changed_module_of_the_engine_is_checked_again(
 def test_the_reference_needs_no_check(cache: pathlib.Path, spec: ModelSpec) -> None:
     (chosen,) = choose_engines([spec], "essentia")
     assert chosen.engine == "essentia" and chosen.expected is None
-    # Only workers put something there: what the front end compiles.
+    # Only workers write there: the compiled code of the front end.
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
-def test_an_unknown_graph_is_left_to_essentia(
+def test_essentia_runs_an_unknown_graph(
     cache: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "strange.pb"
@@ -97,7 +97,7 @@ def test_an_unknown_graph_is_left_to_essentia(
     assert "node dense is MatMul, expected BiasAdd" in line
 
 
-def test_without_numba_essentia_runs(
+def test_essentia_runs_without_numba(
     cache: pathlib.Path,
     spec: ModelSpec,
     monkeypatch: pytest.MonkeyPatch,
@@ -111,7 +111,7 @@ def test_without_numba_essentia_runs(
 
 @dataclasses.dataclass
 class WrongEngine:
-    """The reference's results, and a little more."""
+    """Adds an offset to the embeddings of the reference."""
 
     spec: ModelSpec
     offset: float
@@ -130,7 +130,7 @@ def test_an_engine_that_disagrees_is_not_used(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setitem(ENGINES, "winograd", lambda spec: WrongEngine(spec, offset))
-    # In this process, where the wrong engine is.
+    # The check runs in this process, which has the wrong engine.
     monkeypatch.setattr(engine_choice, "_run_check", check_engine)
     (chosen,) = choose_engines([spec], "winograd", say)
     assert chosen.engine == "essentia"
@@ -138,7 +138,7 @@ def test_an_engine_that_disagrees_is_not_used(
     assert not list((cache / "compiled").glob("*.npz"))
 
 
-def test_a_check_that_dies_leaves_the_model_to_essentia(
+def test_essentia_runs_a_model_whose_check_dies(
     cache: pathlib.Path,
     spec: ModelSpec,
     monkeypatch: pytest.MonkeyPatch,
@@ -147,7 +147,8 @@ def test_a_check_that_dies_leaves_the_model_to_essentia(
     monkeypatch.setattr("sys.executable", "false")
     (chosen,) = choose_engines([spec], "winograd", say)
     assert chosen.engine == "essentia"
-    assert "the process that checks it has died (no message)" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "the process that checks the engine has died (no message)" in printed
 
 
 def test_workers_check_again(spec: ModelSpec) -> None:
@@ -161,8 +162,8 @@ def test_workers_check_again(spec: ModelSpec) -> None:
         require_agreement(dataclasses.replace(checked, expected=wrong), engine)
 
 
-@pytest.mark.parametrize("content", [b"", b"not what it was", None])
-def test_damaged_caches_are_made_again(
+@pytest.mark.parametrize("content", [b"", b"damaged", None])
+def test_damaged_files_in_the_cache_are_replaced(
     cache: pathlib.Path, spec: ModelSpec, content: bytes | None
 ) -> None:
     choose_engines([spec], "winograd", say)
@@ -191,7 +192,7 @@ def test_two_launchers_may_compile_at_once(
 
 @pytest.fixture
 def temporary(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    """The folder of temporary files, where the cache cannot be written."""
+    """The folder of temporary files, while the cache folder cannot be written."""
     blocked = tmp_path / "file"
     blocked.touch()
     monkeypatch.setenv("FSDSINET_CACHE", str(blocked / "cache"))
@@ -199,14 +200,16 @@ def temporary(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathli
     return tmp_path
 
 
-def test_a_home_that_cannot_be_written_is_no_obstacle(temporary: pathlib.Path) -> None:
+def test_the_cache_is_temporary_if_its_folder_cannot_be_written(
+    temporary: pathlib.Path,
+) -> None:
     folder = cache_folder("numba")
     assert folder.is_relative_to(temporary) and folder.is_dir()
     assert stat.S_IMODE(folder.parent.stat().st_mode) & 0o077 == 0
     assert cache_folder("numba") == folder
 
 
-def test_the_cache_of_another_user_is_not_run(
+def test_the_cache_of_another_user_is_not_used(
     temporary: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = cache_folder("numba")

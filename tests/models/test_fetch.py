@@ -1,4 +1,4 @@
-"""Fetching a model ends with the right file or with none, whatever the server does."""
+"""Fetching a model gives the right file or none, whatever the server does."""
 
 import dataclasses
 import hashlib
@@ -75,10 +75,7 @@ COMPLETE = {f"{NAME}.pb": GRAPH, f"{NAME}.json": METADATA}
 
 
 def test_a_model_is_fetched_completely(
-    model: RegisteredModel,
-    folder: pathlib.Path,
-    server: FileServer,
-    capsys: pytest.CaptureFixture[str],
+    model: RegisteredModel, folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert fetch_model(model, folder) == folder / f"{NAME}.pb"
     assert files(folder) == COMPLETE

@@ -1,4 +1,4 @@
-"""Models are checked before anything starts."""
+"""Graphs and metadata are checked when a model is loaded."""
 
 import json
 import pathlib
@@ -18,7 +18,7 @@ from transforms.models.registry import published_labels
 
 @pytest.fixture
 def model(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A copy of a good model, to be spoilt."""
+    """A copy of a valid model, for tests to change."""
     for suffix in (".pb", ".json"):
         shutil.copy(DATA / f"random-tiny-tlpf{suffix}", tmp_path / f"model{suffix}")
     return tmp_path / "model.pb"

@@ -76,8 +76,8 @@ def cache(
     return tmp_path / "cache"
 
 
-def here(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
-    """Returns for each model the last column of the table, which is named `here`."""
+def files_here(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """Returns the column `here` of the table, by model."""
     assert main(["models", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     position = lines[0].index("here")
@@ -103,14 +103,14 @@ def test_the_list_states_which_files_are_here(
 ) -> None:
     bundled = graph_path(registered_models()[BUNDLED])
     expected = {PUBLISHED: "no", BUNDLED: f"bundled, hash right: {bundled}"}
-    assert here(capsys) == expected
+    assert files_here(capsys) == expected
     cache.mkdir()
     path = cache / f"{PUBLISHED}.pb"
     shutil.copy(DATA / f"{PUBLISHED}.pb", path)
-    assert here(capsys)[PUBLISHED] == f"fetched, hash right: {path}"
+    assert files_here(capsys)[PUBLISHED] == f"fetched, hash right: {path}"
     path.write_bytes(path.read_bytes()[:-1])
     bundled.unlink()
-    table = here(capsys)
+    table = files_here(capsys)
     assert table[PUBLISHED].startswith("WRONG FILE, its git blob sha1 is ")
     assert table[BUNDLED] == f"MISSING: {bundled}"
 

@@ -1,4 +1,4 @@
-"""What the command prints, and what it refuses."""
+"""The command line: what it prints and what it refuses."""
 
 import argparse
 import pathlib

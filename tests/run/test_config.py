@@ -72,7 +72,7 @@ def test_missing_yaml_and_malformed_set_are_refused(tmp_path: pathlib.Path) -> N
         load_config(None, ["workers"], NEEDED)
 
 
-def test_only_a_job_on_a_cluster_can_be_left_alone() -> None:
+def test_only_a_job_on_a_cluster_can_be_detached() -> None:
     settings = {"inputs": "x", "models": "m", "output": "o", "detach": True}
     assert load_config(None, [], {**settings, "runner": "flink"}).detach
     with pytest.raises(ConfigError, match="a local run ends with its launcher"):

@@ -1,4 +1,4 @@
-"""INPUTs become one manifest, which is checked."""
+"""All INPUTs are read into one manifest, which is checked."""
 
 import json
 import os

@@ -1,10 +1,15 @@
-"""What a user reads of a job that failed, from logs as Beam writes them."""
+"""The reason of a failed job is found in logs as Beam writes them."""
+
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from pipeline.run.launch import _ended_early
+from pipeline.runners.job_process import JobError
 from pipeline.runners.problems import plain_reason
 
-# As a local job leaves it; the tracebacks are shortened.
+# The log of a local job, with shortened tracebacks.
 _LOG = """\
 INFO:apache_beam.runners.worker.data_plane:Data channel established.
 WARNING:root:Resource module is not available for current platform.
@@ -82,7 +87,7 @@ def log_of(name: str, message: str, step: str = _COMMIT) -> str:
         ),
     ],
 )
-def test_reason_is_said_without_the_wrapping_of_beam(
+def test_reason_is_found_without_the_wrapping_of_beam(
     name: str, message: str, expected: str
 ) -> None:
     assert plain_reason(log_of(name, message)) == expected
@@ -110,5 +115,34 @@ def test_exception_of_a_step_wins_over_later_ones() -> None:
         ),
     ],
 )
-def test_log_without_a_message_gives_its_last_words(log: str, expected: str) -> None:
+def test_other_logs_give_their_last_line_or_exception(log: str, expected: str) -> None:
     assert plain_reason(log) == expected
+
+
+@pytest.mark.parametrize(
+    ("reason", "overwrite", "advice"),
+    [
+        ("the disk is gone", False, "to continue, run the same command again"),
+        (
+            "the disk is gone",
+            True,
+            "to continue, run the same command again (without --overwrite)",
+        ),
+        (
+            "free space and run the same command again",
+            False,
+            "the next run does the rest",
+        ),
+    ],
+)
+def test_advice_to_run_the_command_again_is_printed_once(
+    reason: str, overwrite: bool, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run: Any = SimpleNamespace(
+        dataset=SimpleNamespace(is_ours=lambda: False),
+        config=SimpleNamespace(overwrite=overwrite),
+    )
+    assert _ended_early(run, JobError(reason)) == 1
+    printed = capsys.readouterr().err
+    assert printed == f"fsdsinet: {reason}\nwhat is done is safe; {advice}\n"
+    assert printed.count("run the same command again") == 1

@@ -1,4 +1,4 @@
-"""The end of a child process: told as it comes, by kernels of all ages."""
+"""The end of a child process is noticed, with and without pidfd_open."""
 
 import os
 import signal
@@ -14,15 +14,15 @@ LONG_S = 60.0
 
 
 @pytest.fixture(
-    params=["wakes us", "does not know how", "has no call for it"], autouse=True
+    params=["pidfd_open", "pidfd_open fails", "no pidfd_open"], autouse=True
 )
-def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(pid: int) -> int:
+def pidfd(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(pid: int) -> int:
         raise OSError("not implemented")
 
-    if request.param == "does not know how":
-        monkeypatch.setattr(os, "pidfd_open", unknown, raising=False)
-    if request.param == "has no call for it":
+    if request.param == "pidfd_open fails":
+        monkeypatch.setattr(os, "pidfd_open", fail, raising=False)
+    if request.param == "no pidfd_open":
         monkeypatch.delattr(os, "pidfd_open", raising=False)
 
 
@@ -46,7 +46,7 @@ def endless() -> Iterator[subprocess.Popen[bytes]]:
         ("import os; os.kill(os.getpid(), 9)", -signal.SIGKILL),
     ],
 )
-def test_tells_how_a_process_ended_every_time(code: str, expected: int) -> None:
+def test_exit_code_is_returned_by_every_call(code: str, expected: int) -> None:
     process = start(code)
     assert wait_for_end(process, LONG_S) == expected
     assert wait_for_end(process, LONG_S) == expected

@@ -15,8 +15,8 @@ from transforms.workers.deaths import NO_CLIP, count_deaths, given_up, note_deat
 from transforms.workers.status import STATUS_FOLDER_VARIABLE
 
 TINY_GRAPH = DATA / "random-tiny-tlpf.pb"
-# A process with a pool whose workers do as they are told, and note that they are there.
-# Each line of its input is carried out; each death is told in a line of its output.
+# Program with a pool. It carries out each line of its input and prints each death. The
+# name of a worker says what the worker does; each worker makes a file with its name.
 POOL = """
 import os, pathlib, signal, sys, threading
 from pipeline.runners.workers import fork_server
@@ -52,7 +52,7 @@ for line in sys.stdin:
 
 
 class Pool:
-    """A running process of that kind."""
+    """A process that runs POOL."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
@@ -79,7 +79,7 @@ class Pool:
         return self.process.stdout.readline().strip()
 
     def worker(self, name: str) -> int:
-        """Process id of a worker, once it is there."""
+        """Process id of a worker, once the worker has started."""
         wait_for(lambda: list(self._folder.glob(f"{name}.*")))
         (path,) = self._folder.glob(f"{name}.*")
         return int(path.suffix[1:])
@@ -93,7 +93,7 @@ def pool(tmp_path: pathlib.Path) -> Iterator[Pool]:
     pool.process.communicate()
 
 
-def test_the_pool_hears_how_a_worker_ended(pool: Pool) -> None:
+def test_the_pool_learns_how_a_worker_ended(pool: Pool) -> None:
     pool.tell("start", "exit0")
     pool.tell("wait", "exit0")
     assert pool.answer() == "exit0 0"
@@ -143,14 +143,14 @@ def test_a_killed_fork_server_is_noticed(pool: Pool) -> None:
     pid = pool.worker("clip1")
     parent = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
     os.kill(int(parent), signal.SIGKILL)
-    assert pool.answer() == "their fork server was killed"
+    assert pool.answer() == "ended because the fork server was killed"
     wait_for(lambda: has_ended(pid))
     pool.tell("wait", "clip1")
     assert pool.answer() == f"clip1 {128 + signal.SIGKILL}"
 
 
 def has_ended(pid: int) -> bool:
-    """Also true if the process that inherited this process has not noticed its end."""
+    """Whether a process has ended, also if its new parent has not noticed."""
     try:
         return ") Z " in pathlib.Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -165,10 +165,10 @@ def has_ended(pid: int) -> bool:
         ("winograd", f"s3://bucket/{TINY_GRAPH.name}", []),
     ],
 )
-def test_only_what_outlives_a_fork_is_loaded_before_one(
+def test_only_models_that_survive_a_fork_are_loaded_before_it(
     engine: str, path: str, expected: list[str]
 ) -> None:
-    """Connections to a store would be shared, and clips mixed up."""
+    """Forked processes would share a connection to a store, and mix up its answers."""
     script = """
 import sys
 from transforms.models.loading import load_model

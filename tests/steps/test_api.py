@@ -1,4 +1,4 @@
-"""The public API: what `transforms` exports, EmbedAudio, Tagger and own engines."""
+"""The public API: the names in `transforms`, EmbedAudio, Tagger and own engines."""
 
 import pathlib
 from typing import Any, cast
@@ -43,7 +43,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_can_be_imported() -> None:
     assert set(transforms.__all__) <= set(dir(transforms))
     for name in transforms.__all__:
         assert getattr(transforms, name).__name__ == name

@@ -1,4 +1,4 @@
-"""Workers write only while their job is active, and a dataset knows its job."""
+"""Workers write only while their job has the permit of the dataset."""
 
 import importlib.metadata
 import pathlib
@@ -135,7 +135,7 @@ def test_workers_of_a_failed_job_are_awaited_once(
     assert folder.note() is None
     folder.settle()
     assert len(waits) == 1
-    # The death of the clip's worker stays noted until a run succeeds.
+    # The note of the death stays until a run succeeds.
     assert len(list(pathlib.Path(permit.folder, "deaths").iterdir())) == 1
     folder.remove()
     assert not pathlib.Path(permit.folder).exists()
@@ -167,6 +167,7 @@ def test_a_job_whose_cluster_does_not_answer_can_be_forgotten(
 def test_a_job_on_dataflow_must_be_checked_by_the_user(dataset: Dataset) -> None:
     JobFolder(dataset).begin(JobNote("job-2", "dataflow", "project, region"), VERSIONS)
     with pytest.raises(
-        ConfigError, match="in the Cloud console whether the job has ended"
+        ConfigError,
+        match=r"in the Cloud console \(project, region\) whether the job has ended",
     ):
         check_no_job(dataset)

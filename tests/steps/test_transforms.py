@@ -1,4 +1,4 @@
-"""Each transform, alone in a pipeline."""
+"""Each transform runs alone in a pipeline."""
 
 import concurrent.futures
 import contextlib

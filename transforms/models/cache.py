@@ -1,24 +1,26 @@
-"""Where compiled code and checks are kept between runs."""
+"""Finds the folders in which files are kept between runs, such as compiled code."""
 
 import os
 import pathlib
 import tempfile
 
 _VARIABLE = "FSDSINET_CACHE"
-# Holds what numba compiled and, beside it, checks: who removes one removes both.
+# Folder of the code that numba compiled and of the checks that it passed. They are in
+# one folder, so that they are removed together.
 COMPILED = "compiled"
 
 
 def default_root() -> pathlib.Path:
-    """Where files of this project are kept for a user who says nothing else."""
+    """Folder of the kept files, unless an environment variable names another one."""
     return pathlib.Path.home() / ".cache" / "fsd-sinet-beam"
 
 
 def cache_folder(name: str) -> pathlib.Path:
-    """A folder that can be written, for one purpose; it may be removed at any time.
+    """Makes a writable folder for one purpose. Users may remove it at any time.
 
-    It is in the folder that the variable FSDSINET_CACHE names, ~/.cache/fsd-sinet-beam
-    without; where that cannot be written, among the temporary files of this user.
+    It is in the folder that the variable FSDSINET_CACHE names, or else in
+    ~/.cache/fsd-sinet-beam. If that folder cannot be written, it is among the temporary
+    files of this user.
     """
     folder = pathlib.Path(os.environ.get(_VARIABLE) or default_root()) / name
     if _can_be_written(folder):
@@ -26,7 +28,7 @@ def cache_folder(name: str) -> pathlib.Path:
     own = pathlib.Path(tempfile.gettempdir()) / f"fsd-sinet-beam-{os.getuid()}"
     own.mkdir(mode=0o700, exist_ok=True)
     if own.stat().st_uid != os.getuid():
-        # What another user put there would run as code of this one.
+        # Code that another user put there would run with the rights of this user.
         own = pathlib.Path(tempfile.mkdtemp(prefix="fsd-sinet-beam-"))
     folder = own / name
     folder.mkdir(exist_ok=True)
@@ -34,7 +36,7 @@ def cache_folder(name: str) -> pathlib.Path:
 
 
 def keep_compiled_code() -> None:
-    """Tells numba, here and in children, where to keep code, unless somebody has."""
+    """Sets the folder for numba's code, here and in children, unless it is set."""
     os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder(COMPILED)))
 
 

@@ -1,7 +1,8 @@
-"""python -m transforms.models.check_engine: compiles an engine and compares it.
+"""python -m transforms.models.check_engine: compares an engine with the reference.
 
-The resampler and the log-mel filters are compiled, too, so that workers find all
-compiled code in the cache. An engine that only the calling program knows is not run.
+This compiles the engine, the resampler and the log-mel filters, so that workers find
+all compiled code in the cache. An engine that the calling program registered is unknown
+in this process and is not compared here.
 
 Reads a pickled ModelSpec from standard input. Writes to standard output a pickled
 Prediction (the reference's output), or text that says why the engine cannot be used.
@@ -26,7 +27,7 @@ def check_engine(spec: ModelSpec) -> Prediction | str:
         expected = reference(spec)
         return (disagreement(engine, expected) if engine else "") or expected
     except Exception as error:
-        # Whatever error the compiler meets on an unusual machine, the reference runs.
+        # The compiler may fail in any way on an unusual machine.
         return f"{type(error).__name__}: {error}"
 
 

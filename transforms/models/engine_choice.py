@@ -2,8 +2,8 @@
 
 `winograd` is compiled and compared with the reference in a process of its own, once for
 a model, an installation and a processor. The reference's output is stored, so that
-every worker can compare again when it loads the model. Engines that a program
-registered are compared only then.
+every worker can compare again when it loads the model. An engine that a program
+registered is compared only when a worker loads it.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ from transforms.front_end.patches import FRONT_END_VERSION
 from transforms.models.cache import COMPILED, cache_folder, keep_compiled_code
 from transforms.workers.child_process import child_environment
 
-REFERENCE = "essentia"
+_REFERENCE = "essentia"
 # Modules whose code decides what an engine computes or what numba compiles.
 _SOURCES = (
     "decoding/resampling*.py",
@@ -51,7 +51,7 @@ def choose_engines(
     Args:
         models: Checked models.
         engine: Name of the requested engine.
-        say: Told where the reference runs a model instead of `engine`, and why.
+        say: Called with a message if the reference runs a model instead of `engine`.
 
     Raises:
         ValueError: if no engine has that name.
@@ -59,30 +59,30 @@ def choose_engines(
     engine_factory(engine)
     # Workers compile the resampler with every engine.
     keep_compiled_code()
-    if engine == REFERENCE:
-        return tuple(dataclasses.replace(m, engine=REFERENCE) for m in models)
+    if engine == _REFERENCE:
+        return tuple(dataclasses.replace(m, engine=_REFERENCE) for m in models)
     chosen = []
     for model in models:
         found = _checked(dataclasses.replace(model, engine=engine))
         if isinstance(found, Prediction):
             spec = dataclasses.replace(model, engine=engine, expected=found)
         else:
-            spec = dataclasses.replace(model, engine=REFERENCE)
-            say(f"{REFERENCE} runs {model.name} instead of {engine}: {found}")
+            spec = dataclasses.replace(model, engine=_REFERENCE)
+            say(f"{_REFERENCE} runs {model.name} instead of {engine}: {found}")
         chosen.append(spec)
     return tuple(chosen)
 
 
 def _checked(spec: ModelSpec) -> Prediction | str:
     """The reference's output, or why the engine cannot be used."""
-    is_ours = spec.engine == DEFAULT_ENGINE
-    if is_ours and importlib.util.find_spec("numba") is None:
+    is_default = spec.engine == DEFAULT_ENGINE
+    if is_default and importlib.util.find_spec("numba") is None:
         return "numba is not installed"
     path = cache_folder(COMPILED) / f"{_key(spec)}.npz"
     known = _read(path)
     if known is not None:
         return known
-    if is_ours:
+    if is_default:
         try:
             read_network_of(spec)
         except UnknownLayerError as error:
@@ -94,7 +94,7 @@ def _checked(spec: ModelSpec) -> Prediction | str:
 
 
 def _in_own_process(spec: ModelSpec) -> Prediction | str:
-    """Checks in a child process: memory is freed, and a crash of numba is survived."""
+    """Checks in a child process, which frees its memory and may crash in numba."""
     found = _run_check(spec)
     folder = cache_folder(COMPILED)
     if isinstance(found, str) and any(folder.iterdir()):
@@ -112,8 +112,8 @@ def _run_check(spec: ModelSpec) -> Prediction | str:
         env=child_environment(),
     )
     if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").splitlines()
-        return f"the process that checks it has died ({(lines or ['no message'])[-1]})"
+        lines = done.stderr.decode("utf-8", "replace").splitlines() or ["no message"]
+        return f"the process that checks the engine has died ({lines[-1]})"
     found: Prediction | str = pickle.loads(done.stdout)
     return found
 

@@ -38,7 +38,7 @@ def load_models(names: list[str]) -> tuple[ModelSpec, ...]:
         names: Names of registered models, or paths of graphs (.pb).
 
     Raises:
-        ModelError: if one cannot be used, or two have the same name.
+        ModelError: if a model cannot be used, or two models have the same name.
     """
     specs = tuple(load_model(name) for name in names)
     for index, spec in enumerate(specs):
@@ -54,7 +54,7 @@ def load_model(name: str) -> ModelSpec:
 
     Raises:
         ModelError: if the graph is missing or not an FSD-SINet, or if its metadata
-            says otherwise than the graph.
+            contradicts the graph.
     """
     path = find_graph(name)
     is_copy = not storage.is_local(name)
@@ -77,12 +77,13 @@ def read_model(path: pathlib.Path, data: bytes, metadata: dict[str, Any]) -> Mod
     """Checks a graph against its metadata.
 
     Args:
-        path: Of the graph; its stem is the model's name.
+        path: Path of the graph; its stem is the model's name.
         data: Content of the graph.
-        metadata: In Essentia's format; what is missing is as in the published models.
+        metadata: Metadata in Essentia's format; a missing key has the value that it
+            has for the published models.
 
     Raises:
-        ModelError: if the graph is not an FSD-SINet, or not what the metadata says.
+        ModelError: if the graph is not an FSD-SINet, or the metadata contradicts it.
     """
     try:
         nodes = read_graph(data)
@@ -122,12 +123,15 @@ def _check_model(
 
 
 def find_graph(name: str) -> pathlib.Path:
-    """The file of a registered model or a path, absolute; its hash is not checked.
+    """The absolute path of a graph. Its hash is not checked.
 
-    A graph from elsewhere is copied here, with its metadata.
+    A graph in a bucket or on the web is copied to this machine, with its metadata.
+
+    Args:
+        name: Name of a registered model, or path or uri of a graph.
 
     Raises:
-        ModelError: if it is not there.
+        ModelError: if there is no such graph.
     """
     model = registered_models().get(name)
     if not storage.is_local(name):
@@ -167,7 +171,7 @@ def _copy_graph(uri: str) -> pathlib.Path:
 
 def _how_to_get(model: RegisteredModel) -> str:
     if model.bundled_file is not None:
-        return "it comes with fsd-sinet-beam, so install that again"
+        return "it comes with fsd-sinet-beam, so install fsd-sinet-beam again"
     return (
         f"run 'fsdsinet models fetch {model.name}', which downloads "
         f"{model.weights_url}, or set FSDSINET_MODELS to the folder that has it"
@@ -175,10 +179,10 @@ def _how_to_get(model: RegisteredModel) -> str:
 
 
 def read_metadata(path: pathlib.Path) -> dict[str, Any]:
-    """Metadata of a graph (.json); empty if there is none.
+    """Reads the metadata of a graph (.json); empty if there is no such file.
 
     Raises:
-        ModelError: if it is not a JSON object.
+        ModelError: if the file does not hold a JSON object.
     """
     if not path.is_file():
         return {}

@@ -1,7 +1,8 @@
 """The models that have a name: facts from `registry.json`, and where their files lie.
 
 A published model lies in the models folder once it is fetched, a bundled one beside
-`registry.json`. A new one is an entry there whose keys are those of RegisteredModel.
+`registry.json`. To register a model, add an entry to `registry.json` with the keys of
+RegisteredModel.
 """
 
 import dataclasses
@@ -19,21 +20,21 @@ REGISTRY = pathlib.Path(__file__).with_name("registry.json")
 
 @dataclasses.dataclass(frozen=True)
 class RegisteredModel:
-    """What is known of a model before its files are here.
+    """The facts about a model that do not need its files.
 
     Attributes:
         name: Stem of its files, `<name>.pb` and `<name>.json`.
-        description: One line.
-        architecture: Size and pooling, as in the paper.
+        description: Description in one line.
+        architecture: Size and pooling, named as in the paper.
         embedding_size: Length of an embedding.
-        licence: Of the weights.
-        citation: The paper, or who made it.
-        hash: Of the .pb, `git_blob_sha1:<hex>` or `sha256:<hex>`.
+        licence: Licence of the weights.
+        citation: The paper, or the authors.
+        hash: Hash of the .pb, `git_blob_sha1:<hex>` or `sha256:<hex>`.
         published_map: Published mean average precision; None if there is none.
         published_map_std: Its published standard deviation.
-        weights_url: Of the .pb of a published model.
-        metadata_url: Of the .json of a published model.
-        bundled_file: The .pb of a bundled model, relative to `registry.json`.
+        weights_url: Address of the .pb of a published model.
+        metadata_url: Address of the .json of a published model.
+        bundled_file: Path of the .pb of a bundled model, relative to `registry.json`.
     """
 
     name: str
@@ -69,7 +70,7 @@ def registered_model(name: str) -> RegisteredModel:
 
 
 def registry_notes() -> list[str]:
-    """What a reader of the facts should know."""
+    """Notes for readers of these facts."""
     notes: list[str] = _read_registry()["notes"]
     return notes
 
@@ -80,13 +81,13 @@ def published_labels() -> tuple[str, ...]:
 
 
 def models_folder() -> pathlib.Path:
-    """Where models are fetched to, and looked for by name."""
+    """The folder to which models are fetched, and in which they are found by name."""
     named = os.environ.get("FSDSINET_MODELS")
     return pathlib.Path(named or default_root() / "models")
 
 
 def graph_path(model: RegisteredModel) -> pathlib.Path:
-    """Where the .pb of a model is, or would be once fetched."""
+    """The path of the .pb of a model, even if the model has not been fetched."""
     if model.bundled_file is not None:
         return REGISTRY.parent / model.bundled_file
     return models_folder().absolute() / f"{model.name}.pb"

@@ -11,9 +11,9 @@ import sys
 from transforms.essentia_import import TENSORFLOW_ENVIRONMENT
 
 # For processes that run models: one thread, because Essentia holds Python's lock while
-# it computes and a worker has one core. Must be set before numpy is imported.
+# it computes and a worker has one core. They must be set before numpy is imported.
 WORKER_ENVIRONMENT = {**TENSORFLOW_ENVIRONMENT, "OMP_NUM_THREADS": "1"}
-PARENT_VARIABLE = "FSDSINET_PARENT_PID"
+_PARENT_VARIABLE = "FSDSINET_PARENT_PID"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -23,7 +23,7 @@ def child_environment() -> dict[str, str]:
     Children do not import from the current folder, where a `random.py` of the user may
     be.
     """
-    return {**os.environ, PARENT_VARIABLE: str(os.getpid()), "PYTHONSAFEPATH": "1"}
+    return {**os.environ, _PARENT_VARIABLE: str(os.getpid()), "PYTHONSAFEPATH": "1"}
 
 
 def end_with_parent() -> None:
@@ -43,7 +43,7 @@ def die_with_parent() -> None:
     workers end when they next talk to the job.
     """
     end_with_parent()
-    parent = os.environ.get(PARENT_VARIABLE)
+    parent = os.environ.get(_PARENT_VARIABLE)
     if parent and os.getppid() != int(parent):
         sys.exit("the parent process has ended")
 

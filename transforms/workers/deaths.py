@@ -1,8 +1,8 @@
-"""Deaths of workers: notes of which clip was in hand, and which clips are given up.
+"""Notes of the deaths of workers, and the clips that are given up because of them.
 
-A clip may take its worker down: it may be too long for the memory, or crash a decoder.
-Whoever started the worker leaves a note in the job's folder. A clip with two notes is
-not tried again.
+A clip may kill its worker: it may be too long for the memory, or crash a decoder. The
+process that started the worker then writes a note into the job's folder, with the clip
+that was in hand. A clip with two notes is not tried again.
 """
 
 import collections
@@ -13,9 +13,9 @@ import uuid
 from transforms.storage import file_name, join, list_files, publish, read_file
 
 # A clip that was in hand at this many deaths is given up.
-DEATHS_A_CLIP = 2
+_DEATHS_A_CLIP = 2
 _FOLDER = "deaths"
-# Begins the names of notes about workers that had no clip in hand.
+# Clip key in the names of notes about workers that had no clip in hand.
 NO_CLIP = "none"
 
 
@@ -33,15 +33,15 @@ def note_death(job_folder: str, clip_id: str | None, problem: str) -> None:
 
 
 def count_deaths(job_folder: str) -> collections.Counter[str]:
-    """Number of deaths by clip; under NO_CLIP, those of workers without a clip."""
+    """Number of deaths by clip key; under NO_CLIP, deaths of workers without a clip."""
     return collections.Counter({k: len(v) for k, v in _notes(job_folder).items()})
 
 
 def given_up(job_folder: str) -> dict[str, str]:
-    """Messages for the clips that took several workers down, by clip_id."""
+    """Messages for the clips on which several workers died, by clip_id."""
     reasons = {}
     for key, uris in _notes(job_folder).items():
-        if key != NO_CLIP and len(uris) >= DEATHS_A_CLIP:
+        if key != NO_CLIP and len(uris) >= _DEATHS_A_CLIP:
             death = json.loads(read_file(uris[-1]))
             clip_id = death["clip_id"]
             reasons[clip_id] = _given_up_message(clip_id, death["problem"])
@@ -49,7 +49,7 @@ def given_up(job_folder: str) -> dict[str, str]:
 
 
 def _notes(job_folder: str) -> dict[str, list[str]]:
-    """Uris of all notes, by the clip that their names stand for."""
+    """Uris of all notes, by the clip key at the start of their names."""
     notes = collections.defaultdict(list)
     for info in list_files(join(job_folder, _FOLDER)):
         notes[file_name(info.uri).partition("-")[0]].append(info.uri)
@@ -64,7 +64,7 @@ def _clip_key(clip_id: str | None) -> str:
 
 def _given_up_message(clip_id: str, problem: str) -> str:
     return (
-        f"worker processes died {DEATHS_A_CLIP} times while working on clip {clip_id} "
+        f"worker processes died {_DEATHS_A_CLIP} times while working on clip {clip_id} "
         f"(the last: {problem}); it may be too long for the memory or crash the "
         "decoder: split or re-encode it"
     )

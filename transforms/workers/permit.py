@@ -3,8 +3,8 @@
 On a cluster nothing ties a worker to the launcher of its job. The worker may see
 another disk, have another version of this package, be started again by the runner, or
 go on for seconds after its job was stopped. A job therefore has a folder beside its
-dataset, with a permit in it. Whoever stops the job takes the permit away, and from then
-on nothing is committed.
+dataset, with a permit in it. To stop a job is to take its permit away: from then on
+nothing is committed.
 """
 
 import dataclasses
@@ -63,7 +63,8 @@ class Permit:
                 "launcher under the same path"
             ) from error
         if found != self.job:
-            raise PermitError(f"job {self.job} was stopped; {found} writes there now")
+            now = f"; job {found} writes to its output now" if found else ""
+            raise PermitError(f"job {self.job} was stopped{now}")
 
 
 def check_versions(versions: Mapping[str, str]) -> None:
@@ -87,7 +88,7 @@ def _check_versions(versions: tuple[tuple[str, str], ...]) -> None:
 
 
 def admit_shard(shard: Shard, output: str, permit: Permit) -> Iterator[Shard]:
-    """Yields the shard unless it is committed. Fails clips that took workers down.
+    """Yields the shard unless it is committed. Fails clips on which workers died.
 
     Args:
         shard: Shard with its clips.
@@ -95,7 +96,7 @@ def admit_shard(shard: Shard, output: str, permit: Permit) -> Iterator[Shard]:
         permit: Permit of the job.
 
     Raises:
-        PermitError: if this worker may not work on it.
+        PermitError: if this worker may not work on the shard.
     """
     check_versions(permit.versions)
     permit.check()
@@ -116,7 +117,7 @@ def admit_shard(shard: Shard, output: str, permit: Permit) -> Iterator[Shard]:
 
 @dataclasses.dataclass
 class AdmitShards(beam.PTransform):
-    """Lets the shards of a job in.
+    """Passes on the shards that this worker may work on.
 
     Input: Shard. Output: Shard that is not committed yet. Counter: `shards_skipped`.
     """

@@ -2,8 +2,8 @@
 
 Beam reports metrics only at the end of a run, and says nothing of a worker that was
 killed. Each worker therefore keeps one file up to date. The launcher of a local run
-reads it to show progress, and whoever started a worker reads it to learn which clip
-took the worker down. Without the environment variable nothing is written.
+reads it to show progress. The process that started a worker reads it to learn on which
+clip the worker died. Without the environment variable nothing is written.
 """
 
 import contextlib
@@ -82,7 +82,7 @@ def read_statuses(folder: str) -> dict[int, WorkerStatus]:
     """The last status of every worker process that wrote one, by process id."""
     statuses = {}
     for path in pathlib.Path(folder).glob("*.json"):
-        # Part of a line may be read while it is written; it is read again soon.
+        # A line may be incomplete while it is written. The next call reads it again.
         with contextlib.suppress(ValueError):
             line = path.read_bytes().partition(b"\n")[0]
             statuses[int(path.stem)] = WorkerStatus(**json.loads(line))

@@ -1,4 +1,4 @@
-"""What can be checked of a Flink cluster before a job is sent to it."""
+"""Checks Beam's job server and the Flink cluster before a job is sent."""
 
 import os
 import re
@@ -27,8 +27,8 @@ def check_job_server(options: PipelineOptions) -> None:
     java = options.view_as(JobServerOptions).job_server_java_launcher
     if shutil.which(java) is None:
         raise ConfigError(
-            f"there is no {java!r} here: Beam's job server for Flink needs Java 11 or "
-            "17 on the PATH (or -- --job_server_java_launcher=JAVA)"
+            f"no program {java!r} found: Beam's job server for Flink needs Java 11 "
+            "or 17 on the PATH (or -- --job_server_java_launcher=JAVA)"
         )
     jar = options.view_as(FlinkRunnerOptions).flink_job_server_jar
     if jar and "://" not in jar and not os.path.isfile(jar):
@@ -41,19 +41,19 @@ def check_job_server(options: PipelineOptions) -> None:
 def check_cluster(
     cluster: FlinkCluster, options: PipelineOptions, num_workers: int | None
 ) -> int:
-    """Checks that a cluster can run a job of ours.
+    """Checks that a cluster can run a job with the requested number of workers.
 
     Args:
-        cluster: That was named.
-        options: Beam's.
-        num_workers: As asked for.
+        cluster: Cluster that the user named.
+        options: Options for Beam.
+        num_workers: Requested number of workers; None for one in every free slot.
 
     Returns:
-        The number of workers: as asked for, or all free slots.
+        The number of workers.
 
     Raises:
-        ConfigError: if it does not answer, has another version than the job server, or
-            too few free slots.
+        ConfigError: if the cluster does not answer, has another version than the job
+            server, or has too few free slots.
     """
     if "[" in cluster.url:
         raise ConfigError(
@@ -67,13 +67,13 @@ def check_cluster(
         _warn(cluster, options, slots)
     except FlinkError as error:
         raise ConfigError(
-            f"{error}; check --flink_master, and that the cluster is up"
+            f"{error}; check --flink_master, and that the cluster runs"
         ) from error
     wanted = num_workers or max(free, 1)
     if free < wanted:
         raise ConfigError(
-            f"{wanted} workers need {wanted} free slots, {cluster.url} has {free} of "
-            f"{sum(slots)} ({len(slots)} TaskManagers): wait for other jobs, start "
+            f"{wanted} workers need {wanted} free slots, but {cluster.url} has {free} "
+            f"of {sum(slots)} ({len(slots)} TaskManagers): wait for other jobs, start "
             "more TaskManagers, or give fewer --workers"
         )
     return wanted
@@ -84,18 +84,19 @@ def _check_version(cluster: str, options: PipelineOptions) -> None:
     jar = flink.flink_job_server_jar
     expected = flink_version_of(jar) if jar else flink.flink_version
     if expected and not cluster.startswith(f"{expected}."):
-        how = (
+        remedy = (
             f"give a --flink_job_server_jar that is built for Flink {cluster}"
             if jar
             else "give --flink_version, and a cluster of a version that Beam supports"
         )
         raise ConfigError(
-            f"the cluster is Flink {cluster}, the job server for {expected}: {how}"
+            f"the cluster runs Flink {cluster}, but the job server is for {expected}: "
+            f"{remedy}"
         )
 
 
 def flink_version_of(jar: str) -> str | None:
-    """The Flink that a job server is for, as MAJOR.MINOR; None if it does not say."""
+    """The Flink version of a job server, as MAJOR.MINOR; None if unknown."""
     named = _RUNNER_IN_NAME.search(os.path.basename(jar))
     if named or not os.path.isfile(jar):
         return named and named[1]
@@ -103,28 +104,28 @@ def flink_version_of(jar: str) -> str | None:
         with zipfile.ZipFile(jar) as archive:
             names = archive.namelist()
     except zipfile.BadZipFile as error:
-        raise ConfigError(f"{jar} is no jar: {error}") from error
+        raise ConfigError(f"{jar} is not a jar file: {error}") from error
     found = [match[1] for match in map(_RUNNER_IN_JAR.fullmatch, names) if match]
     if not found:
         raise ConfigError(
-            f"{jar} has no Beam runner for Flink in it; 'make flink' builds one"
+            f"{jar} contains no Beam runner for Flink; 'make flink' builds one"
         )
     return found[0]
 
 
 def _warn(cluster: FlinkCluster, options: PipelineOptions, slots: list[int]) -> None:
-    """Says what will work, but not as well as it could."""
+    """Prints notes on settings with which jobs run slower or end early."""
     shared = max(slots, default=1)
     if shared > 1 and options.view_as(PortableOptions).sdk_worker_parallelism < shared:
         _say(
-            f"a TaskManager has {shared} slots, and Beam may give them one worker "
-            "process: a process computes on one core, so set "
+            f"a TaskManager has {shared} slots, and Beam may run one worker process "
+            "for all of them: a process computes on one core; set "
             "taskmanager.numberOfTaskSlots to 1 and start more TaskManagers"
         )
     if cluster.setting("restart-strategy.type") in (None, "none", "off", "disable"):
         _say(
-            "the cluster has no restart-strategy: if a worker or a machine is lost the "
-            "job ends, and the same command continues it"
+            "the cluster has no restart-strategy: if a worker or a machine is lost, "
+            "the job ends, and you continue it with the same command"
         )
 
 

@@ -20,7 +20,7 @@ from pipeline.runners.job_process import COUNTERS_NAME, receive_job, write_resul
 from transforms.workers.child_process import end_with_parent
 from transforms.workers.counters import our_counters
 
-# A JVM other than OpenJDK's goes without what it does not know.
+# A JVM other than OpenJDK's ignores the flags that it does not know.
 _JVM = (*SMALL_JVM, "-XX:+IgnoreUnrecognizedVMOptions")
 
 
@@ -29,9 +29,9 @@ class FlinkSubmission:
     """The main job and how to run it on Flink.
 
     Attributes:
-        extract: The job.
-        options: All of Beam's, as flags.
-        status_folder: For the counters.
+        extract: The main job.
+        options: All options for Beam, as flags.
+        status_folder: Folder in which the counters are written.
     """
 
     extract: ExtractJob
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def run(job: FlinkSubmission) -> dict[str, int]:
-    """Runs the job to its end and returns our counters."""
+    """Runs the job to its end and returns its counters."""
     options = PipelineOptions(list(job.options))
     server = FlinkJarJobServer(options)
     command, endpoint = server.subprocess_cmd_and_endpoint()

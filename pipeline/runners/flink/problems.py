@@ -1,4 +1,4 @@
-"""Puts what Flink and Beam say of a job that does not work into one sentence."""
+"""Explains in one sentence why a job failed, from errors of Flink and Beam."""
 
 import re
 from collections.abc import Iterable
@@ -22,8 +22,8 @@ _LOST = re.compile(
 )
 
 
-def is_hopeless(problem: str) -> bool:
-    """Whether to start the job again is of no use."""
+def is_permanent(problem: str) -> bool:
+    """Whether the job would fail again after a restart."""
     return any(
         pattern.search(problem)
         for pattern in (_NO_PACKAGE, _PERMIT, _POOL, _NO_COMMAND, _NO_SLOTS)
@@ -31,7 +31,7 @@ def is_hopeless(problem: str) -> bool:
 
 
 def explain(problems: Iterable[str]) -> str | None:
-    """What happened and what to do; None for what nobody has foreseen.
+    """What failed and what to do, in one sentence; None for unknown problems.
 
     Args:
         problems: Stack traces and logs, the most telling ones first.
@@ -67,7 +67,9 @@ def _explain(problem: str) -> str | None:
             "under the same path, or use a worker pool (--environment_type=EXTERNAL)"
         )
     if _NO_SLOTS.search(problem):
-        return "the cluster has too few free slots for --workers; start TaskManagers"
+        return (
+            "the cluster has too few free slots for --workers; start more TaskManagers"
+        )
     if _LOST.search(problem):
         return "a TaskManager was lost, and the cluster did not start the job again"
     if _WORKER_GONE.search(problem):

@@ -1,7 +1,7 @@
 """FlinkCluster: requests to a Flink cluster through its REST interface.
 
 Beam's own `cancel` says CANCELLED while the job goes on, and Beam's `wait` does not say
-why a job makes no progress. The cluster says both.
+why a job makes no progress. The REST interface tells both.
 """
 
 import base64
@@ -19,10 +19,10 @@ _TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
 # https://nightlies.apache.org/flink/flink-docs-release-1.19/docs/internals/job_scheduling
 ENDED = frozenset({"FINISHED", "FAILED", "CANCELED"})
 
-
-# The accumulator in which Beam's Flink runner keeps all metrics; a counter in it.
-_BEAM = "__metricscontainers"
-_COUNTER = "beam:metric:user:sum_int64:v1"
+# Name of the accumulator in which Beam's Flink runner keeps all metrics, and the type
+# of a counter in it.
+_METRICS = "__metricscontainers"
+_COUNTER_TYPE = "beam:metric:user:sum_int64:v1"
 # Longer than Flink's web.refresh-interval, 3 s by default.
 _REFRESH_S = 10.0
 
@@ -33,17 +33,16 @@ class FlinkError(ClusterError):
 
 @dataclasses.dataclass(frozen=True)
 class FlinkJob(JobState):
-    """A job as the cluster knows it."""
+    """A job that the cluster lists."""
 
     job_id: str
-    name: str
 
 
 class FlinkCluster:
-    """A Flink cluster. Every method raises FlinkError if it does not answer.
+    """A Flink cluster. Every method raises FlinkError if the cluster does not answer.
 
     Args:
-        master: HOST:PORT of its REST interface, or the address with http(s)://.
+        master: Address of its REST interface, as HOST:PORT or with http(s)://.
     """
 
     def __init__(self, master: str) -> None:
@@ -71,11 +70,11 @@ class FlinkCluster:
         for job in self._get("/jobs/overview")["jobs"]:
             if job["name"] == name:
                 state = job["state"]
-                return FlinkJob(state, state in ENDED, job["jid"], name)
+                return FlinkJob(state, state in ENDED, job["jid"])
         return None
 
     def tasks(self, job_id: str) -> list[tuple[str, collections.Counter[str]]]:
-        """Flink's name of every step of a job, and its number of tasks by state."""
+        """For every step of a job: Flink's name, and the number of tasks by state."""
         vertices = self._get(f"/jobs/{job_id}")["vertices"]
         return [(v["name"], collections.Counter(v["tasks"])) for v in vertices]
 
@@ -90,17 +89,17 @@ class FlinkCluster:
         """Beam's counters of a job. If the job has ended, waits for the final ones."""
         deadline = time.monotonic() + _REFRESH_S
         if self._job_has_ended(job_id):
-            # Flink's details of a job are some seconds old.
+            # Flink answers requests for details with copies that are some seconds old.
             while self._get(f"/jobs/{job_id}")["state"] not in ENDED:
                 if time.monotonic() > deadline:
                     break
                 time.sleep(0.2)
         found = self._get(f"/jobs/{job_id}/accumulators")["user-task-accumulators"]
-        values = [entry["value"] for entry in found if entry["name"] == _BEAM]
+        values = [entry["value"] for entry in found if entry["name"] == _METRICS]
         counters: collections.Counter[str] = collections.Counter()
         for metric in json.loads(values[0])["metrics"]["attempted"] if values else ():
             labels = metric["labels"]
-            if metric["urn"] == _COUNTER and labels.get("NAMESPACE") == namespace:
+            if metric["urn"] == _COUNTER_TYPE and labels.get("NAMESPACE") == namespace:
                 counters[labels["NAME"]] += _varint(base64.b64decode(metric["payload"]))
         return dict(counters)
 
@@ -109,7 +108,7 @@ class FlinkCluster:
         return any(j["jid"] == job_id and j["state"] in ENDED for j in jobs)
 
     def cancel(self, job_id: str) -> None:
-        """Asks the cluster to end a job. The end takes a moment."""
+        """Asks the cluster to end a job. The job ends some moments later."""
         self._request("PATCH", f"/jobs/{job_id}?mode=cancel")
 
     def _get(self, path: str) -> Any:
@@ -127,5 +126,5 @@ class FlinkCluster:
 
 
 def _varint(data: bytes) -> int:
-    """Seven bits a byte, the lowest first: Beam's coding of a counter."""
+    """Decodes a counter: Beam writes seven bits in each byte, the lowest first."""
     return sum((byte & 127) << (7 * index) for index, byte in enumerate(data))

@@ -35,7 +35,7 @@ from pipeline.runners.workers.boot import boot_path
 from transforms.workers.counters import METRICS_NAMESPACE
 
 _CANCEL_S = 60.0
-# The cluster may not list a job yet that was submitted a moment ago.
+# The cluster may not yet list a job that was submitted a moment ago.
 _APPEARS_S = 3.0
 
 
@@ -52,7 +52,7 @@ def num_workers(config: RunConfig) -> int:
 
 
 def dry_run(job: ExtractJob, config: RunConfig, num_workers: int) -> str:
-    """Says where the job would run. Only Beam's job server could build it."""
+    """Says where the job would run. Only Beam's job server could build the job."""
     flags = " ".join(beam_options(config, "NAME", num_workers))
     return f"runs on Flink at {_cluster(config).url} with {flags}"
 
@@ -157,10 +157,10 @@ def _cancel(cluster: FlinkCluster, name: str) -> None:
     """Cancels a job and waits until the cluster says that it has ended.
 
     Raises:
-        JobError: if the cluster does not say so in time.
+        JobError: if the job has not ended in time.
     """
     start = time.monotonic()
-    problem = "it goes on"
+    problem = "it still runs"
     while time.monotonic() < start + _CANCEL_S:
         try:
             job = cluster.find_job(name)
@@ -174,8 +174,8 @@ def _cancel(cluster: FlinkCluster, name: str) -> None:
             problem = str(error)
         time.sleep(0.5)
     raise JobError(
-        f"job {name} could not be stopped ({problem}); nothing it does from now on is "
-        f"kept, but look at {cluster.url} and cancel it there"
+        f"cannot stop job {name}: {problem}; its results are no longer kept, but "
+        f"cancel it at {cluster.url} to free its slots"
     )
 
 

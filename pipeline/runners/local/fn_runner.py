@@ -18,7 +18,7 @@ def runner_with_pool(
 ) -> fn_runner.FnApiRunner:
     """Beam's FnApiRunner with worker processes from a WorkerPool.
 
-    Not DirectRunner: DirectRunner switches to a runner with one process when it can.
+    This is not DirectRunner, which switches to a runner with one process when it can.
     The options go to the workers through the provision service.
     """
     _WorkerHandler.pool = pool

@@ -51,7 +51,7 @@ def main() -> None:
     pool = WorkerPool(server, job.status_folder, job.job_folder, _end_job)
     pool.load(job.extract.dataset.models)
     write_result(job.status_folder, COUNTERS_NAME, run(job, pool))
-    # Everything is committed; Beam's threads would take their time to end.
+    # Everything is committed. Waiting for Beam's threads would take longer.
     os._exit(0)
 
 

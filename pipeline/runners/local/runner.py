@@ -1,4 +1,4 @@
-"""The local runner: one single-threaded worker process a core, under a job process.
+"""The local runner: one single-threaded worker for every core, under a job process.
 
 The job process is replaced when a worker dies, because Beam's local runner would wait
 for the dead worker forever.
@@ -47,13 +47,13 @@ def run(request: JobRequest) -> dict[str, int]:
     shards that are left. A clip that was in hand at two deaths is given up.
 
     Returns:
-        Counters of the last attempt; none if it had nothing left to do.
+        Counters of the last attempt; empty if nothing was left to do.
 
     Raises:
         JobError: if the job failed, or workers keep dying.
     """
     folder = JobFolder(request.dataset)
-    # Deaths of an earlier run may have had a reason that is gone, such as memory.
+    # The cause of deaths in an earlier run may be gone, such as too little memory.
     folder.remove()
     try:
         return _run_until_done(request, folder)
@@ -90,7 +90,7 @@ def _check_deaths(folder: JobFolder, problem: str) -> None:
     if counts[NO_CLIP] >= _MAX_DEATHS_WITHOUT_CLIP or counts.total() >= _MAX_DEATHS:
         raise JobError(
             f"worker processes died {counts.total()} times (the last: {problem}); "
-            "often memory ran out: try fewer --workers"
+            "the usual cause is too little memory: try fewer --workers"
         )
 
 

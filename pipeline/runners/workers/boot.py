@@ -3,11 +3,11 @@
     fsdsinet-worker --id=... --provision_endpoint=... ...   one worker
     fsdsinet-worker --pool --port=50000                     a pool that starts workers
 
-The first form is what Beam's SDK container contract calls boot. Runners start it where
+The first form is what Beam's SDK container contract calls boot. Runners start it if
 the environment of a job is PROCESS. The second form serves jobs with an EXTERNAL
 environment. Both install nothing: workers run in the Python in which this program is
-installed. Workers end with whoever started this program, and a clip that takes workers
-down is noted, so that it is given up after the second time.
+installed. Workers end with the process that started this program. If a worker dies, the
+clip that it worked on is noted. A clip on which two workers died is given up.
 """
 
 import argparse
@@ -34,7 +34,7 @@ _DEFAULT_PORT = 50000
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one worker, or a pool, until it ends; returns the exit code."""
-    # Output of workers goes to the runner; nobody may read our standard output.
+    # Workers print to standard error, because nobody may read standard output.
     os.dup2(2, 1)
     parsed = _parser().parse_args(argv)
     if not parsed.pool and not (parsed.id and parsed.provision_endpoint):
@@ -67,7 +67,7 @@ def boot_path() -> str:
 
 
 def _run(parsed: argparse.Namespace, folder: str) -> int:
-    # numpy reads the environment when it is imported, so it must be imported now.
+    # numpy reads the environment when it is imported: import it only now.
     from pipeline.runners.workers.fork_server import start_fork_server
     from pipeline.runners.workers.pool import WorkerPool
 
@@ -81,7 +81,7 @@ def _run(parsed: argparse.Namespace, folder: str) -> int:
 
 
 def _run_worker(pool: "WorkerPool", parsed: argparse.Namespace, starter: int) -> int:
-    """Runs one worker until it ends, or until this program is to end."""
+    """Runs one worker until it ends, or until this program is told to end."""
     from pipeline.runners.workers.worker import WorkerRequest
 
     stop = threading.Event()

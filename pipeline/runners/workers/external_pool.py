@@ -65,8 +65,7 @@ class ExternalPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     ) -> beam_fn_api_pb2.StopWorkerResponse:
         """Stops the worker that has this name with this TaskManager."""
         number = self._numbers.pop((context.peer(), request.worker_id), None)
-        # A worker that was started through a connection that is gone ends with its
-        # runner.
+        # A worker that was started through a lost connection ends with its runner.
         if number is not None:
             self._pool.stop(number)
         return beam_fn_api_pb2.StopWorkerResponse()

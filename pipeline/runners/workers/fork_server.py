@@ -5,7 +5,7 @@ reference, which takes every core for seconds. A forked worker has all this at o
 shares the memory with the other workers.
 
 The fork server is itself forked, from a process that has no threads yet. `WorkerPool`
-in that process sends it orders through a pipe and hears how workers end.
+in that process sends orders through a pipe and receives reports of ended workers.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from pipeline.runners.workers.worker import WorkerRequest, run_worker
 from transforms.engines.contract import ModelSpec
 from transforms.workers.child_process import end_with_parent
 
-# Modules that workers import when they begin. The job imports its own modules before.
+# Modules that workers import at their start, besides those that the job has imported.
 _NEEDED = (
     "apache_beam.runners.worker.sdk_worker_main",
     "transforms.engines.winograd.engine",
@@ -89,7 +89,7 @@ def start_fork_server() -> Connection:
 
 @contextlib.contextmanager
 def _ended_with(parent: int) -> Iterator[None]:
-    """For a forked process: it ends with its parent and never returns to its code."""
+    """Context of a forked process, which ends with its parent or with the block."""
     try:
         end_with_parent()
         if os.getppid() == parent:
@@ -104,7 +104,7 @@ def _prepare() -> None:
     # The standard input of the parent belongs to the parent alone.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for name in _NEEDED:
-        # Without numba the reference runs the models.
+        # numba may not be installed. The reference engine then runs the models.
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
 

@@ -29,12 +29,12 @@ class WorkerPool:
     """The workers that were started and have not ended.
 
     Args:
-        server: From `start_fork_server`.
+        server: Connection from `start_fork_server`.
         status_folder: Folder in which workers write their status.
         job_folder: Folder of the job, for notes of deaths; if None, the folder that the
             worker's status names.
-        on_death: Called in another thread with the cause, after a worker ended in any
-            way but well or by `stop`, and its death was noted.
+        on_death: Called in another thread with the cause, after a worker failed or was
+            killed (but not by `stop`) and its death was noted.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class WorkerPool:
     def wait(self, number: int, timeout_s: float | None = None) -> int | None:
         """Waits for the end of a worker; returns its exit code, None after the timeout.
 
-        A death was noted by then.
+        By then its death was noted.
         """
         with self._lock:
             ended = self._running.get(number)
@@ -103,7 +103,7 @@ class WorkerPool:
             self._handle_lost_server()
 
     def _handle_lost_server(self) -> None:
-        """The fork server was killed, and the kernel has killed its workers."""
+        """Notes the deaths of all workers, which end with the fork server."""
         code = _LARGEST_EXIT_CODE + signal.SIGKILL
         for pid, status in read_statuses(self._status_folder).items():
             if status.clip_id is not None and not is_alive(pid):
@@ -114,7 +114,7 @@ class WorkerPool:
         for ended in running.values():
             ended.set()
         if running:
-            self._on_death("their fork server was killed")
+            self._on_death("ended because the fork server was killed")
 
     def _handle(self, ended: Ended) -> None:
         if ended.code and not ended.was_stopped:

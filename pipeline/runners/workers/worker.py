@@ -1,4 +1,4 @@
-"""One Beam SDK worker process: what it asks of its runner, and its run."""
+"""Runs a Beam SDK worker in this process, as a runner requested it."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ class WorkerRequest(NamedTuple):
         provision: Address (HOST:PORT) of the service that has the pipeline's options.
         control: Address of the service that gives work; if empty, the provision service
             knows it.
-        logging: Address of the service that takes log messages; likewise.
+        logging: Address of the service that takes log messages; if empty, likewise.
     """
 
     worker_id: str
@@ -39,7 +39,7 @@ def run_worker(request: WorkerRequest) -> NoReturn:
         os.environ.update(_worker_environment(request))
         sdk_worker_main.main([])
     except BaseException:
-        # The runner is gone. Beam's threads would go on with the shard in hand.
+        # The runner is gone. Beam's threads would continue with the shard in hand.
         traceback.print_exc()
         os._exit(1)
     # Everything is committed, and unloading TensorFlow takes half a second.
@@ -60,7 +60,7 @@ class _Stderr(io.TextIOBase):
 
 
 def _worker_environment(request: WorkerRequest) -> dict[str, str]:
-    """The environment variables from which Beam's worker takes its orders.
+    """The environment variables from which Beam's worker reads its settings.
 
     Raises:
         TimeoutError: if the runner does not answer.
