@@ -13,7 +13,7 @@ import pipeline.runners.workers.boot
 from deploy.constraints import constraints
 from deploy.flink.local_flink import FLINK
 from tests.conftest import ROOT
-from tests.support.flink_cluster import require_flink, running_flink
+from tests.support.flink_jobs import require_flink, running_flink
 from transforms.essentia_import import TENSORFLOW_ENVIRONMENT
 
 DEPLOY = ROOT / "deploy"

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.flink.local_flink import LocalFlink, LocalFlinkError
 from tests.conftest import ROOT
-from tests.support.flink_cluster import require_flink, running_flink
+from tests.support.flink_jobs import require_flink, running_flink
 
 pytestmark = pytest.mark.flink
 

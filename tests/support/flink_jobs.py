@@ -1,18 +1,38 @@
-"""Command lines of jobs on Flink, and facts that their datasets record."""
+"""A Flink cluster, command lines of jobs on it, and facts that datasets record."""
 
+import contextlib
 import json
 import pathlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
-from deploy.flink.local_flink import JOB_SERVER, LocalFlink
+from deploy.flink.local_flink import JOB_SERVER, LocalFlink, why_missing
 
 NUM_CLIPS = 200
 Arguments = list[str | pathlib.Path]
 # `on_flink` without its first arguments: returns command lines of jobs on a cluster.
 FlinkJob = Callable[..., Arguments]
+
+
+def require_flink() -> None:
+    if reason := why_missing():
+        pytest.skip(reason)
+
+
+@contextlib.contextmanager
+def running_flink(
+    folder: pathlib.Path,
+    num_task_managers: int = 2,
+    settings: Mapping[str, Any] | None = None,
+) -> Iterator[LocalFlink]:
+    """A cluster whose slots are all free; `settings` replace settings of LocalFlink."""
+    require_flink()
+    with LocalFlink(folder, num_task_managers, settings=settings) as flink:
+        yield flink
 
 
 def on_flink(
