@@ -17,8 +17,8 @@ import time
 from benchmarks.support.machine import ROOT, save
 from pipeline.cli.main import main as fsdsinet
 from pipeline.config import load_config
-from pipeline.run.launch import prepare
-from pipeline.run.plan import write_plan
+from pipeline.launch.launch import prepare
+from pipeline.launch.plan import write_plan
 from transforms.manifest import read_planned_shards
 
 MODEL = ROOT / "tests" / "data" / "random-tiny-tlpf.pb"

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from pipeline.errors import ConfigError
-from transforms.engines.table import DEFAULT_ENGINE, engine_factory
+from transforms.engines.registered import DEFAULT_ENGINE, engine_factory
 from transforms.errors import did_you_mean, unknown_value
 from transforms.front_end.patches import DEFAULT_PATCHES, PatchSpec
 from transforms.schemas import OUTPUTS, check_outputs

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from typing import TextIO
 
-from transforms.workers.status import WorkerStatus
+from transforms.job_control.status import WorkerStatus
 
 _LIVE_INTERVAL_S = 0.5
 _PLAIN_INTERVAL_S = 10.0

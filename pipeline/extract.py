@@ -8,10 +8,10 @@ from transforms.audio import DecodeAudio
 from transforms.engines.contract import ModelSpec
 from transforms.features import ComputePatches
 from transforms.inference import RunModels
+from transforms.job_control.permit import AdmitShards, Permit
 from transforms.manifest import Lanes, ReadManifest
 from transforms.parquet import CommitShard
 from transforms.schemas import DatasetSpec
-from transforms.workers.permit import AdmitShards, Permit
 
 
 @dataclasses.dataclass(frozen=True)

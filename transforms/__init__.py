@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         Engine,
         ModelSpec,
     )
-    from transforms.engines.table import (
+    from transforms.engines.registered import (
         register_engine,
     )
     from transforms.errors import (
@@ -93,7 +93,7 @@ _MODULES = {
     "choose_engines": "transforms.models.engine_choice",
     "load_model": "transforms.models.loading",
     "load_models": "transforms.models.loading",
-    "register_engine": "transforms.engines.table",
+    "register_engine": "transforms.engines.registered",
     "write_plan": "transforms.manifest",
 }
 

@@ -10,8 +10,8 @@ from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ, DecodedAudio, decode_file
 from transforms.decoding.reading import Opener, open_audio, openers
 from transforms.decoding.resampling import resample
 from transforms.elements import AudioInfo, Clip, ClipError, FloatArray, Shard
-from transforms.workers.counters import timed
-from transforms.workers.status import report_clip
+from transforms.job_control.counters import timed
+from transforms.job_control.status import report_clip
 
 _DC_OFFSET = 0.01
 

@@ -7,7 +7,7 @@ import apache_beam as beam
 from transforms.audio import DecodeAudio
 from transforms.elements import Clip, EmbedResult, Shard
 from transforms.engines.contract import ModelSpec
-from transforms.engines.table import DEFAULT_ENGINE, engine_factory
+from transforms.engines.registered import DEFAULT_ENGINE, engine_factory
 from transforms.features import ComputePatches
 from transforms.front_end.patches import DEFAULT_PATCHES, PatchSpec
 from transforms.inference import RunModels

@@ -12,8 +12,8 @@ from transforms.front_end.patches import (
     log_mel,
     normalise,
 )
-from transforms.workers.counters import timed
-from transforms.workers.status import report_clip
+from transforms.job_control.counters import timed
+from transforms.job_control.status import report_clip
 
 
 def compute_patches(clip: Clip, spec: PatchSpec) -> Clip:

@@ -13,10 +13,10 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from transforms.elements import Clip, Shard
 from transforms.engines.contract import Engine, ModelSpec
-from transforms.engines.table import EngineFactory, engine_factory, load_engine
+from transforms.engines.registered import EngineFactory, engine_factory, load_engine
+from transforms.job_control.counters import METRICS_NAMESPACE, count, timed
+from transforms.job_control.status import add_done, report_clip
 from transforms.storage.uris import is_local
-from transforms.workers.counters import METRICS_NAMESPACE, count, timed
-from transforms.workers.status import add_done, report_clip
 
 
 def run_models(shard: Shard, engines: Mapping[str, Engine]) -> Shard:

@@ -27,6 +27,9 @@ from transforms.elements import (
     top_labels,
 )
 from transforms.engines.contract import ModelSpec
+from transforms.job_control.counters import count, timed
+from transforms.job_control.permit import Permit
+from transforms.job_control.status import report_clip
 from transforms.manifest import PLAN_FIELDS
 from transforms.schemas import (
     LEDGER_FIELDS,
@@ -38,9 +41,6 @@ from transforms.schemas import (
     patches_schema,
 )
 from transforms.storage import join, publish
-from transforms.workers.counters import count, timed
-from transforms.workers.permit import Permit
-from transforms.workers.status import report_clip
 
 NUM_TOP_LABELS = 10
 

@@ -9,7 +9,7 @@ from transforms.audio import decode_audio, resample_clip
 from transforms.decoding.ffmpeg import mix_samples
 from transforms.elements import Clip, LabelledPrediction, Prediction
 from transforms.engines.contract import ModelSpec
-from transforms.engines.table import DEFAULT_ENGINE, load_engine
+from transforms.engines.registered import DEFAULT_ENGINE, load_engine
 from transforms.features import compute_patches
 from transforms.front_end.patches import DEFAULT_PATCHES, PatchSpec
 from transforms.models.engine_choice import choose_engines

@@ -28,7 +28,7 @@ _PASSES, _SHORTEST_S = 5, 4.0
 
 def own_engine(name: str, model: str) -> Run:
     """A function that runs an engine of this project."""
-    from transforms.engines.table import ENGINES
+    from transforms.engines.registered import ENGINES
     from transforms.models.loading import load_model
 
     engine = ENGINES[name](load_model(model))

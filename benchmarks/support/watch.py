@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from pipeline.runners.job_process import LOCAL_JOB
-from transforms.workers.status import (
+from transforms.job_control.status import (
     STATUS_FOLDER_VARIABLE,
     WorkerStatus,
     read_statuses,

@@ -176,7 +176,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.runners.job_process import LOCAL_JOB, JobProcess
 
     if arguments.dry_run:
-        from pipeline.run.dry_run import dry_run_command
+        from pipeline.launch.dry_run import dry_run_command
 
         return dry_run_command(_run_config(arguments))
     runs_here = getattr(arguments, "runner", "local") == "local"
@@ -188,7 +188,7 @@ def run(arguments: argparse.Namespace) -> int:
             # The configuration file names another runner.
             early.close()
             early = None
-        from pipeline.run.launch import extract_command
+        from pipeline.launch.launch import extract_command
 
         return extract_command(config, early)
 

@@ -36,7 +36,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command and returns its exit code."""
-    from pipeline.run.jobs import job_command
+    from pipeline.launch.cluster_jobs import job_command
 
     return job_command(
         arguments.output, arguments.wait, arguments.stop, arguments.forget

@@ -28,8 +28,8 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command and returns its exit code."""
-    from pipeline.inputs.inputs import read_inputs
     from pipeline.inputs.manifest_files import write_manifest_file
+    from pipeline.inputs.read_inputs import read_inputs
     from transforms.storage import shown
 
     table = read_inputs(arguments.inputs, with_stat=True)

@@ -30,7 +30,7 @@ def _add_list(actions: Commands) -> None:
 
 def run_list(arguments: argparse.Namespace) -> int:
     """Runs the sub-command and returns its exit code."""
-    from pipeline.models.listing import models_table
+    from pipeline.model_files.listing import models_table
 
     print("\n".join(models_table()))
     return 0
@@ -56,7 +56,7 @@ def _add_fetch(actions: Commands) -> None:
 
 def run_fetch(arguments: argparse.Namespace) -> int:
     """Runs the sub-command and returns its exit code."""
-    from pipeline.models.fetch import fetch_model
+    from pipeline.model_files.fetch import fetch_model
     from transforms.models.registry import models_folder, registered_model
 
     model = registered_model(arguments.name)
@@ -80,7 +80,7 @@ def _add_verify(actions: Commands) -> None:
 
 def run_verify(arguments: argparse.Namespace) -> int:
     """Runs the sub-command and returns its exit code."""
-    from pipeline.models.verify import verify_model
+    from pipeline.model_files.verify import verify_model
 
     is_good = True
     for check in verify_model(arguments.name):

@@ -26,9 +26,9 @@ from pipeline.extract import ExtractJob, extract
 from pipeline.runners.base import ClusterError, JobRequest, JobState
 from pipeline.runners.job_folder import JobFolder, JobNote
 from pipeline.runners.job_process import JobError
-from pipeline.runners.ledger_watch import LedgerWatch
-from transforms.workers.counters import our_counters
-from transforms.workers.permit import Permit
+from pipeline.runners.ledger_progress import LedgerWatch
+from transforms.job_control.counters import our_counters
+from transforms.job_control.permit import Permit
 
 # https://cloud.google.com/compute/docs/machine-resource: NAME-KIND-VCPUS.
 _MACHINE = re.compile(r"[a-z0-9]+-[a-z]+-(\d+)(?:-\w+)*")

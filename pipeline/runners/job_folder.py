@@ -1,6 +1,6 @@
 """The job folder of a dataset: the permit and graphs of a job, and notes of deaths.
 
-The folder holds the permit of the job (see `transforms.workers.permit`), the graphs
+The folder holds the permit of the job (see `transforms.job_control.permit`), the graphs
 that it runs and notes of workers that died. A permit exists from before the job is
 submitted until the job has ended well. Where there is a permit, workers may still be
 running. A local run uses the folder for notes of deaths only.
@@ -16,9 +16,9 @@ from typing import Any
 from pipeline.dataset.folder import Dataset
 from transforms import storage
 from transforms.engines.contract import ModelSpec
+from transforms.job_control.deaths import count_deaths, given_up
+from transforms.job_control.permit import PERMIT_NAME, Permit
 from transforms.storage import StorageError
-from transforms.workers.deaths import count_deaths, given_up
-from transforms.workers.permit import PERMIT_NAME, Permit
 
 # A worker writes a ledger file in less time than this after it checked the permit.
 _SETTLE_S = 5.0
@@ -102,7 +102,7 @@ class JobFolder:
         return given_up(self.uri)
 
     def count_deaths(self) -> collections.Counter[str]:
-        """Number of deaths by clip, see `transforms.workers.deaths`."""
+        """Number of deaths by clip, see `transforms.job_control.deaths`."""
         return count_deaths(self.uri)
 
     def remove(self) -> None:

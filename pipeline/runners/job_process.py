@@ -17,15 +17,15 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, Self
 
 from pipeline.errors import ConfigError
-from pipeline.runners.problems import plain_reason
-from transforms.models.cache import keep_compiled_code
-from transforms.workers.child_process import (
+from pipeline.runners.failure_reason import plain_reason
+from transforms.job_control.child_process import (
     WORKER_ENVIRONMENT,
     child_environment,
     die_with_parent,
     wait_for_end,
 )
-from transforms.workers.status import STATUS_FOLDER_VARIABLE
+from transforms.job_control.status import STATUS_FOLDER_VARIABLE
+from transforms.models.cache import keep_compiled_code
 
 LOCAL_JOB = "pipeline.runners.local.job"
 COUNTERS_NAME = "counters"

@@ -44,9 +44,9 @@ import json, sys
 from pipeline.runners import dataflow as dataflow_runner
 from pipeline.config import load_config
 from pipeline.extract import ExtractJob
-from pipeline.run.identity import dataset_spec
+from pipeline.launch.identity import dataset_spec
 from transforms.models.loading import load_models
-from transforms.workers.permit import Permit
+from transforms.job_control.permit import Permit
 
 config = load_config({config!r}, [], {{}})
 models = load_models(list(config.models))

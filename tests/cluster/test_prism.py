@@ -8,8 +8,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.config import load_config
 from pipeline.extract import extract
-from pipeline.run.launch import prepare
-from pipeline.run.plan import write_plan
+from pipeline.launch.launch import prepare
+from pipeline.launch.plan import write_plan
 from tests.conftest import ROOT, Command
 from tests.support.datasets import assert_same_dataset
 

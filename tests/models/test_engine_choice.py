@@ -16,7 +16,7 @@ from tests.support.predictions import write_model
 from transforms.elements import Prediction
 from transforms.engines.agreement import disagreement, reference, require_agreement
 from transforms.engines.contract import ModelSpec
-from transforms.engines.table import ENGINES
+from transforms.engines.registered import ENGINES
 from transforms.models import engine_choice
 from transforms.models.cache import cache_folder
 from transforms.models.check_engine import check_engine

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.models.download import LIMITS
-from pipeline.models.fetch import fetch_model
+from pipeline.model_files.fetch import fetch_model
+from pipeline.model_files.resumable_download import LIMITS
 from tests.conftest import DATA, ROOT
 from tests.support.file_server import (
     FileServer,
@@ -335,7 +335,7 @@ def test_two_processes_can_fetch_the_same_model_at_once(
     server.faults[PB] = [hang]
     script = (
         "import json, logging, pathlib, sys; logging.basicConfig(level='ERROR'); "
-        "from pipeline.models.fetch import fetch_model; "
+        "from pipeline.model_files.fetch import fetch_model; "
         "from transforms.models.registry import RegisteredModel; "
         "model = RegisteredModel(**json.loads(sys.argv[1])); "
         "print(fetch_model(model, pathlib.Path(sys.argv[2])))"

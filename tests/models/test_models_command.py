@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.cli.main import main
-from pipeline.models.verify import verify_model
+from pipeline.model_files.verify import verify_model
 from tests.conftest import DATA
 from tests.support.file_server import FileServer, running_server
 from tests.support.predictions import write_model
@@ -19,7 +19,7 @@ from transforms.elements import FloatArray, Prediction
 from transforms.engines.agreement import check_sounds
 from transforms.engines.contract import ModelSpec
 from transforms.engines.essentia import EssentiaEngine
-from transforms.engines.table import ENGINES
+from transforms.engines.registered import ENGINES
 from transforms.errors import UserError
 from transforms.models.loading import load_model
 from transforms.models.registry import (
@@ -232,7 +232,7 @@ def test_an_embedding_of_another_size_than_registered_fails(
 ) -> None:
     model = dataclasses.replace(registered_models()[BUNDLED], embedding_size=64)
     monkeypatch.setattr(
-        "pipeline.models.verify.registered_models", lambda: {BUNDLED: model}
+        "pipeline.model_files.verify.registered_models", lambda: {BUNDLED: model}
     )
     (failed,) = verify(BUNDLED)
     assert "embeddings [patches, 32]; expected embeddings of 64" in failed
@@ -261,7 +261,7 @@ def test_engines_are_compared(
         "essentia": EssentiaEngine,
         "other": lambda spec: OffsetEngine(spec, offset),
     }
-    monkeypatch.setattr("pipeline.models.verify.ENGINES", engines)
+    monkeypatch.setattr("pipeline.model_files.verify.ENGINES", engines)
     against = [c for c in verify_model(BUNDLED) if "against essentia" in c.text]
     assert [c.is_good for c in against] == [is_good]
 
@@ -271,7 +271,7 @@ def test_an_engine_that_cannot_run_fails(monkeypatch: pytest.MonkeyPatch) -> Non
         raise RuntimeError("no such operation")
 
     engines = {"broken": broken, "essentia": EssentiaEngine}
-    monkeypatch.setattr("pipeline.models.verify.ENGINES", engines)
+    monkeypatch.setattr("pipeline.model_files.verify.ENGINES", engines)
     (failed,) = verify(BUNDLED)
     assert failed.endswith("RuntimeError: no such operation")
 

@@ -12,8 +12,8 @@ from pipeline.console import (
     format_duration,
 )
 from transforms.errors import did_you_mean
-from transforms.workers import status
-from transforms.workers.status import (
+from transforms.job_control import status
+from transforms.job_control.status import (
     WorkerStatus,
     add_done,
     read_statuses,

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.inputs.inputs import read_inputs
 from pipeline.inputs.manifest_files import write_manifest_file
+from pipeline.inputs.read_inputs import read_inputs
 
 
 def write(path: pathlib.Path, text: str) -> str:

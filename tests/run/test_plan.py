@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.run.forecast import predict_audio_s
-from pipeline.run.plan import (
+from pipeline.launch.forecast import predict_audio_s
+from pipeline.launch.plan import (
     Plan,
     ShardLimits,
     choose_limits,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from transforms.workers.child_process import wait_for_end
+from transforms.job_control.child_process import wait_for_end
 
 LONG_S = 60.0
 

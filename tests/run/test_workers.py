@@ -11,8 +11,8 @@ import pytest
 
 from tests.conftest import DATA, ROOT, Command
 from tests.support.processes import alive, processes_naming, wait_for
-from transforms.workers.deaths import NO_CLIP, count_deaths, given_up, note_death
-from transforms.workers.status import STATUS_FOLDER_VARIABLE
+from transforms.job_control.deaths import NO_CLIP, count_deaths, given_up, note_death
+from transforms.job_control.status import STATUS_FOLDER_VARIABLE
 
 TINY_GRAPH = DATA / "random-tiny-tlpf.pb"
 # Program with a pool. It carries out each line of its input and prints each death. The
@@ -21,7 +21,7 @@ POOL = """
 import os, pathlib, signal, sys, threading
 from pipeline.runners.workers import fork_server
 from pipeline.runners.workers.pool import WorkerPool
-from transforms.workers.status import report_clip
+from transforms.job_control.status import report_clip
 
 folder, job_folder = sys.argv[1:]
 

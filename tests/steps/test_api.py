@@ -28,7 +28,7 @@ from transforms import (
     write_plan,
 )
 from transforms.engines.essentia import EssentiaEngine
-from transforms.engines.table import ENGINES
+from transforms.engines.registered import ENGINES
 
 TINY = str(DATA / "random-tiny-tlpf.pb")
 DEMO = "fsd-sinet-vgg41-half-tlpf_aps-demo"
@@ -37,9 +37,9 @@ DEMO = "fsd-sinet-vgg41-half-tlpf_aps-demo"
 @pytest.fixture(autouse=True)
 def engines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forgets the engines that a test registers."""
-    monkeypatch.setattr("transforms.engines.table.ENGINES", dict(ENGINES))
+    monkeypatch.setattr("transforms.engines.registered.ENGINES", dict(ENGINES))
     monkeypatch.setattr(
-        "transforms.models.check_engine.ENGINES", transforms.engines.table.ENGINES
+        "transforms.models.check_engine.ENGINES", transforms.engines.registered.ENGINES
     )
 
 

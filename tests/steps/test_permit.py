@@ -9,24 +9,24 @@ import pytest
 
 from pipeline.dataset.folder import Dataset
 from pipeline.errors import ConfigError
-from pipeline.run.jobs import check_no_job, job_command
+from pipeline.launch.cluster_jobs import check_no_job, job_command
 from pipeline.runners import job_folder
 from pipeline.runners.job_folder import JobFolder, JobNote
 from tests.support.shards import FAILED, planned_shard, run_transform
 from transforms.elements import Clip, Shard
 from transforms.front_end.patches import PatchSpec
-from transforms.manifest import manifest_rows
-from transforms.models.loading import load_model
-from transforms.parquet import commit_shard
-from transforms.schemas import DatasetSpec, part_name
-from transforms.workers.deaths import given_up, note_death
-from transforms.workers.permit import (
+from transforms.job_control.deaths import given_up, note_death
+from transforms.job_control.permit import (
     AdmitShards,
     Permit,
     PermitError,
     admit_shard,
     check_versions,
 )
+from transforms.manifest import manifest_rows
+from transforms.models.loading import load_model
+from transforms.parquet import commit_shard
+from transforms.schemas import DatasetSpec, part_name
 
 PACKAGES = ("fsd-sinet-beam", "apache-beam", "essentia-tensorflow", "av")
 VERSIONS = {name: importlib.metadata.version(name) for name in PACKAGES}

@@ -16,7 +16,7 @@ import pytest
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that
 
-from pipeline.run.plan import write_plan
+from pipeline.launch.plan import write_plan
 from tests.support.audio_files import make_wav, signal
 from tests.support.shards import FAILED, plan_of, planned_shard, run_transform
 from transforms.audio import DecodeAudio

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.inputs.inputs import read_inputs
-from pipeline.run.plan import pending_rows
+from pipeline.inputs.read_inputs import read_inputs
+from pipeline.launch.plan import pending_rows
 from transforms import storage
 from transforms.storage.uris import matches, quoted_url, scheme_of, unsigned
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.dataset.folder import Dataset
 from pipeline.errors import ConfigError
-from pipeline.inputs.inputs import read_inputs
+from pipeline.inputs.read_inputs import read_inputs
 from tests.conftest import Command
 from tests.support.audio_files import ODD_NAMES, make_wav
 from tests.support.file_server import (

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.dataset.folder import Dataset
-from pipeline.run.plan import write_plan
+from pipeline.launch.plan import write_plan
 from tests.support.shards import plan_of
 from transforms.elements import AudioInfo, ClipError, Prediction, Shard
 from transforms.engines.contract import ModelSpec

@@ -8,10 +8,10 @@ import pyarrow as pa
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that
 
-from pipeline.run.plan import Plan, ShardLimits, write_plan
+from pipeline.launch.plan import Plan, ShardLimits, write_plan
 from transforms.elements import Clip, Failure, PlannedShard, Shard
+from transforms.job_control.counters import METRICS_NAMESPACE
 from transforms.manifest import read_planned_shards
-from transforms.workers.counters import METRICS_NAMESPACE
 
 FAILED = Clip("bad", "bad.wav", failure=Failure("decode", "empty", "nothing in it"))
 

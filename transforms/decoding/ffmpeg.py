@@ -15,7 +15,7 @@ import av
 import av.codec.context
 import numpy as np
 
-from transforms.decoding.truncation import is_truncated
+from transforms.decoding.truncated_files import is_truncated
 from transforms.elements import ClipError, FloatArray
 
 SAMPLE_RATE_HZ = 22050

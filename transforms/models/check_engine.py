@@ -15,8 +15,8 @@ from transforms.decoding.resampling import compile_kernel
 from transforms.elements import Prediction
 from transforms.engines.agreement import disagreement, reference
 from transforms.engines.contract import ModelSpec
-from transforms.engines.table import ENGINES
-from transforms.workers.child_process import die_with_parent
+from transforms.engines.registered import ENGINES
+from transforms.job_control.child_process import die_with_parent
 
 
 def check_engine(spec: ModelSpec) -> Prediction | str:

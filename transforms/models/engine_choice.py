@@ -27,10 +27,10 @@ import transforms
 from transforms.elements import Prediction
 from transforms.engines.contract import ModelSpec
 from transforms.engines.network import UnknownLayerError, read_network_of
-from transforms.engines.table import DEFAULT_ENGINE, engine_factory
+from transforms.engines.registered import DEFAULT_ENGINE, engine_factory
 from transforms.front_end.patches import FRONT_END_VERSION
+from transforms.job_control.child_process import child_environment
 from transforms.models.cache import COMPILED, cache_folder, keep_compiled_code
-from transforms.workers.child_process import child_environment
 
 _REFERENCE = "essentia"
 # Modules whose code decides what an engine computes or what numba compiles.

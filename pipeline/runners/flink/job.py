@@ -17,8 +17,8 @@ from apache_beam.runners.portability.flink_runner import FlinkJarJobServer, Flin
 from pipeline.extract import ExtractJob, extract
 from pipeline.runners.flink.jvm import SMALL_JVM
 from pipeline.runners.job_process import COUNTERS_NAME, receive_job, write_result
-from transforms.workers.child_process import end_with_parent
-from transforms.workers.counters import our_counters
+from transforms.job_control.child_process import end_with_parent
+from transforms.job_control.counters import our_counters
 
 # A JVM other than OpenJDK's ignores the flags that it does not know.
 _JVM = (*SMALL_JVM, "-XX:+IgnoreUnrecognizedVMOptions")

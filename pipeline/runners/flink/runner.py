@@ -18,8 +18,8 @@ from pipeline.config import RunConfig
 from pipeline.extract import ExtractJob
 from pipeline.runners.base import JobRequest, JobState
 from pipeline.runners.flink.checks import check_cluster, check_job_server
+from pipeline.runners.flink.explain import explain
 from pipeline.runners.flink.job import FlinkSubmission
-from pipeline.runners.flink.problems import explain
 from pipeline.runners.flink.rest import FlinkCluster, FlinkError, FlinkJob
 from pipeline.runners.flink.watch import Detached, FlinkWatch
 from pipeline.runners.job_folder import JobFolder, JobNote
@@ -32,7 +32,7 @@ from pipeline.runners.job_process import (
     read_result,
 )
 from pipeline.runners.workers.boot import boot_path
-from transforms.workers.counters import METRICS_NAMESPACE
+from transforms.job_control.counters import METRICS_NAMESPACE
 
 _CANCEL_S = 60.0
 # The cluster may not yet list a job that was submitted a moment ago.

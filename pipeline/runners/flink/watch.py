@@ -5,10 +5,10 @@ import contextlib
 import time
 
 from pipeline.runners.base import JobRequest
-from pipeline.runners.flink.problems import explain, is_permanent
+from pipeline.runners.flink.explain import explain, is_permanent
 from pipeline.runners.flink.rest import FlinkCluster, FlinkError, FlinkJob
 from pipeline.runners.job_process import JobError
-from pipeline.runners.ledger_watch import LedgerWatch
+from pipeline.runners.ledger_progress import LedgerWatch
 from transforms.storage import StorageError
 
 _INTERVAL_S = 1.0

@@ -18,8 +18,8 @@ from pipeline.runners.job_process import COUNTERS_NAME, receive_job, write_resul
 from pipeline.runners.local.fn_runner import runner_with_pool
 from pipeline.runners.workers.fork_server import start_fork_server
 from pipeline.runners.workers.pool import WorkerPool
+from transforms.job_control.counters import our_counters
 from transforms.manifest import Lanes
-from transforms.workers.counters import our_counters
 
 WORKER_DIED_CODE = 70
 _TAKEN_NAME = "shards-taken"

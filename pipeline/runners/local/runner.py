@@ -11,6 +11,7 @@ from pipeline.config import RunConfig
 from pipeline.console import ProgressLine
 from pipeline.extract import ExtractJob
 from pipeline.runners.base import JobRequest
+from pipeline.runners.failure_reason import plain_reason
 from pipeline.runners.job_folder import JobFolder
 from pipeline.runners.job_process import (
     COUNTERS_NAME,
@@ -22,9 +23,8 @@ from pipeline.runners.job_process import (
     read_result,
 )
 from pipeline.runners.local.job import WORKER_DIED_CODE, LocalJob
-from pipeline.runners.problems import plain_reason
-from transforms.workers.deaths import NO_CLIP
-from transforms.workers.status import read_statuses
+from transforms.job_control.deaths import NO_CLIP
+from transforms.job_control.status import read_statuses
 
 _MAX_DEATHS = 20
 _MAX_DEATHS_WITHOUT_CLIP = 3

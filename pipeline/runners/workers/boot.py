@@ -20,9 +20,9 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from transforms.job_control.child_process import WORKER_ENVIRONMENT
+from transforms.job_control.status import STATUS_FOLDER_VARIABLE
 from transforms.models.cache import keep_compiled_code
-from transforms.workers.child_process import WORKER_ENVIRONMENT
-from transforms.workers.status import STATUS_FOLDER_VARIABLE
 
 if TYPE_CHECKING:
     from pipeline.runners.workers.pool import WorkerPool

@@ -22,7 +22,7 @@ from typing import NoReturn
 
 from pipeline.runners.workers.worker import WorkerRequest, run_worker
 from transforms.engines.contract import ModelSpec
-from transforms.workers.child_process import end_with_parent
+from transforms.job_control.child_process import end_with_parent
 
 # Modules that workers import at their start, besides those that the job has imported.
 _NEEDED = (

@@ -18,9 +18,9 @@ from multiprocessing.connection import Connection
 from pipeline.runners.workers.fork_server import Ended, Load, Start, Stop
 from pipeline.runners.workers.worker import WorkerRequest
 from transforms.engines.contract import ModelSpec
+from transforms.job_control.deaths import note_death
+from transforms.job_control.status import WorkerStatus, read_statuses
 from transforms.storage import StorageError
-from transforms.workers.deaths import note_death
-from transforms.workers.status import WorkerStatus, read_statuses
 
 _LARGEST_EXIT_CODE = 128
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.runners.flink.problems import explain, is_permanent
+from pipeline.runners.flink.explain import explain, is_permanent
 
 PERMIT = (
     "java.util.concurrent.ExecutionException: RuntimeError: Error received from SDK "

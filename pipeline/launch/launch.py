@@ -22,12 +22,12 @@ from pipeline.dataset.summary import dataset_totals, finish_run, now, summary_te
 from pipeline.errors import ConfigError
 from pipeline.extract import ExtractJob
 from pipeline.inputs.bucket_access import check_reach
-from pipeline.inputs.inputs import read_sized_inputs
-from pipeline.run.beam_flags import check_beam_flags
-from pipeline.run.forecast import predict_audio_s
-from pipeline.run.identity import check_same_identity, dataset_spec, identity
-from pipeline.run.jobs import check_no_job, detached_text
-from pipeline.run.plan import (
+from pipeline.inputs.read_inputs import read_sized_inputs
+from pipeline.launch.beam_flags import check_beam_flags
+from pipeline.launch.cluster_jobs import check_no_job, detached_text
+from pipeline.launch.forecast import predict_audio_s
+from pipeline.launch.identity import check_same_identity, dataset_spec, identity
+from pipeline.launch.plan import (
     Plan,
     choose_limits,
     ledger_columns,

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.run.launch import _ended_early
+from pipeline.launch.launch import _ended_early
+from pipeline.runners.failure_reason import plain_reason
 from pipeline.runners.job_process import JobError
-from pipeline.runners.problems import plain_reason
 
 # The log of a local job, with shortened tracebacks.
 _LOG = """\
@@ -65,7 +65,7 @@ def log_of(name: str, message: str, step: str = _COMMIT) -> str:
             "space in /out and run the same command again",
         ),
         (
-            "transforms.workers.permit.PermitError",
+            "transforms.job_control.permit.PermitError",
             "job a was stopped; b writes there now",
             "job a was stopped; b writes there now",
         ),

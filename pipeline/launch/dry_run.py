@@ -4,8 +4,8 @@ from pipeline.config import RunConfig
 from pipeline.console import say
 from pipeline.dataset.folder import Dataset
 from pipeline.extract import ExtractJob
-from pipeline.run.identity import dataset_spec
-from pipeline.run.launch import Run, prepare
+from pipeline.launch.identity import dataset_spec
+from pipeline.launch.launch import Run, prepare
 from pipeline.runners.base import runner_of
 from transforms.errors import UserError
 from transforms.models.engine_choice import choose_engines

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 
 from pipeline.dataset.folder import Dataset
 from transforms import storage
-from transforms.workers.status import WorkerStatus
+from transforms.job_control.status import WorkerStatus
 
 _INTERVAL_S = 2.0
 

@@ -10,7 +10,7 @@ from pipeline.errors import ConfigError
 from pipeline.runners.base import ClusterError, ClusterRunner, JobState, runner_named
 from pipeline.runners.job_folder import JobFolder, JobNote
 from pipeline.runners.job_process import JobError
-from pipeline.runners.ledger_watch import LedgerWatch
+from pipeline.runners.ledger_progress import LedgerWatch
 
 EXIT_OK, EXIT_FAILED = 0, 1
 _INTERVAL_S = 1.0

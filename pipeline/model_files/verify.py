@@ -15,7 +15,7 @@ from transforms.engines.agreement import (
 )
 from transforms.engines.contract import ModelSpec
 from transforms.engines.network import UnknownLayerError
-from transforms.engines.table import ENGINES
+from transforms.engines.registered import ENGINES
 from transforms.errors import UserError
 from transforms.models.loading import find_graph, read_metadata, read_model
 from transforms.models.registry import file_hash, hash_problem, registered_models

@@ -17,6 +17,9 @@ from collections.abc import Iterator, Mapping
 import apache_beam as beam
 
 from transforms.elements import ClipError, Shard
+from transforms.job_control.counters import count
+from transforms.job_control.deaths import given_up
+from transforms.job_control.status import report_job
 from transforms.schemas import part_name
 from transforms.storage import (
     StorageError,
@@ -25,9 +28,6 @@ from transforms.storage import (
     read_file,
     shown,
 )
-from transforms.workers.counters import count
-from transforms.workers.deaths import given_up
-from transforms.workers.status import report_job
 
 PERMIT_NAME = "permit.json"
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from pipeline.console import DownloadLine
 from pipeline.errors import ConfigError
-from pipeline.models.download import LIMITS, discard, download
+from pipeline.model_files.resumable_download import LIMITS, discard, download
 from transforms.errors import UserError
 from transforms.models.loading import read_metadata, read_model
 from transforms.models.registry import RegisteredModel, hash_problem
