@@ -40,12 +40,12 @@ def ledger_totals(ledger: pa.Table) -> dict[str, Any]:
     }
 
 
-def finish_run(dataset: Dataset, counters: dict[str, int]) -> dict[str, Any]:
-    """Writes the end of a run and the totals to run.json, and returns the totals."""
-    totals = dataset_totals(dataset)
+def finish_run(
+    dataset: Dataset, counters: dict[str, int], totals: dict[str, Any]
+) -> None:
+    """Writes the end of a run, its counters and the totals to run.json."""
     end = {"state": "finished", "finished": now(), "counters": counters}
     dataset.write_run(dataset.run() | end | {"totals": totals})
-    return totals
 
 
 def now() -> str:

@@ -5,7 +5,7 @@ import time
 
 from pipeline.console import ProgressLine
 from pipeline.dataset.folder import Dataset
-from pipeline.dataset.summary import finish_run, summary_text
+from pipeline.dataset.summary import dataset_totals, finish_run, summary_text
 from pipeline.errors import ConfigError
 from pipeline.runners.base import ClusterError, ClusterRunner, JobState, runner_named
 from pipeline.runners.job_folder import JobFolder, JobNote
@@ -123,7 +123,8 @@ def _show(dataset: Dataset, note: JobNote, job: JobState | None, num_clips: int)
         with dataset.locked():
             JobFolder(dataset).remove()
             dataset.remove_temporary()
-            totals = finish_run(dataset, _runner(note).job_counters(note))
+            totals = dataset_totals(dataset)
+            finish_run(dataset, _runner(note).job_counters(note), totals)
         print(summary_text(dataset, totals, None))
         return EXIT_OK
     JobFolder(dataset).revoke()

@@ -159,15 +159,17 @@ def _execute(run: Run, early: JobProcess | None) -> int:
                 return EXIT_OK
             counters = found
             dataset.remove_temporary()
-            _check_complete(run)
+            totals = dataset_totals(dataset)
+            _check_complete(run, totals["clips"])
         except (KeyboardInterrupt, JobError, StorageError, OSError) as error:
             return _ended_early(run, error)
     else:
         print(f"nothing to do: all {plan.manifest.num_rows:,} clips are done")
+        totals = dataset_totals(dataset)
     # Even if nothing was left to do, the totals may be missing: after a run that was
     # killed after its last shard, and after a job that nobody waited for.
-    is_finished = not plan.pending.num_rows and dataset.run()["state"] == "finished"
-    totals = dataset_totals(dataset) if is_finished else finish_run(dataset, counters)
+    if plan.pending.num_rows or dataset.run()["state"] != "finished":
+        finish_run(dataset, counters, totals)
     JobFolder(dataset).remove()
     print(summary_text(dataset, totals, time.monotonic() - start))
     return EXIT_FAILED if config.fail_on_error and totals["failed"] else EXIT_OK
@@ -200,13 +202,12 @@ def _run_job(run: Run, early: JobProcess | None) -> dict[str, int] | None:
         progress.close()
 
 
-def _check_complete(run: Run) -> None:
+def _check_complete(run: Run, num_clips: int) -> None:
     """Raises JobError unless every manifest row has its ledger row."""
     expected = run.plan.manifest.num_rows
-    found = run.dataset.read_ledger(["clip_id"]).num_rows
-    if found != expected or not run.dataset.run():
+    if num_clips != expected or not run.dataset.run():
         raise JobError(
-            f"{run.dataset.shown} has {found:,} clips in its ledger, expected "
+            f"{run.dataset.shown} has {num_clips:,} clips in its ledger, expected "
             f"{expected:,}: files were removed or changed during the run"
         )
 

@@ -1,7 +1,6 @@
 """Jobs on a real Flink lose no result and leave no process when parts are killed."""
 
 import contextlib
-import os
 import pathlib
 import signal
 
@@ -13,16 +12,16 @@ from tests.conftest import Command
 from tests.support.datasets import assert_same_dataset, assert_tidy, read
 from tests.support.flink_jobs import NUM_CLIPS, FlinkJob, counters
 from tests.support.killed_runs import (
-    LONG_CLIP,
     assert_long_clip_is_given_up,
+    kill_worker,
     num_committed,
     run_killing_twice,
+    worker_held,
     workers_on,
 )
 from tests.support.processes import (
     DEADLINE_S,
     alive,
-    held,
     processes_naming,
     running,
     wait_for,
@@ -48,10 +47,10 @@ def test_job_goes_on_after_a_kill_and_skips_committed_shards(
 ) -> None:
     arguments = flink_job()
     with running(arguments, tmp_path / "tmp") as process:
-        wait_for(lambda: workers_on(temporary, LONG_CLIP) and num_committed(output))
+        wait_for(lambda: workers_on(temporary) and num_committed(output))
         num_before = num_committed(output)
         if victim == "worker":
-            os.kill(workers_on(temporary, LONG_CLIP)[0], signal.SIGKILL)
+            kill_worker(temporary)
         else:
             index = flink.task_manager_in_use()
             flink.kill_task_manager(index)
@@ -108,9 +107,10 @@ def test_stopping_the_launcher_stops_the_job(
     tmp = tmp_path / "tmp"
     arguments = flink_job()
     with running(arguments, tmp) as process:
-        wait_for(lambda: num_committed(output) >= 2)
-        java = [pid for pid in processes_naming(str(tmp)) if is_java(pid)]
-        process.send_signal(number)
+        with worker_held(temporary):
+            wait_for(lambda: num_committed(output) >= 2)
+            java = [pid for pid in processes_naming(str(tmp)) if is_java(pid)]
+            process.send_signal(number)
         _, stderr = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130
     assert "to continue, run the same command again" in stderr
@@ -145,8 +145,7 @@ def test_detached_job_is_shown_and_waited_for(
 ) -> None:
     arguments = flink_job(options=["--detach"])
     with running(arguments, tmp_path / "tmp") as process:
-        wait_for(lambda: workers_on(temporary, LONG_CLIP))
-        with held(workers_on(temporary, LONG_CLIP)[0]):
+        with worker_held(temporary):
             said, stderr = process.communicate(timeout=DEADLINE_S)
             assert process.returncode == 0, stderr
             assert f"fsdsinet job {output} --wait" in said
@@ -174,8 +173,7 @@ def test_job_of_a_killed_launcher_is_found_stopped_and_continued(
     arguments = flink_job()
     with contextlib.ExitStack() as stack:
         launcher = stack.enter_context(running(arguments, tmp))
-        wait_for(lambda: workers_on(temporary, LONG_CLIP))
-        with held(workers_on(temporary, LONG_CLIP)[0]):
+        with worker_held(temporary):
             wait_for(lambda: num_committed(output) >= 2)
             launcher.kill()
             # The job server ends with its launcher, but the job goes on.
@@ -200,8 +198,7 @@ def test_workers_end_with_a_killed_task_manager(
 ) -> None:
     arguments = flink_job(options=["--workers", "1"])
     with running(arguments, tmp_path / "tmp"):
-        wait_for(lambda: workers_on(temporary, LONG_CLIP))
-        (pid,) = workers_on(temporary, LONG_CLIP)
+        (pid,) = wait_for(lambda: workers_on(temporary))
         index = flink.task_manager_in_use()
         flink.kill_task_manager(index)
         wait_for(lambda: not alive(pid))

@@ -52,7 +52,8 @@ def lease(files: _Files, uri: str, say: Callable[[str], None]) -> Iterator["Leas
         held.stop.set()
         renewal.join(RENEW_S)
         with contextlib.suppress(StorageError):
-            if held.is_held():
+            # A write that is still under way would create the lock again.
+            if not renewal.is_alive() and held.is_held():
                 files.delete(uri)
 
 
