@@ -234,3 +234,26 @@ def test_two_runs_into_one_output_are_refused(
         wait_for(lambda: workers_on(tmp))
         refused = fsdsinet(*arguments, code=2)
     assert "another run is writing to" in refused.stderr
+
+
+def test_an_output_that_is_removed_during_a_run_is_noticed_and_made_again(
+    gate: GatedClip,
+    tmp_path: pathlib.Path,
+    manifest: pathlib.Path,
+    tiny_model: pathlib.Path,
+    undisturbed: pathlib.Path,
+    fsdsinet: Command,
+) -> None:
+    output, tmp = tmp_path / "out", tmp_path / "tmp"
+    arguments = extract(manifest, tiny_model, output)
+    gate.close()
+    with running(arguments, tmp) as process:
+        wait_for(lambda: num_committed(output) == NUM_SHARDS - 1)
+        shutil.rmtree(output)
+        gate.open()
+        _, stderr = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 1
+    assert f"clips in its ledger, expected {NUM_CLIPS + 1}" in stderr
+    assert "Traceback" not in stderr
+    fsdsinet(*arguments)
+    assert_same_dataset(output, undisturbed)

@@ -201,3 +201,22 @@ def test_a_run_that_is_refused_leaves_no_process(
     assert not list(tmp_path.iterdir())
     # Killed processes end a moment later.
     wait_for(lambda: not processes_naming(str(tmp_path)))
+
+
+def test_a_worker_that_cannot_print_goes_on() -> None:
+    """Beam prints a traceback before it answers; on a full disk it must still answer."""
+    script = (
+        "import os, sys\n"
+        "from pipeline.runners.workers.worker import _Stderr\n"
+        "os.dup2(os.open('/dev/full', os.O_WRONLY), 2)\n"
+        "sys.stderr = _Stderr()\n"
+        "print('text', file=sys.stderr, flush=True)\n"
+        "print('goes on')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "goes on\n")
