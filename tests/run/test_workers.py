@@ -204,7 +204,7 @@ def test_a_run_that_is_refused_leaves_no_process(
 
 
 def test_a_worker_that_cannot_print_goes_on() -> None:
-    """Beam prints a traceback before it answers; on a full disk it must still answer."""
+    """Beam prints a traceback before it answers, and must answer in any case."""
     script = (
         "import os, sys\n"
         "from pipeline.runners.workers.worker import _Stderr\n"
