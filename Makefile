@@ -1,16 +1,16 @@
 # make demo: set-up, then the main job on the bundled clips.
 # make test: set-up, then all tests.      make check: formatting, lint, types.
 # make test-wheel: the examples from a wheel, in an environment of their own.
-# make prism: builds Beam's Prism with Go, on which a test runs the main job.
-# make minio: builds the server that the tests of buckets need, with Go (3 minutes).
+# make prism: builds Beam's Prism runner with Go; one test runs the main job on Prism.
+# make minio: builds the store that the tests of buckets need, with Go (3 minutes).
 # make test-minio: the tests of buckets.
-# make flink: builds Beam's job server and fetches a Flink, with Java and Maven (2 minutes).
-# make test-flink: the tests on a Flink of this machine's own.
-# make test-training: the tests of the networks that are trained, in a venv of their own.
-# make image: the image of workers on a cluster, with Docker.
+# make flink: builds Beam's job server and fetches Flink, with Java and Maven (2 minutes).
+# make test-flink: the tests of clusters, on a Flink that they start on this machine.
+# make test-training: the tests of training, in an environment of their own.
+# make image: the container image of cluster workers, with Docker.
 # make train: renders sounds, trains a demo model (over an hour), scores and bundles it;
-#   MODEL=fsd-sinet-vgg41-half-tlpf_aps-demo: the smaller one.
-# make bench: speed beside the reference script and other engines, the short version.
+#   MODEL=fsd-sinet-vgg41-half-tlpf_aps-demo selects the smaller model.
+# make bench: measures speed beside the reference script and other engines, in short.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -46,13 +46,13 @@ test-minio: .venv/ready
 
 prism: build/bin/prism
 
-# As Beam in setup.py.
+# The same version as Beam in setup.py.
 build/bin/prism:
 	GOBIN=$(CURDIR)/build/bin go install -ldflags='-s -w' \
 	  github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0
 
 FLINK := build/flink/flink-1.19.3
-# With the schema that deploy/flink/kubernetes.yaml is checked against.
+# Its schema checks deploy/flink/kubernetes.yaml.
 OPERATOR_VERSION := 1.10.0
 OPERATOR := flink-kubernetes-operator-api
 
