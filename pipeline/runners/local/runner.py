@@ -4,6 +4,7 @@ The job process is replaced when a worker dies, because Beam's local runner woul
 for the dead worker forever.
 """
 
+import contextlib
 import functools
 import os
 
@@ -25,6 +26,7 @@ from pipeline.runners.job_process import (
 from pipeline.runners.local.job import WORKER_DIED_CODE, LocalJob
 from transforms.job_control.deaths import NO_CLIP
 from transforms.job_control.status import read_statuses
+from transforms.storage import StorageError
 
 _MAX_DEATHS = 20
 _MAX_DEATHS_WITHOUT_CLIP = 3
@@ -58,7 +60,9 @@ def run(request: JobRequest) -> dict[str, int]:
     try:
         return _run_until_done(request, folder)
     finally:
-        folder.remove()
+        # A store that does not answer must not hide the error that came first.
+        with contextlib.suppress(StorageError):
+            folder.remove()
 
 
 def _run_until_done(request: JobRequest, folder: JobFolder) -> dict[str, int]:
