@@ -70,9 +70,20 @@ class Tagger:
 
         Raises:
             ClipError: if samples are not finite, or there are too few.
-            ValueError: if the shape or the sample rate is not supported.
+            ValueError: if the type, the shape or the sample rate is not as above.
         """
-        audio = mix_samples(np.asarray(samples, np.float32), sample_rate_hz)
+        array = np.asarray(samples)
+        if array.dtype.kind != "f":
+            raise ValueError(
+                f"got samples of type {array.dtype}, expected float32 with full scale "
+                "at 1; divide 16-bit integers by 32768"
+            )
+        if array.ndim == 2 and array.shape[0] > array.shape[1]:
+            raise ValueError(
+                f"got samples of shape {array.shape}, expected [num_channels, "
+                "num_samples]; transpose them"
+            )
+        audio = mix_samples(array.astype(np.float32, copy=False), sample_rate_hz)
         return self._predict(resample_clip(Clip("waveform", ""), audio))
 
     def _predict(self, clip: Clip) -> LabelledPrediction:

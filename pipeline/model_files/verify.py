@@ -17,6 +17,7 @@ from transforms.engines.contract import ModelSpec
 from transforms.engines.network import UnknownLayerError
 from transforms.engines.registered import ENGINES
 from transforms.errors import UserError
+from transforms.models.cache import keep_compiled_code
 from transforms.models.loading import find_graph, read_metadata, read_model
 from transforms.models.registry import file_hash, hash_problem, registered_models
 
@@ -39,6 +40,8 @@ def verify_model(name: str) -> Iterator[Check]:
     Raises:
         ModelError: if there is no such model.
     """
+    # numba compiles code for the engines and needs a folder that can be written.
+    keep_compiled_code()
     path = find_graph(name)
     yield Check("file", True, str(path))
     try:

@@ -33,13 +33,19 @@ def list_top_labels(
     snapshot = Snapshot(output, model)
     labels = _read_labels(snapshot, num_labels)
     rows = _read_rows(snapshot, column)
-    names = [(row["clip_id"], str(row[column] or "") if column else "") for row in rows]
+    # A clip_id is never cut: users copy it to other commands.
+    names = [(row["clip_id"], _cell(row[column]) if column else "") for row in rows]
     columns = zip(*names, strict=True)
-    widths = [min(_MAX_WIDTH, max(map(len, texts))) for texts in columns]
+    widths = [max(map(len, texts)) for texts in columns]
     for row, texts in zip(rows, names, strict=True):
-        cells = [f"{t[:w]:{w}}" for t, w in zip(texts, widths, strict=True) if w]
+        cells = [f"{text:{w}}" for text, w in zip(texts, widths, strict=True) if w]
         answer = labels.get(row["clip_id"]) or _why_none(row)
         yield "  ".join([*cells, answer])
+
+
+def _cell(value: Any) -> str:
+    text = str(value or "")
+    return text if len(text) <= _MAX_WIDTH else f"{text[: _MAX_WIDTH - 1]}…"
 
 
 def _read_rows(snapshot: Snapshot, column: str | None) -> list[dict[str, Any]]:

@@ -150,6 +150,8 @@ def test_audio_that_cannot_be_read_is_an_error(tmp_path: pathlib.Path) -> None:
         (lambda: write_plan([], "plan.arrow"), "no shards"),
         (lambda: Tagger(TINY).waveform(np.zeros((2, 2, 2)), 8000), "of shape"),
         (lambda: Tagger(TINY).waveform(np.zeros(9), 3), "sample rate of 3 Hz"),
+        (lambda: Tagger(TINY).waveform(np.zeros(9, np.int16), 8000), "type int16"),
+        (lambda: Tagger(TINY).waveform(np.zeros((9, 2)), 8000), "transpose them"),
     ],
 )
 def test_wrong_arguments_are_refused(make: Any, message: str) -> None:

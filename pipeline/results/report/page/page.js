@@ -97,6 +97,7 @@
   function setTheme(dark) {
     document.documentElement.dataset.theme = dark ? "dark" : "light";
     $("theme").setAttribute("aria-pressed", String(dark));
+    $("theme").textContent = dark ? "Light theme" : "Dark theme";
   }
   setTheme(prefersDark.matches);
   prefersDark.addEventListener("change", () => { setTheme(prefersDark.matches); drawAll(); });
