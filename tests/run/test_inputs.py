@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigError
 from pipeline.inputs.manifest_files import write_manifest_file
 from pipeline.inputs.read_inputs import read_inputs
+from transforms import storage
 
 
 def write(path: pathlib.Path, text: str) -> str:
@@ -187,6 +188,20 @@ def test_different_spellings_of_a_path_are_the_same_clip(
     forms.append(tmp_path / "sub" / ".." / "." / "a.wav")
     tables = [read_inputs([str(form)]) for form in forms]
     assert all(table.equals(tables[0]) for table in tables)
+
+
+@pytest.mark.parametrize("start", ["file:", "file://", "FILE:"])
+def test_file_uris_are_inputs_and_rows(tmp_path: pathlib.Path, start: str) -> None:
+    path = write(tmp_path / "a b.wav", "x")
+    uri = start + path.replace(" ", "%20")
+    folder = f"{start}{tmp_path}"
+    for source in (uri, folder, f"{folder}/*.wav"):
+        assert read_inputs([source])["uri"].to_pylist() == [path]
+    manifest = write(tmp_path / "m.csv", f"uri\n{uri}\n")
+    for source in (manifest, start + manifest):
+        (found,) = read_inputs([source])["uri"].to_pylist()
+        assert storage.read_file(found) == b"x"
+        assert storage.sizes_of([found]) == {found: 1}
 
 
 def test_links_to_folders_are_followed_once(tmp_path: pathlib.Path) -> None:
