@@ -23,8 +23,9 @@ from transforms import storage
 from transforms.storage import FileInfo, StorageError
 
 AUDIO_SUFFIXES = frozenset(
-    ".3gp .aac .ac3 .aif .aifc .aiff .amr .ape .au .caf .flac .m4a .mka .mp2 .mp3 .mp4 "
-    ".mpga .oga .ogg .opus .snd .spx .tta .w64 .wav .wave .webm .wma .wv".split()
+    ".3ga .3gp .aac .ac3 .aif .aifc .aiff .amr .ape .au .avi .awb .bwf .caf .dsf "
+    ".flac .gsm .m4a .m4b .mka .mkv .mov .mp2 .mp3 .mp4 .mpga .oga .ogg .opus .rf64 "
+    ".snd .sph .spx .tta .w64 .wav .wave .webm .wma .wv".split()
 )
 _NUM_SHOWN = 10
 

@@ -1,0 +1,90 @@
+"""A folder search finds audio files, and says what it leaves out."""
+
+import pathlib
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline.inputs.read_inputs import AUDIO_SUFFIXES, read_inputs
+from tests.conftest import ROOT
+from training.synthesis.encode import encode
+from transforms.audio import decode_audio
+from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.elements import Clip
+
+
+def tone(rate_hz: int) -> np.ndarray:
+    """One second of 440 Hz, [1, num_samples]."""
+    times = np.arange(rate_hz, dtype=np.float32)[None] / rate_hz
+    return 0.4 * np.sin(2 * np.pi * 440 * times)
+
+
+def dsf(samples: np.ndarray) -> bytes:
+    """A DSF file: one bit a sample, first bit lowest, in blocks of 4096 bytes."""
+    num_ones = np.floor(np.cumsum((samples[0] + 1) / 2, dtype=np.float64))
+    bits = np.packbits(np.diff(num_ones, prepend=0) > 0, bitorder="little").tobytes()
+    bits += b"\x69" * (-len(bits) % 4096)
+    rate_hz, size = samples.shape[1], len(bits)
+    return (
+        struct.pack("<4sQQQ", b"DSD ", 28, 92 + size, 0)
+        + struct.pack("<4sQ6I", b"fmt ", 52, 1, 0, 1, 1, rate_hz, 1)
+        + struct.pack("<QII", rate_hz, 4096, 0)
+        + struct.pack("<4sQ", b"data", 12 + size)
+        + bits
+    )
+
+
+# suffix -> how the file is written: encoder and rate in Hz, or format and subtype.
+FURTHER: dict[str, tuple[str, int] | tuple[str, str]] = {
+    ".m4b": ("aac", 44100),
+    ".mov": ("aac", 44100),
+    ".mkv": ("libopus", 48000),
+    ".avi": ("libmp3lame", 44100),
+    ".3ga": ("aac", 44100),
+    ".rf64": ("RF64", "PCM_16"),
+    ".bwf": ("WAV", "PCM_24"),
+    ".sph": ("NIST", "PCM_16"),
+    ".gsm": ("RAW", "GSM610"),
+}
+
+
+@pytest.mark.parametrize("suffix", FURTHER)
+def test_a_folder_search_finds_suffixes_that_are_decoded(
+    tmp_path: pathlib.Path, suffix: str
+) -> None:
+    path, (first, second) = tmp_path / f"A{suffix.upper()}", FURTHER[suffix]
+    if isinstance(second, int):
+        name = suffix.replace(".3ga", ".3gp")
+        encode(tmp_path / f"x{name}", tone(second), second, first).rename(path)
+    else:
+        soundfile.write(path, tone(8000)[0], 8000, second, format=first)
+    assert heard(tmp_path) == pytest.approx((1, 440), rel=0.08)
+
+
+def test_a_folder_search_finds_one_bit_audio(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.dsf").write_bytes(dsf(tone(2_822_400)))
+    assert heard(tmp_path) == pytest.approx((1, 440), rel=0.08)
+
+
+def test_a_folder_search_finds_wideband_amr(tmp_path: pathlib.Path) -> None:
+    # There is no free encoder: 50 frames of the lowest rate, with arbitrary bits.
+    bits = np.random.default_rng(0).integers(0, 256, (50, 17), np.uint8)
+    frames = b"".join(b"\x04" + frame.tobytes() for frame in bits)
+    (tmp_path / "a.awb").write_bytes(b"#!AMR-WB\n" + frames)
+    assert heard(tmp_path)[0] == pytest.approx(1, rel=0.01)
+
+
+def heard(folder: pathlib.Path) -> tuple[float, float]:
+    """Seconds and strongest frequency in Hz of the one clip of a folder."""
+    (uri,) = read_inputs([str(folder)])["uri"].to_pylist()
+    samples = decode_audio(Clip("a", uri)).waveform
+    assert samples is not None
+    seconds = len(samples) / SAMPLE_RATE_HZ
+    return seconds, float(np.abs(np.fft.rfft(samples)).argmax()) / seconds
+
+
+def test_the_documentation_lists_the_suffixes_that_are_found() -> None:
+    page = " ".join((ROOT / "docs" / "options.md").read_text().split())
+    assert f"`{' '.join(sorted(AUDIO_SUFFIXES))}`" in page
