@@ -1,5 +1,6 @@
 """A folder search finds audio files, and says what it leaves out."""
 
+import os
 import pathlib
 import struct
 
@@ -7,8 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.inputs.read_inputs import AUDIO_SUFFIXES, read_inputs
-from tests.conftest import ROOT
+from pipeline.cli.main import main
+from pipeline.errors import ConfigError
+from pipeline.inputs.read_inputs import AUDIO_SUFFIXES, read_inputs, read_sized_inputs
+from tests.conftest import ROOT, Command
+from tests.support.audio_files import make_wav
 from training.synthesis.encode import encode
 from transforms.audio import decode_audio
 from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
@@ -88,3 +92,67 @@ def heard(folder: pathlib.Path) -> tuple[float, float]:
 def test_the_documentation_lists_the_suffixes_that_are_found() -> None:
     page = " ".join((ROOT / "docs" / "options.md").read_text().split())
     assert f"`{' '.join(sorted(AUDIO_SUFFIXES))}`" in page
+
+
+def make_files(folder: pathlib.Path, *names: str | bytes) -> None:
+    for name in names:
+        path = folder / os.fsdecode(name)
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+
+
+def test_files_that_are_left_out_are_counted_by_suffix(tmp_path: pathlib.Path) -> None:
+    make_files(
+        tmp_path, "a/a.wav", "a/b.DTS", "a/c.dts", "a/take", b"b/x.\xe9", "b/y.WAV"
+    )
+    make_files(tmp_path, "a/._a.wav", "a/.hidden", "a/.git/config", "b/z.csv", "b/z.")
+    inputs = read_sized_inputs([f"{tmp_path}/a", f"{tmp_path}/[b]"])
+    assert inputs.table.num_rows == 2
+    assert inputs.left_out_text() == (
+        "6 files left out: .dts (2), no suffix (1), . (1), .csv (1), .\\xe9 (1); "
+        "name them in a manifest to include them"
+    )
+
+
+def test_one_file_is_left_out_or_none(tmp_path: pathlib.Path) -> None:
+    make_files(tmp_path, "a.wav")
+    assert read_sized_inputs([str(tmp_path)]).left_out_text() == ""
+    make_files(tmp_path, "b.dts")
+    assert read_sized_inputs([str(tmp_path)]).left_out_text() == (
+        "1 file left out: .dts (1); name it in a manifest to include it"
+    )
+    # A file that is named is not searched for.
+    assert read_sized_inputs([f"{tmp_path}/*"]).left_out_text() == ""
+
+
+def test_many_suffixes_are_summed_up(tmp_path: pathlib.Path) -> None:
+    make_files(tmp_path, "a.wav", "a.00", "b.00", *(f"x.{i:02}" for i in range(14)))
+    text = read_sized_inputs([str(tmp_path)]).left_out_text()
+    assert text.startswith("16 files left out: .00 (3), .01 (1), .02 (1), ")
+    assert ".09 (1), other suffixes (4); name them" in text
+
+
+def test_a_folder_without_audio_is_refused_with_what_was_found(
+    tmp_path: pathlib.Path,
+) -> None:
+    make_files(tmp_path, "a.txt", "b.txt", "take")
+    with pytest.raises(ConfigError, match=r"found \.txt \(2\), no suffix \(1\), exp"):
+        read_inputs([str(tmp_path)])
+
+
+def test_run_and_dry_run_say_what_was_left_out(
+    tmp_path: pathlib.Path,
+    tiny_model: pathlib.Path,
+    fsdsinet: Command,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_files(tmp_path, "in/a.dts", "in/b.eac3", "in/._a.wav")
+    make_wav(tmp_path / "in" / "a.wav", 30000)
+    line = ["extract", f"{tmp_path}/in", "--model", str(tiny_model)]
+    line += ["--output", f"{tmp_path}/out"]
+    text = "2 files left out: .dts (1), .eac3 (1); name them in a manifest to include"
+    assert main([*line, "--dry-run"]) == 0
+    assert capsys.readouterr().out.count(text) == 1
+    done = fsdsinet(*line)
+    assert done.stderr.count(text) == 1
+    assert text not in done.stdout
