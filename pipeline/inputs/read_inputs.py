@@ -28,6 +28,7 @@ AUDIO_SUFFIXES = frozenset(
     ".flac .gsm .m4a .m4b .mka .mkv .mov .mp2 .mp3 .mp4 .mpga .oga .ogg .opus .rf64 "
     ".snd .sph .spx .tta .w64 .wav .wave .webm .wma .wv".split()
 )
+_LIST_SUFFIXES = frozenset([".txt", ".lst", ".list"])
 _NUM_SHOWN = 10
 _NOTHING: collections.Counter[str] = collections.Counter()
 
@@ -152,6 +153,12 @@ def _read_uri(source: str, uri: str, with_stat: bool) -> list[_Part]:
     if isinstance(found, FileInfo):
         if storage.suffix(uri).lower() in MANIFEST_SUFFIXES:
             return [_Part(source, read_manifest_file(uri), is_manifest=True)]
+        if storage.suffix(uri).lower() in _LIST_SUFFIXES:
+            raise ConfigError(
+                f"input {storage.shown(source)!r} is a text file, expected a manifest "
+                "or audio; if it has one path a line, add `uri` as its first line and "
+                "rename it to .csv (.tsv if paths contain commas)"
+            )
         return [_file_rows(source, [found], with_stat)]
     if storage.has_magic(uri):
         return _read_glob(uri, with_stat)

@@ -78,6 +78,59 @@ def test_text_of_other_encodings_is_refused(tmp_path: pathlib.Path) -> None:
         read_inputs([str(tmp_path / "m.csv")])
 
 
+@pytest.mark.parametrize(
+    "encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
+)
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("m.csv", "uri,take\r\ncafé 猫.wav,{}\r\n"),
+        ("m.tsv", '"uri"\ttake\n"café 猫.wav"\t{}'),
+        ("m.jsonl", '{{"uri": "café 猫.wav", "take": {}}}\n'),
+    ],
+)
+def test_the_byte_order_mark_of_a_manifest_gives_its_encoding(
+    tmp_path: pathlib.Path, name: str, line: str, encoding: str
+) -> None:
+    mark = "\ufeff" if encoding.endswith("e") else ""
+    path = tmp_path / name
+    path.write_bytes(f"{mark}{line.format(7)}".encode(encoding))
+    table = read_inputs([str(path)])
+    assert table["uri"].to_pylist() == [f"{tmp_path}/café 猫.wav"]
+    assert table["take"].to_pylist() == [7]
+
+
+def test_lines_of_a_manifest_in_utf16_are_named(tmp_path: pathlib.Path) -> None:
+    text = "uri,clip_id\né.wav,a\n\nb.wav,\n"
+    (tmp_path / "m.csv").write_bytes(text.encode("utf-16"))
+    with pytest.raises(ConfigError, match="m.csv, line 4: the clip_id is empty"):
+        read_inputs([str(tmp_path / "m.csv")])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("uri\na.wav\n".encode("utf-16-le"), "looks like UTF-16 or UTF-32 without"),
+        ("uri\na.wav\n".encode("utf-32-be"), "looks like UTF-16 or UTF-32 without"),
+        ("uri\na.wav\n".encode("utf-16")[:-1], r"damaged UTF-16 text \(truncated dat"),
+    ],
+)
+def test_damaged_utf16_is_refused(
+    tmp_path: pathlib.Path, content: bytes, message: str
+) -> None:
+    (tmp_path / "m.csv").write_bytes(content)
+    with pytest.raises(ConfigError, match=f"{message}.*; save it as UTF-8"):
+        read_inputs([str(tmp_path / "m.csv")])
+
+
+@pytest.mark.parametrize("name", ["list.txt", "LIST.LST"])
+def test_a_list_of_paths_must_become_a_manifest(
+    tmp_path: pathlib.Path, name: str
+) -> None:
+    with pytest.raises(ConfigError, match="add `uri` as its first line and rename"):
+        read_inputs([write(tmp_path / name, "a.wav\nb.wav\n")])
+
+
 def test_dictionary_columns_become_text(tmp_path: pathlib.Path) -> None:
     table = pa.table({"uri": ["a"], "kind": pa.array(["x"]).dictionary_encode()})
     pq.write_table(table, tmp_path / "m.parquet")
