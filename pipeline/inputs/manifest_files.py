@@ -25,6 +25,10 @@ _TEXT_COLUMNS = (*URI_COLUMNS, "clip_id", "fname")
 # Arrow infers column types from the first block only, so the file is one block.
 _MAX_BLOCK_BYTES = 2**31 - 1
 _MAX_FIRST_LINE_BYTES = 1 << 20
+_NOT_UTF8 = (
+    "; save it as UTF-8, and give names of files that are not UTF-8 as uris, such as "
+    "file:///in/caf%E9.wav"
+)
 # First bytes of a text -> its encoding. The mark of UTF-32 begins like that of UTF-16.
 _ENCODINGS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -46,10 +50,15 @@ def read_manifest_file(uri: str) -> pa.Table:
     shown = storage.shown(uri)
     try:
         table = _read_table(uri)
+        for column in table.columns:
+            # Arrow reads text from JSON Lines and Parquet unchecked.
+            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+                column.validate(full=True)
     except StorageError as error:
         raise ConfigError(f"cannot read manifest {error}") from error
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise ConfigError(f"cannot read manifest {shown}: {error}") from error
+        hint = _NOT_UTF8 if re.search("invalid utf8", str(error), re.I) else ""
+        raise ConfigError(f"cannot read manifest {shown}: {error}{hint}") from error
     names = table.column_names
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -241,6 +250,8 @@ def _with_uri(uri: str, table: pa.Table) -> pa.Table:
         storage.resolve(folder, name) if name else name
         for name in _as_text(uri, table, found[0]).to_pylist()
     ]
+    if storage.in_utf8(folder) != folder:
+        uris = [storage.in_utf8(name) if name else name for name in uris]
     table = table.set_column(index, "uri", pa.array(uris, pa.string()))
     if "clip_id" in table.column_names:
         ids = _as_text(uri, table, "clip_id")

@@ -227,9 +227,7 @@ def _printable(name: str) -> str:
 
 
 def _file_rows(source: str, files: Sequence[FileInfo], with_stat: bool) -> _Part:
-    # A name that is not UTF-8 cannot be a Parquet string. Its escaped form stays in
-    # the manifest, and the clip fails as not found.
-    names = [_printable(info.uri) for info in files]
+    names = [storage.in_utf8(info.uri) for info in files]
     columns: dict[str, pa.Array] = {"uri": pa.array(names, pa.string())}
     sizes = pa.array([info.size_bytes for info in files], pa.int64())
     if with_stat:

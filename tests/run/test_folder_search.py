@@ -5,6 +5,7 @@ import pathlib
 import struct
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -14,6 +15,7 @@ from pipeline.inputs.read_inputs import AUDIO_SUFFIXES, read_inputs, read_sized_
 from tests.conftest import ROOT, Command
 from tests.support.audio_files import make_wav
 from training.synthesis.encode import encode
+from transforms import storage
 from transforms.audio import decode_audio
 from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
 from transforms.elements import Clip
@@ -97,7 +99,7 @@ def test_the_documentation_lists_the_suffixes_that_are_found() -> None:
 def make_files(folder: pathlib.Path, *names: str | bytes) -> None:
     for name in names:
         path = folder / os.fsdecode(name)
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
 
 
@@ -156,3 +158,59 @@ def test_run_and_dry_run_say_what_was_left_out(
     done = fsdsinet(*line)
     assert done.stderr.count(text) == 1
     assert text not in done.stdout
+
+
+def not_utf8(folder: pathlib.Path) -> pathlib.Path:
+    return folder / os.fsdecode(b"t\xe9te %41 \xc3\xa9")
+
+
+def test_names_that_are_not_utf8_become_uris_with_escapes(
+    tmp_path: pathlib.Path,
+) -> None:
+    folder = not_utf8(tmp_path)
+    make_files(folder, "a b.wav", b"caf\xe9.wav")
+    (folder / "m.csv").write_text("uri\na b.wav\n")
+    start = f"file://{tmp_path}/t%E9te%20%2541%20%C3%A9"
+    found = [f"{start}/a%20b.wav", f"{start}/caf%E9.wav"]
+    for given, expected in [
+        (tmp_path, found),
+        (folder, found),
+        (folder / "*.wav", found),
+        (folder / "a b.wav", found[:1]),
+        (folder / "m.csv", found[:1]),
+    ]:
+        uris = read_inputs([str(given)])["uri"].to_pylist()
+        assert uris == expected
+        assert all(os.path.isfile(storage.local_path(uri)) for uri in uris)
+
+
+def test_the_root_of_fsd50k_may_have_a_name_that_is_not_utf8(
+    tmp_path: pathlib.Path,
+) -> None:
+    root = not_utf8(tmp_path)
+    make_files(root / "FSD50K.eval_audio", "7.wav")
+    make_files(root / "FSD50K.ground_truth", "eval.csv")
+    table = root / "FSD50K.ground_truth" / "eval.csv"
+    table.write_text("fname,labels,mids\n7,Bark,/m/1\n")
+    (uri,) = read_inputs([str(root)])["uri"].to_pylist()
+    assert os.path.isfile(storage.local_path(uri))
+
+
+def test_files_whose_names_are_not_utf8_are_processed(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, fsdsinet: Command
+) -> None:
+    folder = not_utf8(tmp_path)
+    folder.mkdir()
+    make_wav(tmp_path / "a.wav", 30000).rename(folder / os.fsdecode(b"caf\xe9.wav"))
+    manifest, output = tmp_path / "m.csv", tmp_path / "out"
+    fsdsinet("manifest", folder, "--output", manifest)
+    line = ["extract", folder, "--model", tiny_model, "--output", output]
+    assert "1 clips ok, 0 failed" in fsdsinet(*line).stdout
+    assert "nothing to do: all 1 clips are done" in fsdsinet(*line).stdout
+    ledger = pd.read_parquet(output / "ledger")
+    (uri,) = ledger["uri"]
+    assert uri == f"file://{tmp_path}/t%E9te%20%2541%20%C3%A9/caf%E9.wav"
+    assert ledger["clip_id"][0].startswith("caf%E9-")
+    assert read_inputs([str(manifest)])["uri"].to_pylist() == [uri]
+    assert "caf%E9" in fsdsinet("top", output).stdout
+    fsdsinet("report", output, "--output", tmp_path / "page.html")

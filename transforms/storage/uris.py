@@ -57,6 +57,20 @@ def local_path(uri: str) -> str:
     return urllib.parse.unquote(slash + path, errors="surrogateescape")
 
 
+def in_utf8(uri: str) -> str:
+    """A uri that can be stored as text; a path that is not UTF-8 becomes a file uri.
+
+    Python keeps a byte that is not UTF-8 as a surrogate. The file uri escapes all
+    such bytes of the path: `file:///in/caf%E9.wav`.
+    """
+    try:
+        uri.encode("utf-8")
+    except UnicodeEncodeError:
+        path = urllib.parse.quote(local_path(uri), errors="surrogateescape")
+        return f"file://{path}"
+    return uri
+
+
 def absolute(uri: str) -> str:
     """The absolute path or uri, without a slash at the end (a URL stays as it is).
 
@@ -88,7 +102,7 @@ def resolve(folder: str, name: str) -> str:
     """
     if not name or name[0] == "/" or ("://" in name and re.match(URI_SCHEME, name)):
         return name
-    if _SHORT_FILE_URI.match(name):
+    if name[4:6] == ":/" and _SHORT_FILE_URI.match(name):
         return name
     if is_local(folder) or not {".", ".."} & {*name.split("/")}:
         return join(folder, name)
