@@ -117,7 +117,7 @@ def _read_subset(root: str, subset: str) -> pa.Table:
     table = _read_csv(root, subset)
     folder = _audio_folder(root, subset)
     names = table["fname"]
-    uris = [f"{folder}/{name}.wav" for name in names.to_pylist()]
+    uris = [storage.in_utf8(f"{folder}/{name}.wav") for name in names.to_pylist()]
     splits = table["split"] if subset == "dev" else pa.array(["eval"] * len(names))
     return pa.table(
         {

@@ -1,5 +1,6 @@
 """Reads and writes manifest files: CSV, TSV, JSON Lines and Parquet, by extension."""
 
+import codecs
 import csv
 import io
 import itertools
@@ -24,6 +25,17 @@ _TEXT_COLUMNS = (*URI_COLUMNS, "clip_id", "fname")
 # Arrow infers column types from the first block only, so the file is one block.
 _MAX_BLOCK_BYTES = 2**31 - 1
 _MAX_FIRST_LINE_BYTES = 1 << 20
+_NOT_UTF8 = (
+    "; save it as UTF-8, and give names of files that are not UTF-8 as uris, such as "
+    "file:///in/caf%E9.wav"
+)
+# First bytes of a text -> its encoding. The mark of UTF-32 begins like that of UTF-16.
+_ENCODINGS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 def read_manifest_file(uri: str) -> pa.Table:
@@ -38,10 +50,15 @@ def read_manifest_file(uri: str) -> pa.Table:
     shown = storage.shown(uri)
     try:
         table = _read_table(uri)
+        for column in table.columns:
+            # Arrow reads text from JSON Lines and Parquet unchecked.
+            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+                column.validate(full=True)
     except StorageError as error:
         raise ConfigError(f"cannot read manifest {error}") from error
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise ConfigError(f"cannot read manifest {shown}: {error}") from error
+        hint = _NOT_UTF8 if re.search("invalid utf8", str(error), re.I) else ""
+        raise ConfigError(f"cannot read manifest {shown}: {error}{hint}") from error
     names = table.column_names
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -56,9 +73,12 @@ def describe_row(uri: str, row: int) -> str:
     suffix = _suffix(uri)
     if suffix == ".parquet":
         return f"row {row + 1}"
-    with io.TextIOWrapper(
-        storage.open_file(uri), encoding="utf-8-sig", errors="replace", newline=""
-    ) as file:
+    with (
+        storage.open_file(uri) as content,
+        io.TextIOWrapper(
+            content, encoding=_encoding(content), errors="replace", newline=""
+        ) as file,
+    ):
         if suffix == ".jsonl":
             numbers = (n for n, line in enumerate(file, 1) if line.strip())
             return f"line {next(itertools.islice(numbers, row, None))}"
@@ -110,6 +130,7 @@ def _read_table(uri: str) -> pa.Table:
     if suffix == ".parquet":
         # Not read_table: it would add a column for a folder named key=value.
         return pq.ParquetFile(file).read()
+    file = _as_utf8(uri, file)
     block_bytes = min(max(file.size() + 1, 2**16), _MAX_BLOCK_BYTES)
     text = {name: pa.string() for name in _TEXT_COLUMNS}
     if suffix == ".jsonl":
@@ -127,6 +148,33 @@ def _read_table(uri: str) -> pa.Table:
         ),
         convert_options=pa.csv.ConvertOptions(column_types=text),
     )
+
+
+def _encoding(file: BinaryIO | pa.NativeFile) -> str:
+    """The encoding of a text by its byte order mark; UTF-8 if it has none.
+
+    Args:
+        file: Seekable file, positioned at its start.
+    """
+    start = file.read(4)
+    file.seek(0)
+    found = (name for mark, name in _ENCODINGS.items() if start.startswith(mark))
+    # The first character of a manifest is a letter, a quote or a brace.
+    return next(found, "unknown" if b"\0" in start else "utf-8-sig")
+
+
+def _as_utf8(uri: str, file: pa.NativeFile) -> pa.NativeFile:
+    """Returns the text of a manifest in UTF-8. Excel saves "Unicode text" as UTF-16."""
+    encoding = _encoding(file)
+    if encoding == "utf-8-sig":
+        return file
+    problem = "looks like UTF-16 or UTF-32 without a byte order mark"
+    if encoding != "unknown":
+        try:
+            return pa.BufferReader(file.read().decode(encoding).encode("utf-8"))
+        except UnicodeDecodeError as error:
+            problem = f"is damaged {encoding.upper()} text ({error.reason})"
+    raise ConfigError(f"manifest {storage.shown(uri)} {problem}; save it as UTF-8")
 
 
 def _storable(uri: str, table: pa.Table) -> pa.Table:
@@ -202,6 +250,8 @@ def _with_uri(uri: str, table: pa.Table) -> pa.Table:
         storage.resolve(folder, name) if name else name
         for name in _as_text(uri, table, found[0]).to_pylist()
     ]
+    if storage.in_utf8(folder) != folder:
+        uris = [storage.in_utf8(name) if name else name for name in uris]
     table = table.set_column(index, "uri", pa.array(uris, pa.string()))
     if "clip_id" in table.column_names:
         ids = _as_text(uri, table, "clip_id")

@@ -5,9 +5,10 @@ Every other column of the user's manifests follows with its type. The checks run
 any worker starts.
 """
 
+import collections
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,10 +24,13 @@ from transforms import storage
 from transforms.storage import FileInfo, StorageError
 
 AUDIO_SUFFIXES = frozenset(
-    ".3gp .aac .ac3 .aif .aifc .aiff .amr .ape .au .caf .flac .m4a .mka .mp2 .mp3 .mp4 "
-    ".mpga .oga .ogg .opus .snd .spx .tta .w64 .wav .wave .webm .wma .wv".split()
+    ".3ga .3gp .aac .ac3 .aif .aifc .aiff .amr .ape .au .avi .awb .bwf .caf .dsf "
+    ".flac .gsm .m4a .m4b .mka .mkv .mov .mp2 .mp3 .mp4 .mpga .oga .ogg .opus .rf64 "
+    ".snd .sph .spx .tta .w64 .wav .wave .webm .wma .wv".split()
 )
+_LIST_SUFFIXES = frozenset([".txt", ".lst", ".list"])
 _NUM_SHOWN = 10
+_NOTHING: collections.Counter[str] = collections.Counter()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,12 +43,14 @@ class _Part:
             and the manifest's other columns.
         is_manifest: Whether `source` is a manifest file that holds these rows.
         sizes: Bytes of the files, int64, null where unknown; None if all are unknown.
+        left_out: See `Inputs.left_out`.
     """
 
     source: str
     table: pa.Table
     is_manifest: bool = False
     sizes: pa.Array | None = None
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def place(self, row: int) -> str:
         """Says for a message where a row comes from."""
@@ -62,10 +68,24 @@ class Inputs:
         table: The manifest table: clip_id, uri, and the columns of the manifests.
         sizes: Bytes of each file, int64 [num_rows]; null unless a folder listing
             stated them.
+        left_out: Number of files that were found in folders and are not among the
+            clips, by suffix in lower case; hidden files are not counted.
     """
 
     table: pa.Table
     sizes: pa.ChunkedArray
+    left_out: Mapping[str, int]
+
+    def left_out_text(self) -> str:
+        """Returns a sentence about the files that were left out; empty if none was."""
+        number = sum(self.left_out.values())
+        if not number:
+            return ""
+        files, them = ("files", "them") if number > 1 else ("file", "it")
+        return (
+            f"{number:,} {files} left out: {_suffixes_text(self.left_out)}; "
+            f"name {them} in a manifest to include {them}"
+        )
 
     def known_sizes(self, uris: Sequence[str]) -> dict[str, int | None]:
         """Returns the bytes of some of the files, None for files that do not exist.
@@ -111,7 +131,8 @@ def read_sized_inputs(inputs: list[str], with_stat: bool = False) -> Inputs:
         pa.nulls(part.table.num_rows, pa.int64()) if part.sizes is None else part.sizes
         for part in parts
     ]
-    return Inputs(table, pa.chunked_array(sizes, pa.int64()))
+    left_out = sum((collections.Counter(p.left_out) for p in parts), _NOTHING)
+    return Inputs(table, pa.chunked_array(sizes, pa.int64()), left_out)
 
 
 def _read_input(source: str, with_stat: bool) -> list[_Part]:
@@ -126,10 +147,18 @@ def _read_uri(source: str, uri: str, with_stat: bool) -> list[_Part]:
     if found == "folder":
         if fsd50k.is_root(uri):
             return [_Part(source, fsd50k.read_manifest(uri))]
-        return [_file_rows(source, _audio_files(uri), with_stat)]
+        files, left_out = _audio_files(uri)
+        part = _file_rows(source, files, with_stat)
+        return [dataclasses.replace(part, left_out=left_out)]
     if isinstance(found, FileInfo):
         if storage.suffix(uri).lower() in MANIFEST_SUFFIXES:
             return [_Part(source, read_manifest_file(uri), is_manifest=True)]
+        if storage.suffix(uri).lower() in _LIST_SUFFIXES:
+            raise ConfigError(
+                f"input {storage.shown(source)!r} is a text file, expected a manifest "
+                "or audio; if it has one path a line, add `uri` as its first line and "
+                "rename it to .csv (.tsv if paths contain commas)"
+            )
         return [_file_rows(source, [found], with_stat)]
     if storage.has_magic(uri):
         return _read_glob(uri, with_stat)
@@ -160,32 +189,45 @@ def _read_glob(pattern: str, with_stat: bool) -> list[_Part]:
     return parts
 
 
-def _audio_files(folder: str) -> list[FileInfo]:
-    """Lists the audio files below a folder, without hidden ones. Follows links."""
-    found, others = [], set()
+def _audio_files(folder: str) -> tuple[list[FileInfo], Mapping[str, int]]:
+    """Lists the audio files below a folder, without hidden ones. Follows links.
+
+    Returns:
+        The files, and the number of other files by suffix.
+    """
+    found, left_out = [], collections.Counter[str]()
     for info in storage.list_files(folder, recursive=True):
         suffix = storage.suffix(info.uri).lower()
         if suffix in AUDIO_SUFFIXES:
             found.append(info)
         else:
-            others.add(suffix or storage.file_name(info.uri))
+            left_out[suffix] += 1
     if not found:
-        names = ", ".join(sorted(others)[:_NUM_SHOWN]) or "nothing"
         raise ConfigError(
-            f"no audio files in folder {storage.shown(folder)!r}: found {names}, "
-            f"expected {' '.join(sorted(AUDIO_SUFFIXES))}; for files with other "
-            "extensions give a glob or a manifest"
+            f"no audio files in folder {storage.shown(folder)!r}: found "
+            f"{_suffixes_text(left_out) or 'nothing'}, expected "
+            f"{' '.join(sorted(AUDIO_SUFFIXES))}; for files with other extensions give "
+            "a glob or a manifest"
         )
-    return found
+    return found, left_out
+
+
+def _suffixes_text(numbers: Mapping[str, int]) -> str:
+    """Numbers of files by suffix, most frequent first: `.txt (2), no suffix (1)`."""
+    ordered = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
+    texts = [f"{x or 'no suffix'} ({num:,})" for x, num in ordered[:_NUM_SHOWN]]
+    if rest := ordered[_NUM_SHOWN:]:
+        texts.append(f"other suffixes ({sum(num for _, num in rest):,})")
+    return _printable(", ".join(texts))
+
+
+def _printable(name: str) -> str:
+    """A name with the bytes escaped that are not UTF-8, such as `\\xe9`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _file_rows(source: str, files: Sequence[FileInfo], with_stat: bool) -> _Part:
-    # A name that is not UTF-8 cannot be a Parquet string. Its escaped form stays in
-    # the manifest, and the clip fails as not found.
-    names = [
-        info.uri.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        for info in files
-    ]
+    names = [storage.in_utf8(info.uri) for info in files]
     columns: dict[str, pa.Array] = {"uri": pa.array(names, pa.string())}
     sizes = pa.array([info.size_bytes for info in files], pa.int64())
     if with_stat:

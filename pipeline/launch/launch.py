@@ -64,6 +64,8 @@ class Run:
         sizes: Bytes of the pending files, as far as they are known (see
             `Inputs.known_sizes`).
         num_workers: Number of worker processes.
+        left_out: Sentence about files of folders that are not among the clips; empty if
+            there are none.
     """
 
     config: RunConfig
@@ -73,6 +75,7 @@ class Run:
     plan: Plan
     sizes: Mapping[str, int | None]
     num_workers: int
+    left_out: str
 
     @property
     def job(self) -> ExtractJob:
@@ -90,6 +93,8 @@ def extract_command(config: RunConfig, early: JobProcess | None) -> int:
         UserError: before anything is started or changed.
     """
     run = prepare(config)
+    if run.left_out:
+        say(run.left_out)
     with run.dataset.locked():
         if run.dataset.state() != run.state:
             # Another run was writing while this run waited for the lock.
@@ -140,7 +145,8 @@ def _prepare(config: RunConfig) -> Run:
     audio_s = predict_audio_s(uris, sizes)
     limits = choose_limits(audio_s, num_workers, config.shard_clips)
     plan = Plan(manifest, pending, audio_s, limits)
-    return Run(config, dataset, state, spec, plan, sizes, num_workers)
+    left_out = inputs.left_out_text()
+    return Run(config, dataset, state, spec, plan, sizes, num_workers, left_out)
 
 
 def _execute(run: Run, early: JobProcess | None) -> int:

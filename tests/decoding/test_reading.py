@@ -62,3 +62,34 @@ def test_uris_of_unknown_schemes_are_refused() -> None:
     with pytest.raises(ClipError, match="expected a path or one of") as caught:
         open_audio(Clip("a", "hdfs://host/a.wav"))
     assert caught.value.error_type == "unsupported_uri"
+
+
+@pytest.mark.parametrize(
+    "given", ["a b.wav ", " a b.wav", "a b.wav\t", "in /a b.wav", " {0}/a b.wav"]
+)
+def test_a_space_around_a_name_is_told(tmp_path: pathlib.Path, given: str) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a b.wav", "in/a b.wav"):
+        (tmp_path / name).touch()
+    uri = f"{tmp_path}/{given.format(tmp_path)}"
+    with pytest.raises(
+        ClipError, match="no such file, but .*a b.wav' exists"
+    ) as caught:
+        open_audio(Clip("x", uri))
+    assert caught.value.error_type == "not_found"
+    assert "remove the spaces around the name" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["none.wav", "none.wav ", " "])
+def test_other_missing_files_are_told_as_before(
+    tmp_path: pathlib.Path, name: str
+) -> None:
+    with pytest.raises(ClipError, match="no such file; check its path"):
+        open_audio(Clip("x", f"{tmp_path}/no/{name}"))
+
+
+def test_a_file_whose_name_ends_with_a_space_is_read(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.wav ").write_bytes(b"with")
+    (tmp_path / "a.wav").write_bytes(b"without")
+    with open_audio(Clip("x", f"{tmp_path}/a.wav ")) as file:
+        assert file.read() == b"with"

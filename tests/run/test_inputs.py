@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigError
 from pipeline.inputs.manifest_files import write_manifest_file
 from pipeline.inputs.read_inputs import read_inputs
+from transforms import storage
 
 
 def write(path: pathlib.Path, text: str) -> str:
@@ -77,6 +78,75 @@ def test_text_of_other_encodings_is_refused(tmp_path: pathlib.Path) -> None:
         read_inputs([str(tmp_path / "m.csv")])
 
 
+@pytest.mark.parametrize(
+    "encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
+)
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("m.csv", "uri,take\r\ncafé 猫.wav,{}\r\n"),
+        ("m.tsv", '"uri"\ttake\n"café 猫.wav"\t{}'),
+        ("m.jsonl", '{{"uri": "café 猫.wav", "take": {}}}\n'),
+    ],
+)
+def test_the_byte_order_mark_of_a_manifest_gives_its_encoding(
+    tmp_path: pathlib.Path, name: str, line: str, encoding: str
+) -> None:
+    mark = "\ufeff" if encoding.endswith("e") else ""
+    path = tmp_path / name
+    path.write_bytes(f"{mark}{line.format(7)}".encode(encoding))
+    table = read_inputs([str(path)])
+    assert table["uri"].to_pylist() == [f"{tmp_path}/café 猫.wav"]
+    assert table["take"].to_pylist() == [7]
+
+
+def test_lines_of_a_manifest_in_utf16_are_named(tmp_path: pathlib.Path) -> None:
+    text = "uri,clip_id\né.wav,a\n\nb.wav,\n"
+    (tmp_path / "m.csv").write_bytes(text.encode("utf-16"))
+    with pytest.raises(ConfigError, match="m.csv, line 4: the clip_id is empty"):
+        read_inputs([str(tmp_path / "m.csv")])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("uri\na.wav\n".encode("utf-16-le"), "looks like UTF-16 or UTF-32 without"),
+        ("uri\na.wav\n".encode("utf-32-be"), "looks like UTF-16 or UTF-32 without"),
+        ("uri\na.wav\n".encode("utf-16")[:-1], r"damaged UTF-16 text \(truncated dat"),
+    ],
+)
+def test_damaged_utf16_is_refused(
+    tmp_path: pathlib.Path, content: bytes, message: str
+) -> None:
+    (tmp_path / "m.csv").write_bytes(content)
+    with pytest.raises(ConfigError, match=f"{message}.*; save it as UTF-8"):
+        read_inputs([str(tmp_path / "m.csv")])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("m.csv", b"uri\ncaf\xe9.wav\n"),
+        ("m.jsonl", b'{"uri": "caf\xe9.wav"}'),
+        ("m.jsonl", b'{"uri": "a.wav", "label": "caf\xe9"}'),
+    ],
+)
+def test_a_manifest_with_other_bytes_than_utf8_is_refused(
+    tmp_path: pathlib.Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"{name}: .*save it as UTF-8.*caf%E9\.wav"):
+        read_inputs([str(tmp_path / name)])
+
+
+@pytest.mark.parametrize("name", ["list.txt", "LIST.LST"])
+def test_a_list_of_paths_must_become_a_manifest(
+    tmp_path: pathlib.Path, name: str
+) -> None:
+    with pytest.raises(ConfigError, match="add `uri` as its first line and rename"):
+        read_inputs([write(tmp_path / name, "a.wav\nb.wav\n")])
+
+
 def test_dictionary_columns_become_text(tmp_path: pathlib.Path) -> None:
     table = pa.table({"uri": ["a"], "kind": pa.array(["x"]).dictionary_encode()})
     pq.write_table(table, tmp_path / "m.parquet")
@@ -117,12 +187,6 @@ def test_folders_files_and_globs_can_be_mixed(tmp_path: pathlib.Path) -> None:
     again = read_inputs([str(tmp_path / "deep" / "er")])
     assert again["clip_id"].to_pylist() == table["clip_id"].to_pylist()[1:2]
     assert again["clip_id"][0].as_py().startswith("b-")
-
-
-def test_a_name_that_is_not_utf8_stays_in_the_manifest(tmp_path: pathlib.Path) -> None:
-    (tmp_path / os.fsdecode(b"caf\xe9.wav")).touch()
-    (uri,) = read_inputs([str(tmp_path)])["uri"].to_pylist()
-    assert uri.endswith("caf\\xe9.wav")
 
 
 @pytest.mark.parametrize(
@@ -187,6 +251,20 @@ def test_different_spellings_of_a_path_are_the_same_clip(
     forms.append(tmp_path / "sub" / ".." / "." / "a.wav")
     tables = [read_inputs([str(form)]) for form in forms]
     assert all(table.equals(tables[0]) for table in tables)
+
+
+@pytest.mark.parametrize("start", ["file:", "file://", "FILE:"])
+def test_file_uris_are_inputs_and_rows(tmp_path: pathlib.Path, start: str) -> None:
+    path = write(tmp_path / "a b.wav", "x")
+    uri = start + path.replace(" ", "%20")
+    folder = f"{start}{tmp_path}"
+    for source in (uri, folder, f"{folder}/*.wav"):
+        assert read_inputs([source])["uri"].to_pylist() == [path]
+    manifest = write(tmp_path / "m.csv", f"uri\n{uri}\n")
+    for source in (manifest, start + manifest):
+        (found,) = read_inputs([source])["uri"].to_pylist()
+        assert storage.read_file(found) == b"x"
+        assert storage.sizes_of([found]) == {found: 1}
 
 
 def test_links_to_folders_are_followed_once(tmp_path: pathlib.Path) -> None:

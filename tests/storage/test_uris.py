@@ -25,6 +25,10 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0
         ("/a/b", "/c.wav", "/c.wav"),
         ("/a/b", "s3://b/c%20d.wav", "s3://b/c%20d.wav"),
         ("/", "c.wav", "/c.wav"),
+        ("/a/b", "file:/c%20d.wav", "file:/c%20d.wav"),
+        ("s3://b/in", "FILE:/c.wav", "FILE:/c.wav"),
+        ("/a/b", "file:c.wav", "/a/b/file:c.wav"),
+        ("/a/b", "file:", "/a/b/file:"),
         ("s3://b/in", "c%20#?.wav", "s3://b/in/c%20#?.wav"),
         ("s3://b/in", "../../../c.wav", "s3://b/c.wav"),
         ("s3://b", "./x/../c.wav", "s3://b/c.wav"),
@@ -96,6 +100,11 @@ def test_run_continues_with_new_signatures_but_not_with_other_files(
         ("file://localhost/a", "/a"),
         ("FILE:///caf%C3%A9", "/café"),
         ("a%20b", "a%20b"),
+        ("file:/a%20b%23.wav", "/a b#.wav"),
+        ("File:/a://b", "/a://b"),
+        ("file:////a", "//a"),
+        ("file:a%20b", "file:a%20b"),
+        ("/file:/a%20b", "/file:/a%20b"),
     ],
 )
 def test_file_uris_are_unescaped(uri: str, path: str) -> None:

@@ -1,13 +1,15 @@
 """Opens the audio of clips; fetches the next remote clip while a clip is decoded."""
 
+import contextlib
 import functools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
 from transforms import storage
 from transforms.elements import Clip, ClipError
-from transforms.storage import StorageError
+from transforms.storage import FileInfo, StorageError
 
 Opener = Callable[[], BinaryIO]
 
@@ -24,11 +26,30 @@ def open_audio(clip: Clip) -> BinaryIO:
     try:
         return storage.open_file(clip.uri)
     except StorageError as error:
+        trimmed = _without_spaces(clip.uri) if error.kind == "not_found" else None
+        problem = error.problem
+        if trimmed is not None:
+            problem = (
+                f"no such file, but {storage.shown(trimmed)!r} exists; remove the "
+                "spaces around the name in the manifest"
+            )
         raise ClipError(
             "read",
             error.kind,
-            f"cannot open {error.uri!r} for clip {clip.clip_id}: {error.problem}",
+            f"cannot open {error.uri!r} for clip {clip.clip_id}: {problem}",
         ) from error
+
+
+def _without_spaces(uri: str) -> str | None:
+    """A file that exists and whose name differs only in spaces around it, or None."""
+    # With a space before it, an absolute path or uri was joined to a folder.
+    alone = re.search(rf"/\s+(/.*|{storage.URI_SCHEME}.*)", uri, re.DOTALL)
+    by_parts = "/".join(part.strip() for part in uri.split("/"))
+    for trimmed in (by_parts, alone[1].strip() if alone else uri):
+        with contextlib.suppress(StorageError):
+            if trimmed != uri and isinstance(storage.look_up(trimmed), FileInfo):
+                return trimmed
+    return None
 
 
 def openers(

@@ -54,7 +54,8 @@ class LocalStore:
 
     def open_arrow(self, uri: str) -> pa.NativeFile:
         with _problems(uri):
-            path = local_path(uri)
+            # As bytes, because Arrow takes only UTF-8 for text.
+            path = os.fsencode(local_path(uri))
             # An empty file cannot be memory-mapped.
             return (
                 pa.memory_map(path) if os.path.getsize(path) else pa.BufferReader(b"")

@@ -1,8 +1,9 @@
 """Handles paths and uris of files and folders: splits, joins, matches and shows them.
 
-Local files have paths or `file://` uris. In `s3://` and `gs://` uris, the key follows
-the bucket as it is, with nothing escaped, as in the stores' own commands. `http://` and
-`https://` uris are URLs as in a browser.
+Local files have paths, `file:///PATH` uris or `file:/PATH` uris (as Java and Hadoop
+write them). In `s3://` and `gs://` uris, the key follows the bucket as it is, with
+nothing escaped, as in the stores' own commands. `http://` and `https://` uris are URLs
+as in a browser.
 """
 
 import os
@@ -13,6 +14,7 @@ from fnmatch import fnmatchcase
 
 # Start of a uri that is not a local path, as a regular expression.
 URI_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]+://"
+_SHORT_FILE_URI = re.compile(r"file:(?=/(?!/))", re.IGNORECASE)
 _GLOB_CHARACTERS = re.compile(r"[*?[]")
 # Query parameters that sign a URL at Amazon, Google, Microsoft and CloudFront, or say
 # how long the signature is valid.
@@ -40,17 +42,33 @@ def is_local(uri: str) -> bool:
 
 
 def local_path(uri: str) -> str:
-    """The path of a local file, given as a path or as a `file://` uri.
+    """The path of a local file, given as a path, `file:///PATH` or `file:/PATH`.
 
     Raises:
         ValueError: if the uri names a file of another machine.
     """
+    if short := _SHORT_FILE_URI.match(uri):
+        uri = f"file://{uri[short.end() :]}"
     if not re.match(URI_SCHEME, uri):
         return uri
     host, slash, path = uri.partition("://")[2].partition("/")
     if host not in ("", "localhost"):
         raise ValueError(f"{uri!r} is a file of host {host!r}, expected file:///PATH")
     return urllib.parse.unquote(slash + path, errors="surrogateescape")
+
+
+def in_utf8(uri: str) -> str:
+    """A uri that can be stored as text; a path that is not UTF-8 becomes a file uri.
+
+    Python keeps a byte that is not UTF-8 as a surrogate. The file uri escapes all
+    such bytes of the path: `file:///in/caf%E9.wav`.
+    """
+    try:
+        uri.encode("utf-8")
+    except UnicodeEncodeError:
+        path = urllib.parse.quote(local_path(uri), errors="surrogateescape")
+        return f"file://{path}"
+    return uri
 
 
 def absolute(uri: str) -> str:
@@ -83,6 +101,8 @@ def resolve(folder: str, name: str) -> str:
     On a local disk the system resolves `..`, because folders may be links.
     """
     if not name or name[0] == "/" or ("://" in name and re.match(URI_SCHEME, name)):
+        return name
+    if name[4:6] == ":/" and _SHORT_FILE_URI.match(name):
         return name
     if is_local(folder) or not {".", ".."} & {*name.split("/")}:
         return join(folder, name)
