@@ -89,7 +89,7 @@ def test_a_column_of_the_manifest_is_shown(
     assert top(capsys, output, *options) == [
         f"broken  {'no sound at all':36}  failed: not_audio",
         f"long    {'a sweep that lasts':36}  {stored(output, 'long', 1)}",
-        f"other   another one, with a description that  {stored(output, 'other', 1)}",
+        f"other   another one, with a description tha…  {stored(output, 'other', 1)}",
         f"short   {'':36}  shorter than one patch",
     ]
 
