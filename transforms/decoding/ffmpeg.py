@@ -15,6 +15,7 @@ import av
 import av.codec.context
 import numpy as np
 
+from transforms.decoding.corrected_file import corrected
 from transforms.decoding.truncated_files import is_truncated
 from transforms.elements import ClipError, FloatArray
 
@@ -73,6 +74,7 @@ def decode_file(clip_id: str, file: BinaryIO) -> DecodedAudio:
         ClipError: not_audio, unsupported_codec, empty, unsupported_rate or
             format_change.
     """
+    file = corrected(file)
     try:
         with av.open(
             file,

@@ -1,0 +1,102 @@
+"""WAV files with unusual headers give the samples that were written."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+
+from transforms.decoding.ffmpeg import DecodedAudio, decode_file
+
+RATE_HZ = 16000
+PCM, FLOAT = 1, 3
+# The second half of the identifier of the formats PCM and float (KSDATAFORMAT_SUBTYPE).
+SUBFORMAT = bytes.fromhex("0000 0000 1000 8000 00aa 0038 9b71")
+
+
+def decode(content: bytes) -> DecodedAudio:
+    return decode_file("clip", io.BytesIO(content))
+
+
+def chunk(name: bytes, content: bytes, order: str = "<") -> bytes:
+    padding = bytes(len(content) % 2)
+    return name + struct.pack(f"{order}I", len(content)) + content + padding
+
+
+def form(
+    tag: int,
+    bits: int,
+    container_bits: int = 0,
+    num_channels: int = 1,
+    is_extensible: bool = False,
+    order: str = "<",
+) -> bytes:
+    """The chunk `fmt `; `bits` are the valid bits."""
+    container_bits = container_bits or -(-bits // 8) * 8
+    block = container_bits // 8 * num_channels
+    sizes = (num_channels, RATE_HZ, RATE_HZ * block, block)
+    if not is_extensible:
+        content = struct.pack(f"{order}HHIIHH", tag, *sizes, bits)
+    else:
+        content = struct.pack(f"{order}HHIIHH", 0xFFFE, *sizes, container_bits)
+        content += struct.pack(f"{order}HHIH", 22, bits, 0, tag)
+        content += (
+            SUBFORMAT
+            if order == "<"
+            else SUBFORMAT[:2] + bytes.fromhex("0000 0010 8000 00aa 0038 9b71")
+        )
+    return chunk(b"fmt ", content, order)
+
+
+def wav(*parts: bytes, name: bytes = b"RIFF") -> bytes:
+    return chunk(name, b"WAVE" + b"".join(parts), ">" if name == b"RIFX" else "<")
+
+
+def values(bits: int, num_samples: int = 3000, num_channels: int = 1) -> np.ndarray:
+    """Random integers of so many bits: int64 [num_samples * num_channels]."""
+    limit = 2 ** (bits - 1)
+    rng = np.random.default_rng(0)
+    return rng.integers(-limit, limit, num_samples * num_channels)
+
+
+def integers(numbers: np.ndarray, width: int, order: str = "<") -> bytes:
+    """Integers of `width` bytes; of one byte without a sign, as WAV has them."""
+    if width == 1:
+        return (numbers + 128).astype(np.uint8).tobytes()
+    octets = numbers.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :width]
+    return (octets if order == "<" else octets[:, ::-1]).tobytes()
+
+
+def as_floats(numbers: np.ndarray, bits: int) -> np.ndarray:
+    return (numbers / 2 ** (bits - 1)).astype(np.float32)
+
+
+@pytest.mark.parametrize("is_extensible", [False, True])
+@pytest.mark.parametrize("bits", [8, 16, 24, 32])
+def test_big_endian_integers_are_read(bits: int, is_extensible: bool) -> None:
+    numbers = values(bits)
+    header = form(PCM, bits, is_extensible=is_extensible, order=">")
+    data = chunk(b"data", integers(numbers, bits // 8, ">"), ">")
+    audio = decode(wav(header, chunk(b"LIST", b"INFO", ">"), data, name=b"RIFX"))
+    assert (audio.sample_rate_hz, audio.flags) == (RATE_HZ, ())
+    np.testing.assert_array_equal(audio.samples, as_floats(numbers, bits))
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_big_endian_floats_are_read(bits: int) -> None:
+    numbers = as_floats(values(16, num_channels=2), 16).reshape(-1, 2)
+    header = form(FLOAT, bits, num_channels=2, order=">")
+    data = chunk(b"data", numbers.astype(f">f{bits // 8}").tobytes(), ">")
+    audio = decode(wav(header, data, name=b"RIFX"))
+    assert (audio.num_channels, audio.flags) == (2, ())
+    expected = (numbers[:, 0] + numbers[:, 1]) * np.float32(0.5)
+    np.testing.assert_array_equal(audio.samples, expected)
+
+
+def test_a_cut_big_endian_file_is_truncated() -> None:
+    header = form(PCM, 24, order=">")
+    data = chunk(b"data", integers(values(24), 3, ">"), ">")
+    whole = wav(header, data, name=b"RIFX")
+    audio = decode(whole[: len(whole) // 2])
+    assert audio.flags == ("truncated",)
+    assert np.array_equal(audio.samples, decode(whole).samples[: len(audio.samples)])
