@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from transforms.decoding.ffmpeg import DecodedAudio, decode_file
+from transforms.elements import ClipError
 
 RATE_HZ = 16000
 PCM, FLOAT = 1, 3
@@ -100,3 +101,47 @@ def test_a_cut_big_endian_file_is_truncated() -> None:
     audio = decode(whole[: len(whole) // 2])
     assert audio.flags == ("truncated",)
     assert np.array_equal(audio.samples, decode(whole).samples[: len(audio.samples)])
+
+
+@pytest.mark.parametrize("name", [b"RIFF", b"RIFX"])
+@pytest.mark.parametrize("is_extensible", [False, True])
+@pytest.mark.parametrize("container_bits", [8, 16, 24, 32])
+@pytest.mark.parametrize("bits", [8, 12, 16, 20, 24, 32])
+def test_a_sample_may_use_fewer_bits_than_it_takes(
+    bits: int, container_bits: int, is_extensible: bool, name: bytes
+) -> None:
+    bits = min(bits, container_bits)
+    order = "<" if name == b"RIFF" else ">"
+    numbers = values(bits, num_channels=2)
+    octets = integers(numbers << (container_bits - bits), container_bits // 8, order)
+    header = form(PCM, bits, container_bits, 2, is_extensible, order)
+    audio = decode(wav(header, chunk(b"data", octets, order), name=name))
+    left, right = as_floats(numbers, bits).reshape(-1, 2).T
+    assert audio.sample_rate_hz == RATE_HZ
+    np.testing.assert_array_equal(audio.samples, (left + right) * np.float32(0.5))
+
+
+@pytest.mark.parametrize(
+    ("bits", "block"), [(8, 4), (16, 0), (16, 4), (20, 4), (24, 0), (24, 1)]
+)
+def test_a_wrong_size_of_a_block_does_not_matter(bits: int, block: int) -> None:
+    width = -(-bits // 8)
+    numbers = values(8 * width)
+    header = bytearray(form(PCM, bits))
+    header[20:22] = struct.pack("<H", block)
+    audio = decode(wav(bytes(header), chunk(b"data", integers(numbers, width))))
+    np.testing.assert_array_equal(audio.samples, as_floats(numbers, 8 * width))
+
+
+def test_the_24_bit_floats_of_cooledit_are_read_as_floats() -> None:
+    numbers = values(24).astype("<f4")
+    content = wav(form(PCM, 24, 32), chunk(b"data", numbers.tobytes()))
+    audio = decode(content)
+    assert audio.codec == "pcm_f24le"
+    np.testing.assert_allclose(audio.samples, numbers / 2**23)
+
+
+def test_24_bits_in_32_of_which_all_are_used_are_refused() -> None:
+    data = chunk(b"data", integers(values(32), 4))
+    with pytest.raises(ClipError, match="all 32 are used"):
+        decode(wav(form(PCM, 24, 32), data))

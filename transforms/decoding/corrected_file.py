@@ -8,15 +8,11 @@ import struct
 from typing import BinaryIO, cast
 
 from transforms.decoding.file_view import FileView
-from transforms.decoding.wav_header import (
-    FLOAT,
-    PCM,
-    WavHeader,
-    read_wav_header,
-)
+from transforms.decoding.sample_size import container_bits
+from transforms.decoding.wav_header import FLOAT, PCM, WavHeader, read_wav_header
 
 # Formats of samples: the sizes of a sample in bits that FFmpeg reads.
-_SAMPLE_BITS = {PCM: (8, 16, 24, 32), FLOAT: (32, 64)}
+_SAMPLE_BITS = {PCM: (8, 16, 24, 32, 64), FLOAT: (32, 64)}
 
 
 def corrected(file: BinaryIO) -> BinaryIO:
@@ -24,6 +20,9 @@ def corrected(file: BinaryIO) -> BinaryIO:
 
     Args:
         file: Seekable file, positioned at its start. The result, too, is at its start.
+
+    Raises:
+        ValueError: if the samples fit no reading of the header.
     """
     header = read_wav_header(file)
     view = _view(file, header) if header else None
@@ -33,28 +32,44 @@ def corrected(file: BinaryIO) -> BinaryIO:
 
 
 def _view(file: BinaryIO, header: WavHeader) -> FileView | None:
-    if header.container_bits not in _SAMPLE_BITS.get(header.format_tag, ()):
+    if header.format_tag not in _SAMPLE_BITS:
+        return None
+    bits = container_bits(file, header)
+    if bits not in _SAMPLE_BITS[header.format_tag] or not header.num_channels:
         return None
     if header.byte_order == ">":
-        return _little_endian(file, header)
-    return None
-
-
-def _little_endian(file: BinaryIO, header: WavHeader) -> FileView:
-    """FFmpeg reads the samples of RIFX files as if they were little-endian."""
-    width = header.container_bits // 8
-    form = struct.pack(
-        "<4sIHHIIHH",
-        b"fmt ",
-        16,
-        header.format_tag,
-        header.num_channels,
-        header.rate_hz,
-        header.rate_hz * header.num_channels * width,
-        header.num_channels * width,
-        header.container_bits,
+        return _little_endian(file, header, bits)
+    # FFmpeg takes the bits that are used for the size of a sample, and reads packets of
+    # whole blocks of the stated size.
+    read_bits = -(-(header.valid_bits or header.bits) // 8) * 8
+    has_whole_blocks = header.block_align and not header.block_align % (
+        header.num_channels * bits // 8
     )
+    if read_bits == bits and has_whole_blocks:
+        return None
+    return _with_bits(file, header, bits)
+
+
+def _little_endian(file: BinaryIO, header: WavHeader, bits: int) -> FileView:
+    """FFmpeg reads the samples of RIFX files as if they were little-endian."""
     data = struct.pack("<4sI", b"data", header.data_size)
+    form = struct.pack("<4sI", b"fmt ", 16) + _form(header, bits)
     size = min(4 + len(form) + len(data) + header.data_size, 0xFFFFFFFF)
     head = struct.pack("<4sI4s", b"RIFF", size, b"WAVE") + form + data
-    return FileView(file, header.data_at, head=head, swapped_width=width)
+    return FileView(file, header.data_at, head=head, swapped_width=bits // 8)
+
+
+def _with_bits(file: BinaryIO, header: WavHeader, bits: int) -> FileView:
+    """The file with a header that states the bits that a sample takes as used bits."""
+    file.seek(0)
+    head = file.read(header.format_at) + _form(header, bits)
+    rest = header.format_size - 16
+    # Zeros in place of the extension: it would state other bits.
+    return FileView(file, len(head) + rest, head=head + bytes(rest))
+
+
+def _form(header: WavHeader, bits: int) -> bytes:
+    """The 16 bytes of the plain header of samples of this size."""
+    block = header.num_channels * bits // 8
+    sizes = (header.num_channels, header.rate_hz, header.rate_hz * block, block, bits)
+    return struct.pack("<HHIIHH", header.format_tag, *sizes)

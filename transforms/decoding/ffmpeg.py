@@ -74,8 +74,8 @@ def decode_file(clip_id: str, file: BinaryIO) -> DecodedAudio:
         ClipError: not_audio, unsupported_codec, empty, unsupported_rate or
             format_change.
     """
-    file = corrected(file)
     try:
+        file = corrected(file)
         with av.open(
             file,
             mode="r",

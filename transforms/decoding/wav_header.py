@@ -25,7 +25,6 @@ class WavHeader:
         is_extensible: True if the header has the extensible format.
         num_channels: Number of channels.
         rate_hz: Sample rate.
-        byte_rate: Stated number of bytes per second.
         block_align: Stated number of bytes of one sample of all channels.
         bits: Stated bits of a sample.
         valid_bits: Stated bits of a sample that are used; `bits` if not extensible.
@@ -40,7 +39,6 @@ class WavHeader:
     is_extensible: bool
     num_channels: int
     rate_hz: int
-    byte_rate: int
     block_align: int
     bits: int
     valid_bits: int
@@ -50,14 +48,8 @@ class WavHeader:
     data_size: int
 
     @property
-    def container_bits(self) -> int:
-        """Bits that one sample takes in the file; 0 if the header contradicts itself.
-
-        The extensible format states them. In other files `bits` may be the bits that
-        are used, and the size of a block tells how many bytes a sample takes.
-        """
-        if self.is_extensible:
-            return self.bits
+    def block_bits(self) -> int:
+        """Bits of a sample by the size of a block; 0 if that is no whole number."""
         if not self.num_channels or self.block_align % self.num_channels:
             return 0
         return self.block_align // self.num_channels * 8
@@ -118,7 +110,7 @@ def size_of(file: BinaryIO) -> int:
 def _header(
     byte_order: str, content: bytes, format_at: int, data_at: int, data_size: int
 ) -> WavHeader:
-    tag, num_channels, rate_hz, byte_rate, block_align, bits = struct.unpack(
+    tag, num_channels, rate_hz, _, block_align, bits = struct.unpack(
         f"{byte_order}HHIIHH", content[:_FORMAT_SIZE]
     )
     is_extensible = tag == EXTENSIBLE and len(content) >= 40
@@ -131,7 +123,6 @@ def _header(
         is_extensible=is_extensible,
         num_channels=num_channels,
         rate_hz=rate_hz,
-        byte_rate=byte_rate,
         block_align=block_align,
         bits=bits,
         valid_bits=valid_bits,
