@@ -8,11 +8,16 @@ import struct
 from typing import BinaryIO, cast
 
 from transforms.decoding.file_view import FileView
+from transforms.decoding.id3 import id3_end
 from transforms.decoding.sample_size import container_bits
 from transforms.decoding.wav_header import FLOAT, PCM, WavHeader, read_wav_header
 
 # Formats of samples: the sizes of a sample in bits that FFmpeg reads.
 _SAMPLE_BITS = {PCM: (8, 16, 24, 32, 64), FLOAT: (32, 64)}
+
+# First bytes of formats before which FFmpeg expects no ID3 tag: WAV, AIFF, AU, WavPack
+# and ASF (WMA).
+_UNTAGGED = (b"RIFF", b"RIFX", b"RF64", b"FORM", b".snd", b"wvpk", b"\x30\x26\xb2\x75")
 
 
 def corrected(file: BinaryIO) -> BinaryIO:
@@ -24,11 +29,21 @@ def corrected(file: BinaryIO) -> BinaryIO:
     Raises:
         ValueError: if the samples fit no reading of the header.
     """
+    file = _without_tags(file)
     header = read_wav_header(file)
     view = _view(file, header) if header else None
     result = cast(BinaryIO, view) if view else file
     result.seek(0)
     return result
+
+
+def _without_tags(file: BinaryIO) -> BinaryIO:
+    """The file without ID3 tags at its start, where FFmpeg would not skip them."""
+    position = id3_end(file)
+    file.seek(position)
+    if not position or not file.read(4).startswith(_UNTAGGED):
+        return file
+    return cast(BinaryIO, FileView(file, position))
 
 
 def _view(file: BinaryIO, header: WavHeader) -> FileView | None:

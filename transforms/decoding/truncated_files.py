@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 
 import av
 
+from transforms.decoding.id3 import id3_end
+
 # The delay of a codec and its last, partly filled frame are shorter than this.
 _TOLERANCE_S = 0.1
 # Containers whose stated duration FFmpeg passes on unchanged.
@@ -68,12 +70,6 @@ def _has_cut_chunk(file: BinaryIO) -> bool:
 
 def _has_mp3_header(file: BinaryIO) -> bool:
     """True if the first MP3 frame is a Xing or Info header, which states a length."""
-    file.seek(0)
-    start = file.read(10)
-    position = 0
-    if start[:3] == b"ID3" and len(start) == 10:
-        # The size of an ID3 tag is stored in four bytes of seven bits each.
-        position = 10 + sum(byte << 7 * (3 - i) for i, byte in enumerate(start[6:10]))
-    file.seek(position)
+    file.seek(id3_end(file))
     first_frame = file.read(2048)
     return b"Xing" in first_frame or b"Info" in first_frame
