@@ -68,3 +68,25 @@ def test_a_view_reads_the_same_bytes_in_every_order(
         stop = None if size < 0 else position + size
         assert view.read(size) == expected[position:stop]
         assert view.tell() == max(position, min(len(expected), stop or len(expected)))
+
+
+def test_a_streamed_aiff_file_is_not_truncated(tmp_path: pathlib.Path) -> None:
+    content = make_readable(tmp_path, "big_endian.aiff", 0.5).read_bytes()
+    at = content.index(b"SSND") + 4
+    streamed = content[:at] + b"\x7f\x00\x00\x08" + content[at + 4 :]
+    assert decode(streamed).flags == ()
+    cut = content[:at] + b"\x00\x7f\x00\x08" + content[at + 4 :]
+    assert decode(cut).flags == ("truncated",)
+
+
+@pytest.mark.parametrize(("factor", "flags"), [(2, ()), (3, ("truncated",))])
+def test_flac_that_states_twice_its_samples_is_not_truncated(
+    tmp_path: pathlib.Path, factor: int, flags: tuple[str, ...]
+) -> None:
+    content = bytearray(make_readable(tmp_path, "flac.flac", 0.5).read_bytes())
+    # The last 36 bits before the MD5 sum are the number of samples.
+    total = int.from_bytes(content[21:26], "big")
+    num_samples = total & (1 << 36) - 1
+    assert num_samples == 22050
+    content[21:26] = (total + (factor - 1) * num_samples).to_bytes(5, "big")
+    assert decode(bytes(content)).flags == flags

@@ -145,3 +145,41 @@ def test_24_bits_in_32_of_which_all_are_used_are_refused() -> None:
     data = chunk(b"data", integers(values(32), 4))
     with pytest.raises(ClipError, match="all 32 are used"):
         decode(wav(form(PCM, 24, 32), data))
+
+
+def with_data_size(content: bytes, size: int) -> bytes:
+    at = content.index(b"data") + 4
+    return content[:at] + struct.pack("<I", size) + content[at + 4 :]
+
+
+PLAIN = wav(form(PCM, 16), chunk(b"data", integers(values(16, 6000), 2)))
+
+
+@pytest.mark.parametrize(
+    "size",
+    [0, 0x7F000000, 0x7FFFEFFE, 0x7FFFF000, 0x7FFFFFDB, 0x7FFFFFFF, 0x80000000]
+    + [0x80000024, 0xFFFFF000, 0xFFFFFFDB, 0xFFFFFFFE, 0xFFFFFFFF],
+)
+def test_the_size_of_a_streamed_file_is_unknown(size: int) -> None:
+    audio = decode(with_data_size(PLAIN, size))
+    assert audio.flags == ()
+    np.testing.assert_array_equal(audio.samples, decode(PLAIN).samples)
+
+
+@pytest.mark.parametrize("excess", [1, 2, 36, 44, 64])
+def test_a_size_that_is_too_large_by_a_few_bytes_is_not_truncation(excess: int) -> None:
+    audio = decode(with_data_size(PLAIN, 12000 + excess))
+    assert (len(audio.samples), audio.flags) == (6000, ())
+
+
+def test_a_size_that_includes_a_long_header_is_not_truncation() -> None:
+    data = chunk(b"data", integers(values(16, 6000), 2))
+    content = wav(form(PCM, 16), chunk(b"bext", bytes(602)), data)
+    audio = decode(with_data_size(content, len(content)))
+    assert (len(audio.samples), audio.flags) == (6000, ())
+
+
+@pytest.mark.parametrize("size", [12066, 24000, 0x70000000, 0x7FFF0000, 0xF0000000])
+def test_other_sizes_beyond_the_end_are_truncation(size: int) -> None:
+    audio = decode(with_data_size(PLAIN, size))
+    assert (len(audio.samples), audio.flags) == (6000, ("truncated",))
