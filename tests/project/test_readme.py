@@ -97,6 +97,7 @@ def test_every_error_type_and_flag_is_documented() -> None:
         "clipped",
         "dc_offset",
         "multichannel",
+        "more_audio",
         "truncated",
         "damaged",
     ):

@@ -4,12 +4,14 @@ Every other file is passed on as it is: its samples, and the time to read them, 
 change.
 """
 
+import dataclasses
 import struct
 from typing import BinaryIO, cast
 
 from transforms.decoding.file_view import FileView
 from transforms.decoding.id3 import id3_end
 from transforms.decoding.sample_size import container_bits
+from transforms.decoding.trailing_data import find_trailing_data
 from transforms.decoding.wav_header import FLOAT, PCM, WavHeader, read_wav_header
 
 # Formats of samples: the sizes of a sample in bits that FFmpeg reads.
@@ -20,21 +22,39 @@ _SAMPLE_BITS = {PCM: (8, 16, 24, 32, 64), FLOAT: (32, 64)}
 _UNTAGGED = (b"RIFF", b"RIFX", b"RF64", b"FORM", b".snd", b"wvpk", b"\x30\x26\xb2\x75")
 
 
-def corrected(file: BinaryIO) -> BinaryIO:
+@dataclasses.dataclass(frozen=True)
+class CorrectedFile:
+    """A file as FFmpeg reads it correctly.
+
+    Attributes:
+        file: The file itself or a view of it, positioned at its start.
+        has_more_audio: True if data that may be audio follows the samples that the
+            header states.
+    """
+
+    file: BinaryIO
+    has_more_audio: bool
+
+
+def corrected(file: BinaryIO) -> CorrectedFile:
     """The file itself, or a view of it that FFmpeg reads correctly.
 
     Args:
-        file: Seekable file, positioned at its start. The result, too, is at its start.
+        file: Seekable file; its position changes.
 
     Raises:
         ValueError: if the samples fit no reading of the header.
     """
     file = _without_tags(file)
+    trailing = find_trailing_data(file)
+    if trailing.chunks_end:
+        # FFmpeg would search all of the data for chunks.
+        file = cast(BinaryIO, FileView(file, end=trailing.chunks_end))
     header = read_wav_header(file)
     view = _view(file, header) if header else None
     result = cast(BinaryIO, view) if view else file
     result.seek(0)
-    return result
+    return CorrectedFile(result, trailing.is_audio)
 
 
 def _without_tags(file: BinaryIO) -> BinaryIO:
@@ -71,7 +91,8 @@ def _little_endian(file: BinaryIO, header: WavHeader, bits: int) -> FileView:
     form = struct.pack("<4sI", b"fmt ", 16) + _form(header, bits)
     size = min(4 + len(form) + len(data) + header.data_size, 0xFFFFFFFF)
     head = struct.pack("<4sI4s", b"RIFF", size, b"WAVE") + form + data
-    return FileView(file, header.data_at, head=head, swapped_width=bits // 8)
+    end = header.data_at + header.data_size if header.data_size else None
+    return FileView(file, header.data_at, end, head, swapped_width=bits // 8)
 
 
 def _with_bits(file: BinaryIO, header: WavHeader, bits: int) -> FileView:

@@ -15,7 +15,7 @@ import av
 import av.codec.context
 import numpy as np
 
-from transforms.decoding.corrected_file import corrected
+from transforms.decoding.corrected_file import CorrectedFile, corrected
 from transforms.decoding.truncated_files import is_truncated
 from transforms.elements import ClipError, FloatArray
 
@@ -53,7 +53,7 @@ class DecodedAudio:
         sample_rate_hz: Sample rate of `samples` and of the file.
         num_channels: Number of channels in the file.
         codec: FFmpeg's name of the codec; empty for samples that were in memory.
-        flags: Any of clipped, damaged, multichannel, truncated.
+        flags: Any of clipped, damaged, more_audio, multichannel, truncated.
     """
 
     samples: FloatArray
@@ -75,17 +75,17 @@ def decode_file(clip_id: str, file: BinaryIO) -> DecodedAudio:
             format_change.
     """
     try:
-        file = corrected(file)
+        source = corrected(file)
         with av.open(
-            file,
+            source.file,
             mode="r",
             metadata_errors="replace",
             io_open=_refuse_reference,
-            options=_open_options(file),
+            options=_open_options(source.file),
         ) as container:
             if not container.streams.audio:
                 raise _error(clip_id, "not_audio", "found no audio stream in the file")
-            return _decode_stream(clip_id, container, file)
+            return _decode_stream(clip_id, container, source)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise _error(
             clip_id,
@@ -101,7 +101,7 @@ def _open_options(file: BinaryIO) -> dict[str, str]:
     return _PCM_WAV_OPTIONS if _PCM_WAV.match(start) else {}
 
 
-def _decode_stream(clip_id: str, container: Any, file: BinaryIO) -> DecodedAudio:
+def _decode_stream(clip_id: str, container: Any, source: CorrectedFile) -> DecodedAudio:
     stream = container.streams.audio[0]
     if stream.codec_context is None:
         problem = "FFmpeg has no decoder for its audio; convert it to WAV or FLAC"
@@ -120,7 +120,11 @@ def _decode_stream(clip_id: str, container: Any, file: BinaryIO) -> DecodedAudio
     flags = mixer.flags()
     if reader.num_errors:
         flags.add("damaged")
-    if is_truncated(file, container, stream, len(samples) / mixer.sample_rate_hz):
+    if source.has_more_audio:
+        flags.add("more_audio")
+    if is_truncated(
+        source.file, container, stream, len(samples) / mixer.sample_rate_hz
+    ):
         flags.add("truncated")
     return DecodedAudio(
         samples, mixer.sample_rate_hz, mixer.num_channels, codec, tuple(sorted(flags))
