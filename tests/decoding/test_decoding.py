@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.audio_files import READABLE, make_readable, make_wav, signal
 from training.synthesis.encode import encode
 from transforms.audio import decode_audio, decode_shard
-from transforms.decoding.ffmpeg import DecodedAudio, decode_file
+from transforms.decoding.ffmpeg import DecodedAudio, decode_file, mix_samples
 from transforms.elements import Clip, ClipError, Shard
 
 
@@ -130,6 +130,31 @@ def test_single_full_scale_peaks_are_not_flagged_as_clipping(
     samples[0, ::50] = 1
     path = encode(tmp_path / "a.wav", samples - samples.mean(), 22050, "pcm_f32le")
     assert decode_audio(Clip("a", str(path))).flags == ()
+
+
+@pytest.mark.parametrize(
+    ("right", "flags"),
+    [(-1, ("channels_cancel",)), (-0.99, ("channels_cancel",)), (-0.9, ()), (0, ())],
+)
+def test_channels_that_cancel_each_other_are_flagged(
+    tmp_path: pathlib.Path, right: float, flags: tuple[str, ...]
+) -> None:
+    left = signal(20000, 22050)
+    samples = np.concatenate([left, np.float32(right) * left])
+    samples[:, :5000] = 0
+    path = encode(tmp_path / "a.wav", samples, 22050, "pcm_f32le")
+    assert decode(path).flags == flags
+    assert mix_samples(samples, 22050).flags == flags
+
+
+def test_channels_that_cancel_only_in_part_of_a_file_are_not_flagged(
+    tmp_path: pathlib.Path,
+) -> None:
+    left = signal(20000, 22050)
+    samples = np.concatenate([left, -left])
+    samples[1, 15000:] = 0
+    path = encode(tmp_path / "a.wav", samples, 22050, "pcm_f32le")
+    assert decode(path).flags == mix_samples(samples, 22050).flags == ()
 
 
 def patched_wav(path: pathlib.Path, rate_hz: int) -> pathlib.Path:

@@ -94,6 +94,7 @@ def test_every_error_type_and_flag_is_documented() -> None:
     for name in (
         "short",
         "silent",
+        "channels_cancel",
         "clipped",
         "dc_offset",
         "multichannel",

@@ -27,6 +27,10 @@ _KEEP_ENCODER_DELAY = {"aac", "vorbis", "wmav1", "wmav2"}
 # Shortest run of full-scale samples that counts as clipping; a shorter one is a peak.
 _CLIPPING_RUN = 3
 _FULL_SCALE = 0.9999
+# Channels cancel each other if their mix is this far below them (40 dB), everywhere.
+_CANCELLED = 0.01
+# Error of rounding to 16 bits, which is left where quiet channels cancel each other.
+_ROUNDING = 2**-15
 # Integer formats: the value of silence, and the factor that maps to the range -1..1.
 _INTEGER_SCALE = {
     "u8": (128, 2.0**-7),
@@ -53,7 +57,8 @@ class DecodedAudio:
         sample_rate_hz: Sample rate of `samples` and of the file.
         num_channels: Number of channels in the file.
         codec: FFmpeg's name of the codec; empty for samples that were in memory.
-        flags: Any of clipped, damaged, more_audio, multichannel, truncated.
+        flags: Any of channels_cancel, clipped, damaged, more_audio, multichannel,
+            truncated.
     """
 
     samples: FloatArray
@@ -152,11 +157,14 @@ def mix_samples(samples: FloatArray, sample_rate_hz: int) -> DecodedAudio:
             f"got a sample rate of {sample_rate_hz} Hz, expected {MIN_RATE_HZ:.0f} to "
             f"{MAX_RATE_HZ:.0f} Hz"
         )
-    found = {"clipped": _has_clipping(channels), "multichannel": len(channels) > 2}
+    mixed = _downmix(channels)
+    found = {
+        "channels_cancel": len(channels) > 1 and _cancels(channels, mixed),
+        "clipped": _has_clipping(channels),
+        "multichannel": len(channels) > 2,
+    }
     flags = tuple(name for name, is_set in found.items() if is_set)
-    return DecodedAudio(
-        _downmix(channels), sample_rate_hz, len(channels), codec="", flags=flags
-    )
+    return DecodedAudio(mixed, sample_rate_hz, len(channels), codec="", flags=flags)
 
 
 class _FrameReader:
@@ -218,6 +226,8 @@ class _Mixer:
         self._clip_id = clip_id
         self._chunks: list[FloatArray] = []
         self._clipped = False
+        # None until a frame is not silent. Most files need one comparison.
+        self._cancels: bool | None = None
 
     def add(self, frame: av.AudioFrame) -> None:
         found = (frame.sample_rate, frame.layout.nb_channels)
@@ -234,13 +244,20 @@ class _Mixer:
             )
         channels = _to_float(frame)
         self._clipped = self._clipped or _has_clipping(channels)
-        self._chunks.append(_downmix(channels))
+        mixed = _downmix(channels)
+        if self._cancels is not False and len(channels) > 1:
+            self._cancels = _cancels(channels, mixed, self._cancels)
+        self._chunks.append(mixed)
 
     def samples(self) -> FloatArray:
         return np.concatenate(self._chunks) if self._chunks else np.empty(0, np.float32)
 
     def flags(self) -> set[str]:
-        found = {"clipped": self._clipped, "multichannel": self.num_channels > 2}
+        found = {
+            "channels_cancel": self._cancels,
+            "clipped": self._clipped,
+            "multichannel": self.num_channels > 2,
+        }
         return {name for name, is_set in found.items() if is_set}
 
 
@@ -268,6 +285,16 @@ def _downmix(channels: FloatArray) -> FloatArray:
     for channel in channels[2:]:
         total = total + channel
     return total * np.float32(1 / len(channels))
+
+
+def _cancels(
+    channels: FloatArray, mixed: FloatArray, before: bool | None = None
+) -> bool | None:
+    """True if the mix is far below the channels; `before` if all are too quiet."""
+    left = float(np.abs(mixed).max(initial=0))
+    if left < _CANCELLED * float(np.abs(channels).max(initial=0)):
+        return True
+    return before if left <= _ROUNDING else False
 
 
 def _has_clipping(channels: FloatArray) -> bool:
