@@ -209,6 +209,36 @@ def test_a_change_of_rate_or_channels_is_refused(tmp_path: pathlib.Path) -> None
     assert "44100 Hz" in str(error) and "22050 Hz" in str(error)
 
 
+@pytest.mark.parametrize(("rate_hz", "num_channels"), [(22050, 1), (44100, 2)])
+def test_a_change_of_rate_or_channels_in_chained_vorbis_is_refused(
+    tmp_path: pathlib.Path, rate_hz: int, num_channels: int
+) -> None:
+    first = encode(tmp_path / "a.ogg", signal(44100, 44100), 44100, "libvorbis")
+    samples = signal(rate_hz, rate_hz, num_channels)
+    second = encode(tmp_path / "b.ogg", samples, rate_hz, "libvorbis")
+    joined = tmp_path / "joined.ogg"
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    error = error_of(joined)
+    assert error.error_type == "format_change"
+    assert f"to {rate_hz} Hz and {num_channels} channels" in str(error)
+
+
+def test_chained_vorbis_of_one_format_is_decoded(tmp_path: pathlib.Path) -> None:
+    content = make_readable(tmp_path, "vorbis.ogg").read_bytes()
+    joined = tmp_path / "joined.ogg"
+    joined.write_bytes(content + content)
+    assert len(decode(joined).samples) >= 2 * 2.6 * 44100
+
+
+def test_chained_flac_is_decoded_and_not_damaged(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a.oga"
+    content = encode(path, signal(9000, 44100), 44100, "flac").read_bytes()
+    assert content.startswith(b"OggS")
+    path.write_bytes(content + content)
+    audio = decode(path)
+    assert (len(audio.samples), audio.flags) == (18000, ())
+
+
 def test_two_joined_flac_files_are_decoded(tmp_path: pathlib.Path) -> None:
     whole = make_readable(tmp_path, "flac.flac").read_bytes()
     joined = tmp_path / "joined.flac"

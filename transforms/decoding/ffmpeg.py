@@ -16,6 +16,7 @@ import av.codec.context
 import numpy as np
 
 from transforms.decoding.corrected_file import CorrectedFile, corrected
+from transforms.decoding.ogg_chain import chained_formats
 from transforms.decoding.truncated_files import is_truncated
 from transforms.elements import ClipError, FloatArray
 
@@ -124,6 +125,7 @@ def _decode_stream(clip_id: str, container: Any, source: CorrectedFile) -> Decod
         )
     flags = mixer.flags()
     if reader.num_errors:
+        _check_chain(clip_id, source.file)
         flags.add("damaged")
     if source.has_more_audio:
         flags.add("more_audio")
@@ -213,8 +215,18 @@ class _FrameReader:
         except av.error.EOFError:
             return []
         except av.error.FFmpegError:
-            self.num_errors += 1
+            if not self._is_flac_header(packet):
+                self.num_errors += 1
             return []
+
+    def _is_flac_header(self, packet: av.Packet | None) -> bool:
+        """True for a header of a later part of a chained Ogg file.
+
+        The decoder expects none after the first frame. Every frame starts with 0xff.
+        """
+        names = (self._context.name, self._container.format.name)
+        is_header = packet is not None and bytes(packet)[:1] != b"\xff"
+        return names == ("flac", "ogg") and is_header
 
 
 class _Mixer:
@@ -235,13 +247,8 @@ class _Mixer:
             _check_rate(self._clip_id, frame.sample_rate)
             self.sample_rate_hz, self.num_channels = found
         elif found != (self.sample_rate_hz, self.num_channels):
-            raise _error(
-                self._clip_id,
-                "format_change",
-                f"the format changes within the file, from {self.sample_rate_hz} Hz "
-                f"and {self.num_channels} channels to {found[0]} Hz and {found[1]} "
-                "channels; split the file where the format changes",
-            )
+            before = (self.sample_rate_hz, self.num_channels)
+            raise _format_change(self._clip_id, before, found)
         channels = _to_float(frame)
         self._clipped = self._clipped or _has_clipping(channels)
         mixed = _downmix(channels)
@@ -326,6 +333,26 @@ def _check_rate(clip_id: str, sample_rate_hz: int) -> None:
             f"got a sample rate of {sample_rate_hz} Hz, expected {MIN_RATE_HZ:.0f} to "
             f"{MAX_RATE_HZ:.0f} Hz; the header of the file is probably damaged",
         )
+
+
+def _check_chain(clip_id: str, file: BinaryIO) -> None:
+    """FFmpeg stops where the format changes in Vorbis; it does not tell why."""
+    formats = chained_formats(file)
+    for found in formats[1:]:
+        if found != formats[0]:
+            raise _format_change(clip_id, formats[0], found)
+
+
+def _format_change(
+    clip_id: str, before: tuple[int, int], found: tuple[int, int]
+) -> ClipError:
+    return _error(
+        clip_id,
+        "format_change",
+        f"the format changes within the file, from {before[0]} Hz and {before[1]} "
+        f"channels to {found[0]} Hz and {found[1]} channels; split the file where the "
+        "format changes",
+    )
 
 
 def _refuse_reference(url: str, *_: Any) -> BinaryIO:
