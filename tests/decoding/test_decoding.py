@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.audio_files import READABLE, make_readable, make_wav, signal
 from training.synthesis.encode import encode
 from transforms.audio import decode_audio, decode_shard
-from transforms.decoding.ffmpeg import DecodedAudio, decode_file
+from transforms.decoding.ffmpeg import DecodedAudio, decode_file, mix_samples
 from transforms.elements import Clip, ClipError, Shard
 
 
@@ -132,6 +132,31 @@ def test_single_full_scale_peaks_are_not_flagged_as_clipping(
     assert decode_audio(Clip("a", str(path))).flags == ()
 
 
+@pytest.mark.parametrize(
+    ("right", "flags"),
+    [(-1, ("channels_cancel",)), (-0.99, ("channels_cancel",)), (-0.9, ()), (0, ())],
+)
+def test_channels_that_cancel_each_other_are_flagged(
+    tmp_path: pathlib.Path, right: float, flags: tuple[str, ...]
+) -> None:
+    left = signal(20000, 22050)
+    samples = np.concatenate([left, np.float32(right) * left])
+    samples[:, :5000] = 0
+    path = encode(tmp_path / "a.wav", samples, 22050, "pcm_f32le")
+    assert decode(path).flags == flags
+    assert mix_samples(samples, 22050).flags == flags
+
+
+def test_channels_that_cancel_only_in_part_of_a_file_are_not_flagged(
+    tmp_path: pathlib.Path,
+) -> None:
+    left = signal(20000, 22050)
+    samples = np.concatenate([left, -left])
+    samples[1, 15000:] = 0
+    path = encode(tmp_path / "a.wav", samples, 22050, "pcm_f32le")
+    assert decode(path).flags == mix_samples(samples, 22050).flags == ()
+
+
 def patched_wav(path: pathlib.Path, rate_hz: int) -> pathlib.Path:
     data = bytearray(make_wav(path, 3000).read_bytes())
     data[24:28] = struct.pack("<I", rate_hz)
@@ -182,6 +207,36 @@ def test_a_change_of_rate_or_channels_is_refused(tmp_path: pathlib.Path) -> None
     error = error_of(joined)
     assert error.error_type == "format_change"
     assert "44100 Hz" in str(error) and "22050 Hz" in str(error)
+
+
+@pytest.mark.parametrize(("rate_hz", "num_channels"), [(22050, 1), (44100, 2)])
+def test_a_change_of_rate_or_channels_in_chained_vorbis_is_refused(
+    tmp_path: pathlib.Path, rate_hz: int, num_channels: int
+) -> None:
+    first = encode(tmp_path / "a.ogg", signal(44100, 44100), 44100, "libvorbis")
+    samples = signal(rate_hz, rate_hz, num_channels)
+    second = encode(tmp_path / "b.ogg", samples, rate_hz, "libvorbis")
+    joined = tmp_path / "joined.ogg"
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    error = error_of(joined)
+    assert error.error_type == "format_change"
+    assert f"to {rate_hz} Hz and {num_channels} channels" in str(error)
+
+
+def test_chained_vorbis_of_one_format_is_decoded(tmp_path: pathlib.Path) -> None:
+    content = make_readable(tmp_path, "vorbis.ogg").read_bytes()
+    joined = tmp_path / "joined.ogg"
+    joined.write_bytes(content + content)
+    assert len(decode(joined).samples) >= 2 * 2.6 * 44100
+
+
+def test_chained_flac_is_decoded_and_not_damaged(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a.oga"
+    content = encode(path, signal(9000, 44100), 44100, "flac").read_bytes()
+    assert content.startswith(b"OggS")
+    path.write_bytes(content + content)
+    audio = decode(path)
+    assert (len(audio.samples), audio.flags) == (18000, ())
 
 
 def test_two_joined_flac_files_are_decoded(tmp_path: pathlib.Path) -> None:

@@ -94,9 +94,11 @@ def test_every_error_type_and_flag_is_documented() -> None:
     for name in (
         "short",
         "silent",
+        "channels_cancel",
         "clipped",
         "dc_offset",
         "multichannel",
+        "more_audio",
         "truncated",
         "damaged",
     ):

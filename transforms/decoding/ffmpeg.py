@@ -15,6 +15,8 @@ import av
 import av.codec.context
 import numpy as np
 
+from transforms.decoding.corrected_file import CorrectedFile, corrected
+from transforms.decoding.ogg_chain import chained_formats
 from transforms.decoding.truncated_files import is_truncated
 from transforms.elements import ClipError, FloatArray
 
@@ -26,6 +28,10 @@ _KEEP_ENCODER_DELAY = {"aac", "vorbis", "wmav1", "wmav2"}
 # Shortest run of full-scale samples that counts as clipping; a shorter one is a peak.
 _CLIPPING_RUN = 3
 _FULL_SCALE = 0.9999
+# Channels cancel each other if their mix is this far below them (40 dB), everywhere.
+_CANCELLED = 0.01
+# Error of rounding to 16 bits, which is left where quiet channels cancel each other.
+_ROUNDING = 2**-15
 # Integer formats: the value of silence, and the factor that maps to the range -1..1.
 _INTEGER_SCALE = {
     "u8": (128, 2.0**-7),
@@ -52,7 +58,8 @@ class DecodedAudio:
         sample_rate_hz: Sample rate of `samples` and of the file.
         num_channels: Number of channels in the file.
         codec: FFmpeg's name of the codec; empty for samples that were in memory.
-        flags: Any of clipped, damaged, multichannel, truncated.
+        flags: Any of channels_cancel, clipped, damaged, more_audio, multichannel,
+            truncated.
     """
 
     samples: FloatArray
@@ -74,16 +81,17 @@ def decode_file(clip_id: str, file: BinaryIO) -> DecodedAudio:
             format_change.
     """
     try:
+        source = corrected(file)
         with av.open(
-            file,
+            source.file,
             mode="r",
             metadata_errors="replace",
             io_open=_refuse_reference,
-            options=_open_options(file),
+            options=_open_options(source.file),
         ) as container:
             if not container.streams.audio:
                 raise _error(clip_id, "not_audio", "found no audio stream in the file")
-            return _decode_stream(clip_id, container, file)
+            return _decode_stream(clip_id, container, source)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise _error(
             clip_id,
@@ -99,7 +107,7 @@ def _open_options(file: BinaryIO) -> dict[str, str]:
     return _PCM_WAV_OPTIONS if _PCM_WAV.match(start) else {}
 
 
-def _decode_stream(clip_id: str, container: Any, file: BinaryIO) -> DecodedAudio:
+def _decode_stream(clip_id: str, container: Any, source: CorrectedFile) -> DecodedAudio:
     stream = container.streams.audio[0]
     if stream.codec_context is None:
         problem = "FFmpeg has no decoder for its audio; convert it to WAV or FLAC"
@@ -117,8 +125,13 @@ def _decode_stream(clip_id: str, container: Any, file: BinaryIO) -> DecodedAudio
         )
     flags = mixer.flags()
     if reader.num_errors:
+        _check_chain(clip_id, source.file)
         flags.add("damaged")
-    if is_truncated(file, container, stream, len(samples) / mixer.sample_rate_hz):
+    if source.has_more_audio:
+        flags.add("more_audio")
+    if is_truncated(
+        source.file, container, stream, len(samples) / mixer.sample_rate_hz
+    ):
         flags.add("truncated")
     return DecodedAudio(
         samples, mixer.sample_rate_hz, mixer.num_channels, codec, tuple(sorted(flags))
@@ -146,11 +159,14 @@ def mix_samples(samples: FloatArray, sample_rate_hz: int) -> DecodedAudio:
             f"got a sample rate of {sample_rate_hz} Hz, expected {MIN_RATE_HZ:.0f} to "
             f"{MAX_RATE_HZ:.0f} Hz"
         )
-    found = {"clipped": _has_clipping(channels), "multichannel": len(channels) > 2}
+    mixed = _downmix(channels)
+    found = {
+        "channels_cancel": len(channels) > 1 and _cancels(channels, mixed),
+        "clipped": _has_clipping(channels),
+        "multichannel": len(channels) > 2,
+    }
     flags = tuple(name for name, is_set in found.items() if is_set)
-    return DecodedAudio(
-        _downmix(channels), sample_rate_hz, len(channels), codec="", flags=flags
-    )
+    return DecodedAudio(mixed, sample_rate_hz, len(channels), codec="", flags=flags)
 
 
 class _FrameReader:
@@ -199,8 +215,18 @@ class _FrameReader:
         except av.error.EOFError:
             return []
         except av.error.FFmpegError:
-            self.num_errors += 1
+            if not self._is_flac_header(packet):
+                self.num_errors += 1
             return []
+
+    def _is_flac_header(self, packet: av.Packet | None) -> bool:
+        """True for a header of a later part of a chained Ogg file.
+
+        The decoder expects none after the first frame. Every frame starts with 0xff.
+        """
+        names = (self._context.name, self._container.format.name)
+        is_header = packet is not None and bytes(packet)[:1] != b"\xff"
+        return names == ("flac", "ogg") and is_header
 
 
 class _Mixer:
@@ -212,6 +238,8 @@ class _Mixer:
         self._clip_id = clip_id
         self._chunks: list[FloatArray] = []
         self._clipped = False
+        # None until a frame is not silent. Most files need one comparison.
+        self._cancels: bool | None = None
 
     def add(self, frame: av.AudioFrame) -> None:
         found = (frame.sample_rate, frame.layout.nb_channels)
@@ -219,22 +247,24 @@ class _Mixer:
             _check_rate(self._clip_id, frame.sample_rate)
             self.sample_rate_hz, self.num_channels = found
         elif found != (self.sample_rate_hz, self.num_channels):
-            raise _error(
-                self._clip_id,
-                "format_change",
-                f"the format changes within the file, from {self.sample_rate_hz} Hz "
-                f"and {self.num_channels} channels to {found[0]} Hz and {found[1]} "
-                "channels; split the file where the format changes",
-            )
+            before = (self.sample_rate_hz, self.num_channels)
+            raise _format_change(self._clip_id, before, found)
         channels = _to_float(frame)
         self._clipped = self._clipped or _has_clipping(channels)
-        self._chunks.append(_downmix(channels))
+        mixed = _downmix(channels)
+        if self._cancels is not False and len(channels) > 1:
+            self._cancels = _cancels(channels, mixed, self._cancels)
+        self._chunks.append(mixed)
 
     def samples(self) -> FloatArray:
         return np.concatenate(self._chunks) if self._chunks else np.empty(0, np.float32)
 
     def flags(self) -> set[str]:
-        found = {"clipped": self._clipped, "multichannel": self.num_channels > 2}
+        found = {
+            "channels_cancel": self._cancels,
+            "clipped": self._clipped,
+            "multichannel": self.num_channels > 2,
+        }
         return {name for name, is_set in found.items() if is_set}
 
 
@@ -262,6 +292,16 @@ def _downmix(channels: FloatArray) -> FloatArray:
     for channel in channels[2:]:
         total = total + channel
     return total * np.float32(1 / len(channels))
+
+
+def _cancels(
+    channels: FloatArray, mixed: FloatArray, before: bool | None = None
+) -> bool | None:
+    """True if the mix is far below the channels; `before` if all are too quiet."""
+    left = float(np.abs(mixed).max(initial=0))
+    if left < _CANCELLED * float(np.abs(channels).max(initial=0)):
+        return True
+    return before if left <= _ROUNDING else False
 
 
 def _has_clipping(channels: FloatArray) -> bool:
@@ -293,6 +333,26 @@ def _check_rate(clip_id: str, sample_rate_hz: int) -> None:
             f"got a sample rate of {sample_rate_hz} Hz, expected {MIN_RATE_HZ:.0f} to "
             f"{MAX_RATE_HZ:.0f} Hz; the header of the file is probably damaged",
         )
+
+
+def _check_chain(clip_id: str, file: BinaryIO) -> None:
+    """FFmpeg stops where the format changes in Vorbis; it does not tell why."""
+    formats = chained_formats(file)
+    for found in formats[1:]:
+        if found != formats[0]:
+            raise _format_change(clip_id, formats[0], found)
+
+
+def _format_change(
+    clip_id: str, before: tuple[int, int], found: tuple[int, int]
+) -> ClipError:
+    return _error(
+        clip_id,
+        "format_change",
+        f"the format changes within the file, from {before[0]} Hz and {before[1]} "
+        f"channels to {found[0]} Hz and {found[1]} channels; split the file where the "
+        "format changes",
+    )
 
 
 def _refuse_reference(url: str, *_: Any) -> BinaryIO:

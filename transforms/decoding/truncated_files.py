@@ -5,21 +5,27 @@ file, and estimates the duration of MP3 without a header from the size.
 """
 
 import fractions
-import os
-import struct
 from typing import Any, BinaryIO
 
 import av
+
+from transforms.decoding.id3 import id3_end
+from transforms.decoding.wav_header import chunks, size_of
 
 # The delay of a codec and its last, partly filled frame are shorter than this.
 _TOLERANCE_S = 0.1
 # Containers whose stated duration FFmpeg passes on unchanged.
 _STATES_DURATION = {"flac", "matroska", "mov", "wv"}
-# By the first bytes of a container that consists of chunks: its byte order, and the
-# name of the chunk that holds the samples.
-_CHUNKED = {b"RIFF": ("<", b"data"), b"FORM": (">", b"SSND")}
-# Programs that write to a pipe leave these sizes in the header.
-_UNKNOWN_SIZES = {0, 0xFFFFFFFF}
+# Byte order and name of the chunk with the samples, by the first bytes of a container.
+_CHUNKED = {b"RIFF": ("<", b"data"), b"RF64": ("<", b"data"), b"FORM": (">", b"SSND")}
+# Programs that write to a pipe leave 0 or a size near one of these in the header. They
+# may add or subtract the size of the header, and round to whole samples.
+_UNKNOWN_SIZES = (0x7F000000, 0x7FFFF000, 0x80000000, 0xFFFFF000, 0x100000000)
+_UNKNOWN_BELOW, _UNKNOWN_ABOVE = 4096, 64
+# Recorders and editors state sizes that are too large by a few bytes.
+_EXCESS_BYTES = 64
+# Some recorders state the number of samples of two channels for a file of one channel.
+_DOUBLE_TOTAL_S = 1e-6
 
 
 def is_truncated(
@@ -38,7 +44,11 @@ def is_truncated(
         return _has_cut_chunk(file)
     if names & _STATES_DURATION or ("mp3" in names and _has_mp3_header(file)):
         stated_s = _stated_duration_s(container, stream)
-        return stated_s is not None and duration_s < stated_s - _TOLERANCE_S
+        if stated_s is None:
+            return False
+        if "flac" in names and abs(stated_s - 2 * duration_s) < _DOUBLE_TOTAL_S:
+            return False
+        return duration_s < stated_s - _TOLERANCE_S
     return False
 
 
@@ -52,28 +62,29 @@ def _stated_duration_s(container: Any, stream: Any) -> float | None:
 
 def _has_cut_chunk(file: BinaryIO) -> bool:
     """True if the chunk with the samples of WAV or AIFF goes beyond the file's end."""
-    file_size = file.seek(0, os.SEEK_END)
+    file_size = size_of(file)
     file.seek(0)
-    byte_order, wanted = _CHUNKED.get(file.read(12)[:4], ("", b""))
-    while byte_order:
-        header = file.read(8)
-        if len(header) < 8:
-            return False
-        (size,) = struct.unpack(f"{byte_order}I", header[4:])
-        if header[:4] == wanted:
-            return size not in _UNKNOWN_SIZES and file.tell() + size > file_size
-        file.seek(size + size % 2, os.SEEK_CUR)
+    byte_order, wanted = _CHUNKED.get(file.read(4), ("", b""))
+    if not byte_order:
+        return False
+    for name, at, size in chunks(file, byte_order):
+        if name == wanted:
+            # A recorder may count the header as samples.
+            missing = at + size - file_size
+            is_excess = missing <= _EXCESS_BYTES or missing in (at, at - 8)
+            return not is_excess and not _is_unknown(size)
     return False
+
+
+def _is_unknown(size: int) -> bool:
+    return not size or any(
+        known - _UNKNOWN_BELOW <= size <= known + _UNKNOWN_ABOVE
+        for known in _UNKNOWN_SIZES
+    )
 
 
 def _has_mp3_header(file: BinaryIO) -> bool:
     """True if the first MP3 frame is a Xing or Info header, which states a length."""
-    file.seek(0)
-    start = file.read(10)
-    position = 0
-    if start[:3] == b"ID3" and len(start) == 10:
-        # The size of an ID3 tag is stored in four bytes of seven bits each.
-        position = 10 + sum(byte << 7 * (3 - i) for i, byte in enumerate(start[6:10]))
-    file.seek(position)
+    file.seek(id3_end(file))
     first_frame = file.read(2048)
     return b"Xing" in first_frame or b"Info" in first_frame

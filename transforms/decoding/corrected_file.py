@@ -1,0 +1,111 @@
+"""Presents FFmpeg with a corrected view of files whose headers it reads wrongly.
+
+Every other file is passed on as it is: its samples, and the time to read them, do not
+change.
+"""
+
+import dataclasses
+import struct
+from typing import BinaryIO, cast
+
+from transforms.decoding.file_view import FileView
+from transforms.decoding.id3 import id3_end
+from transforms.decoding.sample_size import container_bits
+from transforms.decoding.trailing_data import find_trailing_data
+from transforms.decoding.wav_header import FLOAT, PCM, WavHeader, read_wav_header
+
+# Formats of samples: the sizes of a sample in bits that FFmpeg reads.
+_SAMPLE_BITS = {PCM: (8, 16, 24, 32, 64), FLOAT: (32, 64)}
+
+# First bytes of formats before which FFmpeg expects no ID3 tag: WAV, AIFF, AU, WavPack
+# and ASF (WMA).
+_UNTAGGED = (b"RIFF", b"RIFX", b"RF64", b"FORM", b".snd", b"wvpk", b"\x30\x26\xb2\x75")
+
+
+@dataclasses.dataclass(frozen=True)
+class CorrectedFile:
+    """A file as FFmpeg reads it correctly.
+
+    Attributes:
+        file: The file itself or a view of it, positioned at its start.
+        has_more_audio: True if data that may be audio follows the samples that the
+            header states.
+    """
+
+    file: BinaryIO
+    has_more_audio: bool
+
+
+def corrected(file: BinaryIO) -> CorrectedFile:
+    """The file itself, or a view of it that FFmpeg reads correctly.
+
+    Args:
+        file: Seekable file; its position changes.
+
+    Raises:
+        ValueError: if the samples fit no reading of the header.
+    """
+    file = _without_tags(file)
+    trailing = find_trailing_data(file)
+    if trailing.chunks_end:
+        # FFmpeg would search all of the data for chunks.
+        file = cast(BinaryIO, FileView(file, end=trailing.chunks_end))
+    header = read_wav_header(file)
+    view = _view(file, header) if header else None
+    result = cast(BinaryIO, view) if view else file
+    result.seek(0)
+    return CorrectedFile(result, trailing.is_audio)
+
+
+def _without_tags(file: BinaryIO) -> BinaryIO:
+    """The file without ID3 tags at its start, where FFmpeg would not skip them."""
+    position = id3_end(file)
+    file.seek(position)
+    if not position or not file.read(4).startswith(_UNTAGGED):
+        return file
+    return cast(BinaryIO, FileView(file, position))
+
+
+def _view(file: BinaryIO, header: WavHeader) -> FileView | None:
+    if header.format_tag not in _SAMPLE_BITS:
+        return None
+    bits = container_bits(file, header)
+    if bits not in _SAMPLE_BITS[header.format_tag] or not header.num_channels:
+        return None
+    if header.byte_order == ">":
+        return _little_endian(file, header, bits)
+    # FFmpeg takes the bits that are used for the size of a sample, and reads packets of
+    # whole blocks of the stated size.
+    read_bits = -(-(header.valid_bits or header.bits) // 8) * 8
+    has_whole_blocks = header.block_align and not header.block_align % (
+        header.num_channels * bits // 8
+    )
+    if read_bits == bits and has_whole_blocks:
+        return None
+    return _with_bits(file, header, bits)
+
+
+def _little_endian(file: BinaryIO, header: WavHeader, bits: int) -> FileView:
+    """FFmpeg reads the samples of RIFX files as if they were little-endian."""
+    data = struct.pack("<4sI", b"data", header.data_size)
+    form = struct.pack("<4sI", b"fmt ", 16) + _form(header, bits)
+    size = min(4 + len(form) + len(data) + header.data_size, 0xFFFFFFFF)
+    head = struct.pack("<4sI4s", b"RIFF", size, b"WAVE") + form + data
+    end = header.data_at + header.data_size if header.data_size else None
+    return FileView(file, header.data_at, end, head, swapped_width=bits // 8)
+
+
+def _with_bits(file: BinaryIO, header: WavHeader, bits: int) -> FileView:
+    """The file with a header that states the bits that a sample takes as used bits."""
+    file.seek(0)
+    head = file.read(header.format_at) + _form(header, bits)
+    rest = header.format_size - 16
+    # Zeros in place of the extension: it would state other bits.
+    return FileView(file, len(head) + rest, head=head + bytes(rest))
+
+
+def _form(header: WavHeader, bits: int) -> bytes:
+    """The 16 bytes of the plain header of samples of this size."""
+    block = header.num_channels * bits // 8
+    sizes = (header.num_channels, header.rate_hz, header.rate_hz * block, block, bits)
+    return struct.pack("<HHIIHH", header.format_tag, *sizes)
