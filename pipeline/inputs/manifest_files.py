@@ -203,13 +203,32 @@ def _storable_type(kind: pa.DataType) -> pa.DataType:
         return _storable_type(kind.value_type)
     if pa.types.is_timestamp(kind) and kind.unit == "s":
         return pa.timestamp("ms", kind.tz)
+    if pa.types.is_nested(kind):
+        return _without_float16(kind)
     replaced = {
+        pa.float16(): pa.float32(),
         pa.null(): pa.string(),
         pa.time32("s"): pa.time32("ms"),
         pa.string_view(): pa.string(),
         pa.binary_view(): pa.binary(),
     }
     return replaced.get(kind, kind)
+
+
+def _without_float16(kind: pa.DataType) -> pa.DataType:
+    """Returns the type with float32 for float16, also in lists and structs."""
+    if pa.types.is_struct(kind):
+        return pa.struct([f.with_type(_without_float16(f.type)) for f in kind])
+    makers = {
+        pa.types.is_list: pa.list_,
+        pa.types.is_large_list: pa.large_list,
+        pa.types.is_fixed_size_list: lambda item: pa.list_(item, kind.list_size),
+    }
+    for is_kind, maker in makers.items():
+        if is_kind(kind):
+            item = kind.value_field
+            return maker(item.with_type(_without_float16(item.type)))
+    return pa.float32() if pa.types.is_float16(kind) else kind
 
 
 def _text_in_jsonl(file: pa.NativeFile) -> pa.Schema:

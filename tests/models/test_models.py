@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 from typing import Any
 
@@ -155,6 +156,46 @@ def test_a_published_name_with_another_file_is_refused(
     model.rename(model.with_name("fsd-sinet-vgg41-tlpf-1.pb"))
     with pytest.raises(UserError, match="is not the model fsd.*: its git blob sha1 is"):
         load_model("fsd-sinet-vgg41-tlpf-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "suggested"),
+    [
+        ("007", "model-007"),
+        ("1e5", "model-1e5"),
+        ("-5", "model--5"),
+        ("0x1F", "model-0x1F"),
+        ("1.2.3", "model-1.2.3"),
+        ("2024-01-31", "model-2024-01-31"),
+        ("2024-01-31T10:00:00Z", "model-2024-01-31T10:00:00Z"),
+        ("True", "model-True"),
+        ("inf", "model-inf"),
+        ("__HIVE_DEFAULT_PARTITION__", "model-HIVE_DEFAULT_PARTITION"),
+        ("a=b", "a-b"),
+        ("a%20b", "a-20b"),
+        ("a*b", "a-b"),
+        ("a[1]", "a-1-"),
+        ("a\\b", "a-b"),
+        ("1=2", "model-1-2"),
+    ],
+)
+def test_names_that_readers_mistake_are_refused_with_a_suggestion(
+    model: pathlib.Path, name: str, suggested: str
+) -> None:
+    path = model.rename(model.with_name(f"{name}.pb"))
+    with pytest.raises(UserError, match=f"example to {re.escape(suggested)}.pb and"):
+        load_models([str(path)])
+    load_models([str(path.rename(path.with_name(f"{suggested}.pb")))])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["v1", "2024-01-31-vgg", "7 layers", ".a", "_a", "a b", "näme", "a,b", "a#1"],
+)
+def test_other_unusual_names_are_accepted(model: pathlib.Path, name: str) -> None:
+    path = model.rename(model.with_name(f"{name}.pb"))
+    (spec,) = load_models([str(path)])
+    assert spec.name == name
 
 
 def test_two_models_of_one_name_are_refused(model: pathlib.Path) -> None:

@@ -3,17 +3,20 @@
 import json
 import os
 import pathlib
+import shutil
 
 import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.dataset.folder import Dataset
 from tests.conftest import Command
+from tests.support.datasets import assert_same_dataset, read
 from transforms.models.registry import published_labels
 
 MODEL = "random-tiny-tlpf"
@@ -85,7 +88,7 @@ def test_patches_state_their_start_and_end(output: pathlib.Path) -> None:
         assert end == pytest.approx(start + 22660 / 22050)
 
 
-def test_floats_are_split_by_byte_and_compressed(output: pathlib.Path) -> None:
+def test_floats_are_plain_and_compressed(output: pathlib.Path) -> None:
     parts = Dataset(str(output)).parts(f"patches/model={MODEL}")
     path = max(parts, key=os.path.getsize)
     group = pq.ParquetFile(path).metadata.row_group(0)
@@ -94,7 +97,7 @@ def test_floats_are_split_by_byte_and_compressed(output: pathlib.Path) -> None:
         for i in range(group.num_columns)
     }
     for name in ("activations.list.element", "embedding.list.element", "start_s"):
-        assert "BYTE_STREAM_SPLIT" in columns[name].encodings, name
+        assert set(columns[name].encodings) == {"PLAIN", "RLE"}, name
         assert columns[name].compression == "ZSTD"
 
 
@@ -137,4 +140,68 @@ def test_run_json_is_enough_to_repeat_the_run(output: pathlib.Path) -> None:
         "log_mel_us",
         "inference_us",
         "commit_us",
+    }
+
+
+def test_a_dataset_with_floats_split_by_byte_is_continued(
+    output: pathlib.Path,
+    corpus: pathlib.Path,
+    tiny_model: pathlib.Path,
+    fsdsinet: Command,
+    tmp_path: pathlib.Path,
+) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(output, older)
+    for path in older.rglob("*.parquet"):
+        _split_by_byte(path)
+    failed = set(pd.read_parquet(older / "ledger").query("status == 'failed'").clip_id)
+    whole = (
+        path
+        for path in sorted((older / "ledger").iterdir())
+        if not failed & set(pd.read_parquet(path).clip_id)
+    )
+    next(whole).unlink()
+    fsdsinet(
+        *("extract", corpus, "--model", tiny_model, "--output", older),
+        "--retry-failed",
+    )
+    tables = ("ledger", f"patches/model={MODEL}", f"clips/model={MODEL}")
+    for table in tables[1:]:
+        splits = [
+            "BYTE_STREAM_SPLIT" in _encodings(pathlib.Path(path))
+            for path in Dataset(str(older)).parts(table)
+        ]
+        assert {*splits} == {False, True}
+    assert_same_dataset(older, output)
+    assert len(pd.read_parquet(older / tables[1])) == read(output, tables[1]).num_rows
+
+
+def _split_by_byte(path: pathlib.Path) -> None:
+    """Writes a part again as version 0.1.0 wrote it."""
+    table = pq.ParquetFile(path).read()
+    floats = {
+        f"{field.name}.list.element"
+        if pa.types.is_fixed_size_list(field.type)
+        else field.name
+        for field in table.schema
+        if pa.types.is_fixed_size_list(field.type) or pa.types.is_floating(field.type)
+    }
+    pq.write_table(
+        table,
+        path,
+        compression="zstd",
+        use_dictionary=["clip_id"],
+        column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+    )
+    assert "BYTE_STREAM_SPLIT" in _encodings(path)
+
+
+def _encodings(path: pathlib.Path) -> set[str]:
+    """Encodings of all columns of a part that has rows."""
+    metadata = pq.ParquetFile(path).metadata
+    return {
+        encoding
+        for group in range(metadata.num_row_groups)
+        for column in range(metadata.num_columns)
+        for encoding in metadata.row_group(group).column(column).encodings
     }

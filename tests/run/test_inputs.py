@@ -5,6 +5,7 @@ import os
 import pathlib
 import string
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -70,6 +71,31 @@ def test_types_of_columns_are_the_same_in_the_ledger(tmp_path: pathlib.Path) -> 
     pq.write_table(table, tmp_path / "ledger.parquet")
     assert pq.read_table(tmp_path / "ledger.parquet").schema.equals(table.schema)
     assert table["comment"].type == pa.string()
+
+
+def test_half_precision_becomes_float32_with_the_same_values(
+    tmp_path: pathlib.Path,
+) -> None:
+    values = np.array([0.1, -65504, 6e-8, np.inf], np.float16)
+    half = pa.array(values)
+    table = pa.table(
+        {
+            "uri": ["a.wav", "b.wav", "c.wav", "d.wav"],
+            "gain": half,
+            "gains": pa.ListArray.from_arrays([0, 2, 2, 3, 4], half),
+            "pair": pa.FixedSizeListArray.from_arrays(
+                pa.array(np.tile(values, 2)), type=pa.list_(pa.float16(), 2)
+            ),
+            "place": pa.StructArray.from_arrays([half, half], ["x", "y"]),
+        }
+    )
+    pq.write_table(table, tmp_path / "m.parquet")
+    result = read_inputs([str(tmp_path / "m.parquet")])
+    assert "halffloat" not in str(result.schema)
+    assert result["gain"].type == pa.float32()
+    assert result["pair"].type == pa.list_(pa.float32(), 2)
+    for name in ("gain", "gains", "pair", "place"):
+        assert result[name].to_pylist() == table[name].to_pylist(), name
 
 
 def test_text_of_other_encodings_is_refused(tmp_path: pathlib.Path) -> None:

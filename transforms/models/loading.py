@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 from typing import Any
 
 from transforms import storage
@@ -30,6 +31,16 @@ _INPUT_SIZES = (PATCH_FRAMES, NUM_MELS, 1)
 # The published metadata swaps time and frequency; the graphs do not.
 _PUBLISHED_INPUT_SIZES = (NUM_MELS, PATCH_FRAMES, 1)
 
+# A model's name becomes the folder model=NAME. Readers of Parquet split this name at =,
+# decode %, and take *, ? and brackets for patterns.
+_UNREADABLE = re.compile(r"[=%\\/?*\[\]{}\x00-\x1f]+")
+# Readers return a number or a date for such a name, but not if it has a word.
+_NUMBER_OR_DATE = re.compile(r"[+\-.]*\d(?!.*[^\W\d_]{3})")
+_NOT_TEXT = frozenset(
+    "true false nan nat inf infinity null epoch now today "
+    "__hive_default_partition__".split()
+)
+
 
 def load_models(names: list[str]) -> tuple[ModelSpec, ...]:
     """Checks all models of a run.
@@ -38,15 +49,30 @@ def load_models(names: list[str]) -> tuple[ModelSpec, ...]:
         names: Names of registered models, or paths of graphs (.pb).
 
     Raises:
-        ModelError: if a model cannot be used, or two models have the same name.
+        ModelError: if a model cannot be used, readers of Parquet would mistake its
+            name, or two models have the same name.
     """
     specs = tuple(load_model(name) for name in names)
     for index, spec in enumerate(specs):
+        _check_name(spec.name)
         if spec.name in [other.name for other in specs[:index]]:
             raise ModelError(
                 f"two models are named {spec.name!r}; rename one of the .pb files"
             )
     return specs
+
+
+def _check_name(name: str) -> None:
+    readable = _UNREADABLE.sub("-", name)
+    is_text = readable.lower() not in _NOT_TEXT and not _NUMBER_OR_DATE.match(readable)
+    readable = readable if is_text else f"model-{readable.strip('_')}"
+    if readable != name:
+        raise ModelError(
+            f"readers of Parquet mistake the folder of a model named {name!r}: "
+            "expected a name that is not a number, a date or a constant, and that has "
+            f"none of = % \\ / ? * [ ] {{ }}; rename its files, for example to "
+            f"{readable}.pb and {readable}.json"
+        )
 
 
 def load_model(name: str) -> ModelSpec:
