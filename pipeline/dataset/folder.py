@@ -200,10 +200,11 @@ class Dataset:
 
     def read_done(self) -> pa.Table:
         """Reads clip_id, uri, status and the manifest's columns of the ledger."""
-        ledger = self.open_table("ledger")
-        assert ledger is not None
-        carried = ledger.schema.names[len(LEDGER_FIELDS) :]
-        return ledger.to_table(columns=["clip_id", "uri", "status", *carried])
+        with _damage_as_error():
+            ledger = self.open_table("ledger")
+            assert ledger is not None
+            carried = ledger.schema.names[len(LEDGER_FIELDS) :]
+            return ledger.to_table(columns=["clip_id", "uri", "status", *carried])
 
     def remove(self) -> None:
         """Removes the dataset: the ledger first, run.json last."""
@@ -266,10 +267,24 @@ def read_ledger_files(files: list[str], columns: list[str] | None) -> pa.Table:
     Without files, the table has no rows, and the columns that every ledger has.
     """
     if files:
-        return storage.open_dataset(files).to_table(columns=columns)
+        with _damage_as_error():
+            return storage.open_dataset(files).to_table(columns=columns)
     types = {field.name: field.type for field in LEDGER_FIELDS}
     return pa.table({n: pa.array([], types[n]) for n in columns or types})
 
 
 def _say(text: str) -> None:
     print(f"fsdsinet: {text}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _damage_as_error() -> Iterator[None]:
+    """Raises DatasetError if Arrow finds that a file is no Parquet file."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        problem = str(error).splitlines()[0]
+        raise DatasetError(
+            f"a file of the dataset is damaged: {problem}; restore it, or extract "
+            "again with --overwrite"
+        ) from error

@@ -16,6 +16,7 @@ import pytest
 
 from pipeline.dataset.folder import Dataset
 from tests.conftest import Command
+from tests.support.audio_files import make_wav
 from tests.support.datasets import assert_same_dataset, read
 from transforms.models.registry import published_labels
 
@@ -205,3 +206,18 @@ def _encodings(path: pathlib.Path) -> set[str]:
         for column in range(metadata.num_columns)
         for encoding in metadata.row_group(group).column(column).encodings
     }
+
+
+def test_a_damaged_ledger_is_refused_with_what_to_do(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, fsdsinet: Command
+) -> None:
+    clips = [make_wav(tmp_path / name, 22050) for name in ("a.wav", "b.wav")]
+    extract = ("extract", *clips, "--model", tiny_model, "--shard-clips", "1",
+               "--output", tmp_path / "out")  # fmt: skip
+    fsdsinet(*extract)
+    _, part = sorted((tmp_path / "out" / "ledger").iterdir())
+    part.write_bytes(b"z")
+    for command in (extract, ("top", tmp_path / "out")):
+        refused = fsdsinet(*command, code=2).stderr
+        assert "a file of the dataset is damaged" in refused and part.name in refused
+        assert "--overwrite" in refused
