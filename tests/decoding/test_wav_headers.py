@@ -11,8 +11,8 @@ from transforms.elements import ClipError
 
 RATE_HZ = 16000
 PCM, FLOAT = 1, 3
-# The second half of the identifier of the formats PCM and float (KSDATAFORMAT_SUBTYPE).
-SUBFORMAT = bytes.fromhex("0000 0000 1000 8000 00aa 0038 9b71")
+# End of the identifiers of the formats PCM and float (KSDATAFORMAT_SUBTYPE).
+SUBFORMAT = bytes.fromhex("800000aa00389b71")
 
 
 def decode(content: bytes) -> DecodedAudio:
@@ -40,12 +40,7 @@ def form(
         content = struct.pack(f"{order}HHIIHH", tag, *sizes, bits)
     else:
         content = struct.pack(f"{order}HHIIHH", 0xFFFE, *sizes, container_bits)
-        content += struct.pack(f"{order}HHIH", 22, bits, 0, tag)
-        content += (
-            SUBFORMAT
-            if order == "<"
-            else SUBFORMAT[:2] + bytes.fromhex("0000 0010 8000 00aa 0038 9b71")
-        )
+        content += struct.pack(f"{order}HHIIHH", 22, bits, 0, tag, 0, 16) + SUBFORMAT
     return chunk(b"fmt ", content, order)
 
 

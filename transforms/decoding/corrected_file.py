@@ -71,6 +71,8 @@ def _view(file: BinaryIO, header: WavHeader) -> FileView | None:
         return None
     bits = container_bits(file, header)
     if bits not in _SAMPLE_BITS[header.format_tag] or not header.num_channels:
+        if header.byte_order == ">":
+            raise ValueError(f"it is a big-endian WAV file of {header.bits} bits")
         return None
     if header.byte_order == ">":
         return _little_endian(file, header, bits)

@@ -30,10 +30,8 @@ def container_bits(file: BinaryIO, header: WavHeader) -> int | None:
     """
     stated = -(-header.bits // 8) * 8
     by_block = header.block_bits
-    if by_block <= stated:
+    if by_block <= stated or by_block not in (16, 24, 32, 64):
         return stated
-    if by_block not in (16, 24, 32, 64):
-        return None
     words = _examined_words(file, header, by_block // 8)
     is_padded = words.any() and not words[:, : (by_block - stated) // 8].any()
     # CoolEdit wrote floats with a header like that of integers, and FFmpeg reads them.

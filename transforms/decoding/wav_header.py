@@ -116,7 +116,7 @@ def _header(
     is_extensible = tag == EXTENSIBLE and len(content) >= 40
     valid_bits = bits
     if is_extensible:
-        valid_bits, tag = struct.unpack(f"{byte_order}H4xH", content[18:26])
+        valid_bits, tag = struct.unpack(f"{byte_order}H4xI", content[18:28])
     return WavHeader(
         byte_order=byte_order,
         format_tag=tag,
