@@ -304,9 +304,9 @@ def test_unusual_folders_and_file_names(
         timeout=200,
     )
     assert done.returncode == 0, done.stderr
-    assert b"3 clips ok, 1 failed" in done.stdout
-    rows = read(output, "ledger").to_pylist()
-    assert [row["error_type"] for row in rows].count("not_found") == 1
+    assert b"4 clips ok, 0 failed" in done.stdout
+    uris = [row["uri"] for row in read(output, "ledger").to_pylist()]
+    assert [uri.endswith("/b%E9.wav") for uri in uris].count(True) == 1
     (output / ".notes.tmp").touch()
     (output / "clips" / "mine.txt").touch()
     fsdsinet("extract", wav, "--model", tiny_model, "--output", output, "--overwrite")
