@@ -3,7 +3,6 @@
 import contextlib
 import json
 import re
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from pipeline.console import say
 from pipeline.errors import ConfigError, DatasetError
 from transforms import storage
 from transforms.parquet import write_table
@@ -85,7 +85,7 @@ class Dataset:
         """Keeps other runs out of the folder until the block ends."""
         with contextlib.ExitStack() as stack:
             try:
-                lock = storage.lock_folder(self.root, _say)
+                lock = storage.lock_folder(self.root, say)
                 self._held = stack.enter_context(lock)
             except StorageError as error:
                 if error.kind == "locked":
@@ -271,10 +271,6 @@ def read_ledger_files(files: list[str], columns: list[str] | None) -> pa.Table:
             return storage.open_dataset(files).to_table(columns=columns)
     types = {field.name: field.type for field in LEDGER_FIELDS}
     return pa.table({n: pa.array([], types[n]) for n in columns or types})
-
-
-def _say(text: str) -> None:
-    print(f"fsdsinet: {text}", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The pool of workers that runs beside a TaskManager."""
 
+import os
 import pathlib
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pipeline.runners.workers.pool import WorkerPool
 from pipeline.runners.workers.worker import WorkerRequest
 from tests.conftest import ROOT
 from tests.support.object_stores import free_port
+from tests.support.processes import DEADLINE_S
 
 # Values in /proc/net/tcp and tcp6: the loopback address and its two forms in IPv6.
 LOOPBACK = {
@@ -56,6 +58,25 @@ def test_pool_listens_only_to_its_own_machine_and_ends_at_sigterm() -> None:
         assert process.wait(30) == 0
     assert addresses
     assert addresses <= LOOPBACK
+
+
+def test_pool_without_its_fork_server_ends_so_that_it_can_be_started_again() -> None:
+    port = free_port()
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-m", "pipeline.runners.workers.boot"),
+            *("--pool", f"--port={port}"),
+        ],
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        text=True,
+    ) as process:
+        assert process.stderr
+        assert any(f"a pool at localhost:{port}" in line for line in process.stderr)
+        task = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        (server,) = map(int, task.read_text().split())
+        os.kill(server, signal.SIGKILL)
+        assert process.wait(DEADLINE_S) == 1
 
 
 def test_workers_of_two_task_managers_are_told_apart() -> None:

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import sys
 import zipfile
 
 from apache_beam.options.pipeline_options import (
@@ -13,6 +12,7 @@ from apache_beam.options.pipeline_options import (
     PortableOptions,
 )
 
+from pipeline.console import say
 from pipeline.errors import ConfigError
 from pipeline.runners.flink.rest import FlinkCluster, FlinkError
 
@@ -117,17 +117,13 @@ def _warn(cluster: FlinkCluster, options: PipelineOptions, slots: list[int]) -> 
     """Prints notes on settings with which jobs run slower or end early."""
     shared = max(slots, default=1)
     if shared > 1 and options.view_as(PortableOptions).sdk_worker_parallelism < shared:
-        _say(
-            f"a TaskManager has {shared} slots, and Beam may run one worker process "
-            "for all of them: a process computes on one core; set "
+        say(
+            f"note: a TaskManager has {shared} slots, and Beam may run one worker "
+            "process for all of them: a process computes on one core; set "
             "taskmanager.numberOfTaskSlots to 1 and start more TaskManagers"
         )
     if cluster.setting("restart-strategy.type") in (None, "none", "off", "disable"):
-        _say(
-            "the cluster has no restart-strategy: if a worker or a machine is lost, "
-            "the job ends, and you continue it with the same command"
+        say(
+            "note: the cluster has no restart-strategy: if a worker or a machine is "
+            "lost, the job ends, and you continue it with the same command"
         )
-
-
-def _say(text: str) -> None:
-    print(f"fsdsinet: note: {text}", file=sys.stderr)

@@ -16,12 +16,18 @@ from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 from pipeline.runners.workers.pool import WorkerPool
 from pipeline.runners.workers.worker import WorkerRequest
 
+_WATCH_S = 0.5
 # The connection of the TaskManager, and its name for the worker.
 _Key = tuple[str, str]
 
 
 def serve_pool(pool: WorkerPool, port: int) -> int:
-    """Serves until a signal ends this process; all workers end with it."""
+    """Serves until a signal ends this process; all workers end with it.
+
+    Returns:
+        The exit code: 1 if the fork server was killed, so that a supervisor starts the
+        pool again.
+    """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -32,10 +38,11 @@ def serve_pool(pool: WorkerPool, port: int) -> int:
     )
     server.start()
     print(f"fsdsinet-worker: a pool at localhost:{port}", file=sys.stderr, flush=True)
-    stop.wait()
+    while pool.can_start() and not stop.wait(_WATCH_S):
+        pass
     server.stop(0)
     pool.stop_all()
-    return 0
+    return 0 if stop.is_set() else 1
 
 
 class ExternalPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):

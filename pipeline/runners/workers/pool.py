@@ -53,7 +53,12 @@ class WorkerPool:
         self._codes: dict[int, int] = {}
         self._lock = threading.Lock()
         self._send_lock = threading.Lock()
-        threading.Thread(target=self._listen, name="worker-pool", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def can_start(self) -> bool:
+        """Whether the fork server lives, without which no worker can be started."""
+        return self._listener.is_alive()
 
     def load(self, models: Sequence[ModelSpec]) -> None:
         """Loads models in the background, for all workers that are started later."""
