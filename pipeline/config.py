@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from pipeline.errors import ConfigError
+from transforms.decoding.reading import CLIP_TIMEOUT_S
 from transforms.engines.registered import DEFAULT_ENGINE, engine_factory
 from transforms.errors import did_you_mean, unknown_value
 from transforms.front_end.patches import DEFAULT_PATCHES, PatchSpec
@@ -36,6 +37,8 @@ class RunConfig:
         outputs: What is stored for every patch.
         workers: Number of worker processes; one for every core if None.
         shard_clips: Clips in a shard; if None, shards have equal predicted work.
+        clip_timeout: Seconds in which a clip must be read and decoded; 1 s for every
+            20 kB of its file is added.
         retry_failed: Whether clips that failed before are run again.
         overwrite: Whether an existing dataset in `output` is removed first.
         fail_on_error: Whether failed clips make the exit code 1.
@@ -52,6 +55,7 @@ class RunConfig:
     outputs: tuple[str, ...] = OUTPUTS
     workers: int | None = None
     shard_clips: int | None = None
+    clip_timeout: int = CLIP_TIMEOUT_S
     retry_failed: bool = False
     overwrite: bool = False
     fail_on_error: bool = False
@@ -155,7 +159,7 @@ def _check(config: RunConfig) -> None:
         raise ConfigError(unknown_value("runner", config.runner, RUNNERS))
     if config.detach and config.runner == "local":
         raise ConfigError("detach is for clusters: a local run ends with its launcher")
-    for key in ("workers", "shard_clips"):
+    for key in ("workers", "shard_clips", "clip_timeout"):
         value = getattr(config, key)
         if value is not None and value < 1:
             raise ConfigError(f"{key} is {value}, expected at least 1")

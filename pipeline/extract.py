@@ -5,6 +5,7 @@ import dataclasses
 import apache_beam as beam
 
 from transforms.audio import DecodeAudio
+from transforms.decoding.reading import CLIP_TIMEOUT_S
 from transforms.engines.contract import ModelSpec
 from transforms.features import ComputePatches
 from transforms.inference import RunModels
@@ -24,6 +25,8 @@ class ExtractJob:
         dataset: Models, outputs, patches and metadata of the files.
         lanes: Set if all workers are on one machine.
         permit: Set if workers may outlive the launcher.
+        clip_timeout_s: Time limit for reading and decoding a clip, without the part for
+            its size (see `DecodeAudio`).
     """
 
     plan_path: str
@@ -31,6 +34,7 @@ class ExtractJob:
     dataset: DatasetSpec
     lanes: Lanes | None = None
     permit: Permit | None = None
+    clip_timeout_s: int = CLIP_TIMEOUT_S
 
     def on_cluster(self, permit: Permit, models: tuple[ModelSpec, ...]) -> "ExtractJob":
         """This job with a permit, and with models that every worker can read."""
@@ -46,7 +50,7 @@ def extract(pipeline: beam.Pipeline, job: ExtractJob) -> beam.PCollection:
         shards |= AdmitShards(job.output, job.permit)
     return (
         shards
-        | DecodeAudio()
+        | DecodeAudio(job.clip_timeout_s)
         | ComputePatches(job.dataset.patch_spec)
         | RunModels(job.dataset.models)
         | CommitShard(job.output, job.dataset, job.permit)

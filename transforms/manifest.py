@@ -2,7 +2,7 @@
 
 A plan is an Arrow IPC file with one record batch for every shard: the manifest's
 columns and two more, the shard's name and a failure that was decided before the shard
-starts (for a clip that killed workers). The launcher writes the plan and workers read
+starts (for a clip that was given up). The launcher writes the plan and workers read
 it, so that a manifest of a million rows is never part of the job's graph.
 """
 
@@ -24,7 +24,10 @@ SHARD_COLUMN = "__shard_id"
 FAILURE_COLUMN = "__failure"
 PLAN_FIELDS = (
     pa.field(SHARD_COLUMN, pa.string()),
-    pa.field(FAILURE_COLUMN, pa.string()),
+    pa.field(
+        FAILURE_COLUMN,
+        pa.struct({field.name: pa.string() for field in dataclasses.fields(Failure)}),
+    ),
 )
 
 
@@ -57,7 +60,9 @@ class Lanes:
 
 
 def write_plan(
-    shards: Iterable[pa.Table], path: str, failures: Mapping[str, str] | None = None
+    shards: Iterable[pa.Table],
+    path: str,
+    failures: Mapping[str, Failure] | None = None,
 ) -> None:
     """Writes the file that ReadManifest reads.
 
@@ -66,7 +71,7 @@ def write_plan(
             have the same columns: `clip_id`, `uri`, and any others, which CommitShard
             copies to the ledger.
         path: Path or uri of the plan file.
-        failures: Messages for clips that are not to be tried, by clip_id.
+        failures: Failures of clips that are not to be tried, by clip_id.
 
     Raises:
         ValueError: if there is no shard, or the first columns are not clip_id and uri.
@@ -92,13 +97,14 @@ def shard_name(rows: pa.Table) -> str:
     return hashlib.blake2b(clip_ids, digest_size=10).hexdigest()
 
 
-def _planned(rows: pa.Table, failures: Mapping[str, str]) -> pa.Table:
+def _planned(rows: pa.Table, failures: Mapping[str, Failure]) -> pa.Table:
     """The rows of a shard in one chunk, with the plan's own columns."""
-    reasons = [failures.get(clip_id) for clip_id in rows["clip_id"].to_pylist()]
-    names = pa.repeat(shard_name(rows), rows.num_rows)
-    rows = rows.append_column(SHARD_COLUMN, names)
-    reason_column = pa.array(reasons, pa.string())
-    return rows.append_column(FAILURE_COLUMN, reason_column).combine_chunks()
+    found = [failures.get(clip_id) for clip_id in rows["clip_id"].to_pylist()]
+    structs = [failure and dataclasses.asdict(failure) for failure in found]
+    columns = ([shard_name(rows)] * rows.num_rows, structs)
+    for field, values in zip(PLAN_FIELDS, columns, strict=True):
+        rows = rows.append_column(field, pa.array(values, field.type))
+    return rows.combine_chunks()
 
 
 def read_planned_shards(plan_path: str) -> list[PlannedShard]:
@@ -127,7 +133,7 @@ def open_shard(planned: PlannedShard) -> Shard:
     columns = (rows.column(name).to_pylist() for name in ("clip_id", "uri"))
     failures = rows.column(FAILURE_COLUMN).to_pylist()
     clips = tuple(
-        Clip(clip_id, uri, failure=_worker_failure(failure))
+        Clip(clip_id, uri, failure=failure and Failure(**failure))
         for clip_id, uri, failure in zip(*columns, failures, strict=True)
     )
     return Shard(planned.shard_id, clips, rows, time.time())
@@ -143,10 +149,6 @@ def _to_bytes(batch: pa.RecordBatch) -> bytes:
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
     return sink.getvalue().to_pybytes()
-
-
-def _worker_failure(message: str | None) -> Failure | None:
-    return Failure("worker", "worker_died", message) if message else None
 
 
 @dataclasses.dataclass

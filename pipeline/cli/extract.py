@@ -93,6 +93,16 @@ _OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         },
     ),
     (
+        "--clip-timeout",
+        {
+            "type": whole_number,
+            "metavar": "SECONDS",
+            "help": "time in which a clip must be read and decoded, to which 1 s for "
+            "every 20 kB of its file is added; otherwise it fails with 'timeout' "
+            "(default: 1800)",
+        },
+    ),
+    (
         "--runner",
         {
             "metavar": "local|flink|dataflow",

@@ -38,6 +38,7 @@ from pipeline.runners.base import JobRequest, runner_of
 from pipeline.runners.job_folder import JobFolder
 from pipeline.runners.job_process import JobError, JobProcess
 from transforms import storage
+from transforms.elements import Failure
 from transforms.errors import UserError
 from transforms.models.engine_choice import choose_engines
 from transforms.models.loading import load_models
@@ -79,7 +80,12 @@ class Run:
 
     @property
     def job(self) -> ExtractJob:
-        return ExtractJob(self.dataset.plan_path, self.dataset.root, self.spec)
+        return ExtractJob(
+            self.dataset.plan_path,
+            self.dataset.root,
+            self.spec,
+            clip_timeout_s=self.config.clip_timeout,
+        )
 
 
 def extract_command(config: RunConfig, early: JobProcess | None) -> int:
@@ -185,7 +191,7 @@ def _run_job(run: Run, early: JobProcess | None) -> dict[str, int] | None:
     dataset, plan = run.dataset, run.plan
     progress = ProgressLine(plan.manifest.num_rows)
 
-    def replan(given_up: Mapping[str, str]) -> bool:
+    def replan(given_up: Mapping[str, Failure]) -> bool:
         dataset.remove_uncommitted()
         ledger = dataset.read_ledger(["clip_id", "status"])
         progress.set_committed(

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError
 from transforms import manifest as plan_file
+from transforms.elements import Failure
 from transforms.manifest import PLAN_FIELDS
 from transforms.schemas import LEDGER_FIELDS
 from transforms.storage import unsigned
@@ -132,7 +133,7 @@ def pending_rows(manifest: pa.Table, ledger: pa.Table, retry_failed: bool) -> pa
     return manifest.filter(pc.invert(done))
 
 
-def write_plan(plan: Plan, path: str, failures: Mapping[str, str]) -> None:
+def write_plan(plan: Plan, path: str, failures: Mapping[str, Failure]) -> None:
     """Writes the plan file of the pending rows, of which there is at least one.
 
     Clips that are not to be tried get shards of their own, so that they are committed
@@ -141,7 +142,7 @@ def write_plan(plan: Plan, path: str, failures: Mapping[str, str]) -> None:
     Args:
         plan: Plan of the run.
         path: Path or uri of the plan file.
-        failures: Messages for clips that are not to be tried, by clip_id.
+        failures: Failures of clips that are not to be tried, by clip_id.
     """
     chosen = pa.array(list(failures), pa.string())
     given_up = pc.is_in(plan.pending["clip_id"], value_set=chosen)

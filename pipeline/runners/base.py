@@ -16,10 +16,11 @@ from pipeline.dataset.folder import Dataset
 from pipeline.extract import ExtractJob
 from pipeline.runners.job_folder import JobNote
 from pipeline.runners.job_process import JobProcess
+from transforms.elements import Failure
 
-# Writes the plan of the shards that are left. Takes the messages for clips to give up,
+# Writes the plan of the shards that are left. Takes the failures of clips to give up,
 # by clip_id. Returns False if nothing is left.
-Replan = Callable[[Mapping[str, str]], bool]
+Replan = Callable[[Mapping[str, Failure]], bool]
 
 _MODULES = {
     "local": "pipeline.runners.local.runner",

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.dataset.folder import Dataset
 from transforms import storage
+from transforms.elements import Failure
 from transforms.engines.contract import ModelSpec
 from transforms.job_control.deaths import count_deaths, given_up
 from transforms.job_control.permit import PERMIT_NAME, Permit
@@ -97,8 +98,8 @@ class JobFolder:
             placed.append(spec)
         return tuple(placed)
 
-    def given_up(self) -> dict[str, str]:
-        """Messages for the clips on which several workers died, by clip_id."""
+    def given_up(self) -> dict[str, Failure]:
+        """Failures of the clips that are not tried again, by clip_id."""
         return given_up(self.uri)
 
     def count_deaths(self) -> collections.Counter[str]:

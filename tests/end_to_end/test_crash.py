@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Command
 from tests.support.audio_files import make_wav
-from tests.support.datasets import assert_same_dataset, assert_tidy
+from tests.support.datasets import assert_same_dataset, assert_tidy, read
 from tests.support.gated_clip import GatedClip, serving_gated_clip
 from tests.support.killed_runs import (
     LONG_CLIP,
@@ -187,6 +187,29 @@ def test_a_clip_that_kills_workers_twice_is_given_up(
     gate.open()
     assert f"{NUM_CLIPS} clips ok, 1 failed" in stdout
     assert_long_clip_is_given_up(output)
+    fsdsinet(*arguments, "--retry-failed")
+    assert_same_dataset(output, undisturbed)
+
+
+def test_a_clip_that_takes_too_long_is_given_up(
+    gate: GatedClip,
+    tmp_path: pathlib.Path,
+    manifest: pathlib.Path,
+    tiny_model: pathlib.Path,
+    undisturbed: pathlib.Path,
+    fsdsinet: Command,
+) -> None:
+    output = tmp_path / "out"
+    arguments = extract(manifest, tiny_model, output)
+    gate.close()
+    stdout = fsdsinet(*arguments, "--clip-timeout", "5").stdout
+    gate.open()
+    assert f"{NUM_CLIPS} clips ok, 1 failed" in stdout
+    (row,) = [r for r in read(output, "ledger").to_pylist() if r["status"] == "failed"]
+    found = row["clip_id"], row["stage"], row["error_type"]
+    assert found == (LONG_CLIP, "worker", "timeout")
+    assert "was not read and decoded within 5 s" in row["error"]
+    assert_tidy(output)
     fsdsinet(*arguments, "--retry-failed")
     assert_same_dataset(output, undisturbed)
 

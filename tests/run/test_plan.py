@@ -22,6 +22,7 @@ from pipeline.launch.plan import (
 )
 from tests.support.shards import plan_of
 from transforms import storage
+from transforms.elements import Failure
 from transforms.manifest import manifest_rows, read_planned_shards, shard_name
 
 
@@ -165,6 +166,6 @@ def test_length_is_predicted_from_file_size_and_format(tmp_path: pathlib.Path) -
 def test_given_up_clips_have_their_own_shards(tmp_path: pathlib.Path) -> None:
     manifest = manifest_of(["a", "b", "c", "d"])
     path = str(tmp_path / "plan.arrow")
-    write_plan(plan_of(manifest, 3), path, {"c": "it killed workers"})
+    write_plan(plan_of(manifest, 3), path, {"c": Failure("worker", "timeout", "slow")})
     planned = [manifest_rows(p.manifest)["clip_id"] for p in read_planned_shards(path)]
     assert [ids.to_pylist() for ids in planned] == [["c"], ["a", "b", "d"]]

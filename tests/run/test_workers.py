@@ -28,6 +28,8 @@ folder, job_folder = sys.argv[1:]
 def work(name):
     if name.startswith("clip"):
         report_clip(name)
+    if name.startswith("slow"):
+        report_clip(name, 0.1)
     pathlib.Path(folder, f"{name}.{os.getpid()}").touch()
     if not name.startswith("exit"):
         signal.pause()
@@ -128,6 +130,18 @@ def test_no_clip_is_blamed_for_a_worker_that_was_stopped(pool: Pool) -> None:
     pool.tell("stop", "clip1")
     assert pool.answer() == f"clip1 {128 + signal.SIGKILL}"
     assert not alive(pid)
+    assert not count_deaths(pool.job_folder)
+
+
+def test_a_worker_is_killed_when_its_clip_is_over_the_time_limit(pool: Pool) -> None:
+    for name in ("slow", "clip1"):
+        pool.tell("start", name)
+    pids = [pool.worker(name) for name in ("slow", "clip1")]
+    assert pool.answer() == "ended by SIGKILL"
+    assert [alive(pid) for pid in pids] == [False, True]
+    (failure,) = given_up(pool.job_folder).values()
+    assert failure.error_type == "timeout"
+    assert "clip slow: it was not read and decoded within 0 s" in failure.message
     assert not count_deaths(pool.job_folder)
 
 

@@ -15,7 +15,7 @@ from pipeline.runners.job_folder import JobFolder, JobNote
 from tests.support.shards import FAILED, planned_shard, run_transform
 from transforms.elements import Clip, Shard
 from transforms.front_end.patches import PatchSpec
-from transforms.job_control.deaths import given_up, note_death
+from transforms.job_control.deaths import given_up, note_death, note_timeout
 from transforms.job_control.permit import (
     AdmitShards,
     Permit,
@@ -120,6 +120,18 @@ def test_a_clip_is_given_up_at_its_second_death(
     failure = found.clips[0].failure
     assert failure and failure.error_type == "worker_died"
     assert "died 2 times while working on clip a" in failure.message
+
+
+def test_a_clip_over_its_time_limit_is_given_up_at_once(
+    dataset: Dataset, permit: Permit
+) -> None:
+    note_timeout(permit.folder, "a", 1801)
+    shard = Shard("s", (Clip("a", "a.wav"), Clip("c", "c.wav")))
+    (found,) = admitted(dataset, permit, shard)
+    assert found.clips[1] == shard.clips[1]
+    failure = found.clips[0].failure
+    assert failure and (failure.stage, failure.error_type) == ("worker", "timeout")
+    assert "within 1,801 s" in failure.message and "--clip-timeout" in failure.message
 
 
 def test_workers_of_a_failed_job_are_awaited_once(

@@ -55,7 +55,8 @@ def test_read_manifest_emits_every_row_once(
     ids = [f"clip {i}" for i in range(10)]
     table = pa.table({"clip_id": ids, "uri": [f"/a/{i}" for i in ids]})
     path = str(tmp_path / "plan.arrow")
-    write_plan(plan_of(table, 3), path, {"clip 4": "it killed a worker"})
+    failure = Failure("worker", "worker_died", "it killed a worker")
+    write_plan(plan_of(table, 3), path, {"clip 4": failure})
 
     def check(shards: list[Shard]) -> None:
         assert sorted(len(shard.clips) for shard in shards) == [1, 3, 3, 3]
@@ -63,8 +64,7 @@ def test_read_manifest_emits_every_row_once(
         clips = {clip.clip_id: clip for shard in shards for clip in shard.clips}
         assert sorted(clips) == sorted(ids)
         failures = {key: c.failure for key, c in clips.items() if c.failure}
-        expected = Failure("worker", "worker_died", "it killed a worker")
-        assert failures == {"clip 4": expected}
+        assert failures == {"clip 4": failure}
 
     lanes = Lanes(num_lanes, str(tmp_path / "taken")) if num_lanes else None
     with TestPipeline(runner="FnApiRunner") as pipeline:

@@ -13,6 +13,10 @@ from transforms.storage import FileInfo, StorageError
 
 Opener = Callable[[], BinaryIO]
 
+# Time limit for opening a clip. A file on the web may take 600 s (`storage.Limits`),
+# and a store may be slow.
+CLIP_TIMEOUT_S = 1800
+
 
 def open_audio(clip: Clip) -> BinaryIO:
     """Opens the audio of a clip for reading; remote audio is read into memory first.

@@ -2,19 +2,23 @@
 
 A clip may kill its worker: it may be too long for the memory, or crash a decoder. The
 process that started the worker then writes a note into the job's folder, with the clip
-that was in hand. A clip with two notes is not tried again.
+that was in hand. A clip with two notes is not tried again. The worker of a clip that
+takes longer than its time limit is killed, and the clip is not tried again either.
 """
 
 import collections
 import hashlib
 import json
 import uuid
+from collections.abc import Iterator
 
+from transforms.elements import Failure
 from transforms.storage import file_name, join, list_files, publish, read_file
 
 # A clip that was in hand at this many deaths is given up.
 _DEATHS_A_CLIP = 2
 _FOLDER = "deaths"
+_DIED, _TIMEOUT = "died", "timeout"
 # Clip key in the names of notes about workers that had no clip in hand.
 NO_CLIP = "none"
 
@@ -27,33 +31,49 @@ def note_death(job_folder: str, clip_id: str | None, problem: str) -> None:
         clip_id: The clip that was in hand; None between clips.
         problem: How the worker ended.
     """
-    name = f"{_clip_key(clip_id)}-{uuid.uuid4().hex}.json"
+    _write_note(job_folder, _DIED, clip_id, problem)
+
+
+def note_timeout(job_folder: str, clip_id: str, limit_s: float) -> None:
+    """Notes in a job's folder that a worker was killed because a clip took too long."""
+    problem = f"it was not read and decoded within {limit_s:,.0f} s"
+    _write_note(job_folder, _TIMEOUT, clip_id, problem)
+
+
+def _write_note(job_folder: str, cause: str, clip_id: str | None, problem: str) -> None:
+    name = f"{_clip_key(clip_id)}-{cause}-{uuid.uuid4().hex}.json"
     with publish(join(job_folder, _FOLDER, name)) as file:
         file.write(json.dumps({"clip_id": clip_id, "problem": problem}).encode())
 
 
 def count_deaths(job_folder: str) -> collections.Counter[str]:
-    """Number of deaths by clip key; under NO_CLIP, deaths of workers without a clip."""
-    return collections.Counter({k: len(v) for k, v in _notes(job_folder).items()})
+    """Number of deaths by clip key; under NO_CLIP, deaths of workers without a clip.
+
+    Workers that were killed because a clip took too long are not counted.
+    """
+    return collections.Counter(
+        key for key, cause, _ in _notes(job_folder) if cause == _DIED
+    )
 
 
-def given_up(job_folder: str) -> dict[str, str]:
-    """Messages for the clips on which several workers died, by clip_id."""
-    reasons = {}
-    for key, uris in _notes(job_folder).items():
-        if key != NO_CLIP and len(uris) >= _DEATHS_A_CLIP:
-            death = json.loads(read_file(uris[-1]))
-            clip_id = death["clip_id"]
-            reasons[clip_id] = _given_up_message(clip_id, death["problem"])
-    return reasons
+def given_up(job_folder: str) -> dict[str, Failure]:
+    """Failures of the clips that are not tried again, by clip_id."""
+    failures = {}
+    deaths: collections.Counter[str] = collections.Counter()
+    for key, cause, uri in _notes(job_folder):
+        deaths[key] += 1
+        if cause == _TIMEOUT or (key != NO_CLIP and deaths[key] == _DEATHS_A_CLIP):
+            note = json.loads(read_file(uri))
+            failure = _timeout if cause == _TIMEOUT else _worker_died
+            failures[note["clip_id"]] = failure(**note)
+    return failures
 
 
-def _notes(job_folder: str) -> dict[str, list[str]]:
-    """Uris of all notes, by the clip key at the start of their names."""
-    notes = collections.defaultdict(list)
+def _notes(job_folder: str) -> Iterator[tuple[str, str, str]]:
+    """Yields the clip key, the cause and the uri of each note."""
     for info in list_files(join(job_folder, _FOLDER)):
-        notes[file_name(info.uri).partition("-")[0]].append(info.uri)
-    return notes
+        key, cause, _ = file_name(info.uri).split("-")
+        yield key, cause, info.uri
 
 
 def _clip_key(clip_id: str | None) -> str:
@@ -62,9 +82,20 @@ def _clip_key(clip_id: str | None) -> str:
     return hashlib.sha256(clip_id.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
-def _given_up_message(clip_id: str, problem: str) -> str:
-    return (
+def _worker_died(clip_id: str, problem: str) -> Failure:
+    return Failure(
+        "worker",
+        "worker_died",
         f"worker processes died {_DEATHS_A_CLIP} times while working on clip {clip_id} "
         f"(the last: {problem}); it may be too long for the memory or crash the "
-        "decoder: split or re-encode it"
+        "decoder: split or re-encode it",
+    )
+
+
+def _timeout(clip_id: str, problem: str) -> Failure:
+    return Failure(
+        "worker",
+        "timeout",
+        f"cannot use clip {clip_id}: {problem}, so its worker was stopped; re-encode "
+        "it, or raise --clip-timeout if its disk or store is slow",
     )

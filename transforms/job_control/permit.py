@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 
 import apache_beam as beam
 
-from transforms.elements import ClipError, Shard
+from transforms.elements import Shard
 from transforms.job_control.counters import count
 from transforms.job_control.deaths import given_up
 from transforms.job_control.status import report_job
@@ -88,7 +88,7 @@ def _check_versions(versions: tuple[tuple[str, str], ...]) -> None:
 
 
 def admit_shard(shard: Shard, output: str, permit: Permit) -> Iterator[Shard]:
-    """Yields the shard unless it is committed. Fails clips on which workers died.
+    """Yields the shard unless it is committed. Fails clips that were given up.
 
     Args:
         shard: Shard with its clips.
@@ -105,14 +105,12 @@ def admit_shard(shard: Shard, output: str, permit: Permit) -> Iterator[Shard]:
     if look_up(join(output, "ledger", part_name(shard.shard_id))):
         count("shards_skipped")
         return
-    reasons = given_up(permit.folder)
+    failures = given_up(permit.folder)
     clips = (
-        clip.failed(ClipError("worker", "worker_died", reasons[clip.clip_id]))
-        if clip.clip_id in reasons
-        else clip
+        dataclasses.replace(clip, failure=failures.get(clip.clip_id, clip.failure))
         for clip in shard.clips
     )
-    yield dataclasses.replace(shard, clips=tuple(clips)) if reasons else shard
+    yield dataclasses.replace(shard, clips=tuple(clips)) if failures else shard
 
 
 @dataclasses.dataclass

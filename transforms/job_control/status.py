@@ -3,7 +3,8 @@
 Beam reports metrics only at the end of a run, and says nothing of a worker that was
 killed. Each worker therefore keeps one file up to date. The launcher of a local run
 reads it to show progress. The process that started a worker reads it to learn on which
-clip the worker died. Without the environment variable nothing is written.
+clip the worker died, and whether a clip takes too long. Without the environment
+variable nothing is written.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import functools
 import json
 import os
 import pathlib
+import time
 
 STATUS_FOLDER_VARIABLE = "FSDSINET_STATUS_FOLDER"
 
@@ -22,6 +24,9 @@ class WorkerStatus:
 
     Attributes:
         job: Folder of the cluster job that the worker works for (see `permit.py`).
+        limit_s: Time that the clip in hand may take from `deadline_s - limit_s` on.
+        deadline_s: When the clip in hand has taken too long, on the monotonic clock,
+            which all processes of a machine share. None if there is no limit.
     """
 
     clip_id: str | None = None
@@ -30,6 +35,8 @@ class WorkerStatus:
     num_patches: int = 0
     audio_s: float = 0.0
     job: str | None = None
+    limit_s: float | None = None
+    deadline_s: float | None = None
 
 
 class _StatusFile:
@@ -51,11 +58,18 @@ def _status_file() -> _StatusFile | None:
     return _StatusFile(folder) if folder else None
 
 
-def report_clip(clip_id: str | None) -> None:
-    """Notes the clip in hand; None when there is none."""
+def report_clip(clip_id: str | None, limit_s: float | None = None) -> None:
+    """Notes the clip in hand.
+
+    Args:
+        clip_id: Id of the clip; None when there is none.
+        limit_s: Time after which this worker is to be killed, unless it reports again.
+    """
     file = _status_file()
     if file:
         file.status.clip_id = clip_id
+        file.status.limit_s = limit_s
+        file.status.deadline_s = limit_s and time.monotonic() + limit_s
         file.write()
 
 

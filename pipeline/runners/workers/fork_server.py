@@ -54,6 +54,13 @@ class Stop:
 
 
 @dataclasses.dataclass(frozen=True)
+class Kill:
+    """Order: kill the worker with this process id, if it still runs."""
+
+    pid: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Ended:
     """Report: a worker has ended.
 
@@ -161,6 +168,9 @@ class _ForkServer:
                 for pid in [p for p, n in self._numbers.items() if n == number]:
                     self._stopped.add(number)
                     os.kill(pid, signal.SIGKILL)
+            case Kill(pid) if pid in self._numbers:
+                # The id belongs to no other process: the worker was not waited for.
+                os.kill(pid, signal.SIGKILL)
 
     def _fork_worker(self, request: WorkerRequest) -> int:
         # Freeze existing objects so that garbage collection does not touch them:

@@ -1,7 +1,8 @@
 """WorkerPool: starts and stops the workers of this process, and notes their deaths.
 
 One pool serves a local run, another one each machine of a cluster. Both get their
-workers from a fork server, and see every worker end.
+workers from a fork server, see every worker end, and kill a worker whose clip takes
+longer than its time limit.
 """
 
 import contextlib
@@ -12,17 +13,20 @@ import pathlib
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
-from pipeline.runners.workers.fork_server import Ended, Load, Start, Stop
+from pipeline.runners.workers.fork_server import Ended, Kill, Load, Start, Stop
 from pipeline.runners.workers.worker import WorkerRequest
 from transforms.engines.contract import ModelSpec
-from transforms.job_control.deaths import note_death
+from transforms.job_control.deaths import note_death, note_timeout
 from transforms.job_control.status import WorkerStatus, read_statuses
 from transforms.storage import StorageError
 
 _LARGEST_EXIT_CODE = 128
+# Time between two looks at the time limits of the clips in hand.
+_LOOK_S = 2.0
 
 
 class WorkerPool:
@@ -51,6 +55,8 @@ class WorkerPool:
         self._numbers = itertools.count()
         self._running: dict[int, threading.Event] = {}
         self._codes: dict[int, int] = {}
+        # Deadlines that had passed at the last look, by process id.
+        self._overdue: dict[int, float] = {}
         self._lock = threading.Lock()
         self._send_lock = threading.Lock()
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -103,9 +109,27 @@ class WorkerPool:
     def _listen(self) -> None:
         try:
             while True:
-                self._handle(self._server.recv())
+                if self._server.poll(_LOOK_S):
+                    self._handle(self._server.recv())
+                else:
+                    self._kill_overdue()
         except (EOFError, ConnectionResetError):
             self._handle_lost_server()
+
+    def _kill_overdue(self) -> None:
+        """Kills workers whose clip is over its time limit at two looks.
+
+        At the first look after this machine or all processes were suspended, a clip
+        may be over its limit that is about to be done.
+        """
+        overdue = {
+            pid: status.deadline_s
+            for pid, status in read_statuses(self._status_folder).items()
+            if status.deadline_s is not None and status.deadline_s < time.monotonic()
+        }
+        for pid, _ in overdue.items() & self._overdue.items():
+            self._send(Kill(pid))
+        self._overdue = overdue
 
     def _handle_lost_server(self) -> None:
         """Notes the deaths of all workers, which end with the fork server."""
@@ -139,7 +163,10 @@ class WorkerPool:
         if job_folder is None:
             return
         try:
-            note_death(job_folder, status.clip_id, problem)
+            if pid in self._overdue and status.clip_id and status.limit_s:
+                note_timeout(job_folder, status.clip_id, status.limit_s)
+            else:
+                note_death(job_folder, status.clip_id, problem)
         except StorageError as error:
             clip = json.dumps(status.clip_id)
             print(
