@@ -84,7 +84,7 @@ def test_other_rates_work_without_numba(
 ) -> None:
     if not has_numba:
         monkeypatch.setitem(sys.modules, "transforms.decoding.resampling_kernel", None)
-    monkeypatch.setattr(resampling, "_has_numba", lambda: has_numba)
+    monkeypatch.setattr(resampling, "has_numba", lambda: has_numba)
     samples = noise(5000)
     expected = resample_by_essentia(samples, 48000)
     np.testing.assert_array_equal(resample(samples, 48000), expected)
