@@ -47,6 +47,11 @@ _INTEGER_SCALE = {
 _PCM_WAV = re.compile(rb"RIFF....WAVEfmt ....\x01\x00", re.DOTALL)
 _PCM_WAV_OPTIONS = {"probesize": "32768"}
 
+_FREE_FORMAT = (
+    "it is an MP3 file of the free format, which FFmpeg cannot decode; convert it to "
+    "WAV, for instance with lame --decode"
+)
+
 av.logging.set_level(None)
 
 
@@ -94,6 +99,9 @@ def decode_file(clip_id: str, file: BinaryIO) -> DecodedAudio:
                 raise _error(clip_id, "not_audio", "found no audio stream in the file")
             return _decode_stream(clip_id, container, source)
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        is_invalid = isinstance(error, av.error.InvalidDataError)
+        if is_invalid and mp3_headers.is_free_format(file):
+            raise _error(clip_id, "unsupported_codec", _FREE_FORMAT) from error
         raise _error(
             clip_id,
             "not_audio",

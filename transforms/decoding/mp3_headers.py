@@ -27,6 +27,10 @@ _FIRST_SIZE = 2048
 _BLOCK_SIZE = 1 << 20
 _ID3V1_SIZE = 128
 _APE_HEADER_SIZE = 32
+# Frames of the free format, of 640 kbit/s at 8 kHz at most, are shorter than this.
+_MAX_FREE_SIZE = 8192
+# A frame may have one more slot than the frame before: 4 bytes in layer I, else 1.
+_MAX_SLOT_SIZE = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +91,29 @@ def hold_audio(file: BinaryIO, packets: Iterable[tuple[int, int]]) -> bool:
         if header is None or header.at:
             return True
     return False
+
+
+def is_free_format(file: BinaryIO) -> bool:
+    """True for an MP3 file whose frames state no bit rate, which FFmpeg cannot decode.
+
+    Args:
+        file: Seekable file; its position changes.
+    """
+    file.seek(id3_end(file))
+    data = file.read(3 * _MAX_FREE_SIZE)
+    word = int.from_bytes(data[:4], "big")
+    if word >> 21 != 0x7FF or not word >> 17 & 3 or word >> 12 & 15:
+        return False
+    # The last two bits of the third byte, padding and private, differ among frames.
+    third_bytes = bytes(data[2] & 0xFC | low for low in range(4))
+    start = re.compile(re.escape(data[:2]) + b"[" + re.escape(third_bytes) + b"]")
+    second = start.search(data, 4, _MAX_FREE_SIZE)
+    if not second:
+        return False
+    third_at = 2 * second.start()
+    return bool(
+        start.search(data, third_at - _MAX_SLOT_SIZE, third_at + _MAX_SLOT_SIZE + 3)
+    )
 
 
 def _tags_end(file: BinaryIO, position: int) -> int:
