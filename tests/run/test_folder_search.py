@@ -142,7 +142,7 @@ def test_a_folder_without_audio_is_refused_with_what_was_found(
         read_inputs([str(tmp_path)])
 
 
-def test_run_and_dry_run_say_what_was_left_out(
+def test_run_dry_run_and_manifest_say_what_was_left_out(
     tmp_path: pathlib.Path,
     tiny_model: pathlib.Path,
     fsdsinet: Command,
@@ -158,6 +158,14 @@ def test_run_and_dry_run_say_what_was_left_out(
     done = fsdsinet(*line)
     assert done.stderr.count(text) == 1
     assert text not in done.stdout
+    listed = ["manifest", f"{tmp_path}/in", "--output", f"{tmp_path}/m.csv"]
+    assert main(listed) == 0
+    assert capsys.readouterr() == (
+        f"1 clips: {tmp_path}/m.csv\n",
+        f"fsdsinet: {text} them\n",
+    )
+    assert main(["manifest", f"{tmp_path}/in/a.wav", *listed[2:]]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def not_utf8(folder: pathlib.Path) -> pathlib.Path:

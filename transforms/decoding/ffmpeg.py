@@ -15,6 +15,7 @@ import av
 import av.codec.context
 import numpy as np
 
+from transforms.decoding import mp3_headers
 from transforms.decoding.corrected_file import CorrectedFile, corrected
 from transforms.decoding.ogg_chain import chained_formats
 from transforms.decoding.truncated_files import is_truncated
@@ -45,6 +46,11 @@ _INTEGER_SCALE = {
 # several DTS frames.
 _PCM_WAV = re.compile(rb"RIFF....WAVEfmt ....\x01\x00", re.DOTALL)
 _PCM_WAV_OPTIONS = {"probesize": "32768"}
+
+_FREE_FORMAT = (
+    "it is an MP3 file of the free format, which FFmpeg cannot decode; convert it to "
+    "WAV, for instance with lame --decode"
+)
 
 av.logging.set_level(None)
 
@@ -93,6 +99,9 @@ def decode_file(clip_id: str, file: BinaryIO) -> DecodedAudio:
                 raise _error(clip_id, "not_audio", "found no audio stream in the file")
             return _decode_stream(clip_id, container, source)
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        is_invalid = isinstance(error, av.error.InvalidDataError)
+        if is_invalid and mp3_headers.is_free_format(file):
+            raise _error(clip_id, "unsupported_codec", _FREE_FORMAT) from error
         raise _error(
             clip_id,
             "not_audio",
@@ -124,7 +133,7 @@ def _decode_stream(clip_id: str, container: Any, source: CorrectedFile) -> Decod
             clip_id, "empty", f"the {codec} stream holds no samples; check the file"
         )
     flags = mixer.flags()
-    if reader.num_errors:
+    if reader.is_damaged(source.file):
         _check_chain(clip_id, source.file)
         flags.add("damaged")
     if source.has_more_audio:
@@ -173,14 +182,15 @@ class _FrameReader:
     """Reads the frames of a stream by MonoLoader's rules.
 
     Attributes:
-        num_errors: Number of packets that could not be decoded and were left out.
         num_skipped: Number of samples to drop from the start of the stream; valid after
             the first frame.
     """
 
     def __init__(self, container: Any, stream: Any) -> None:
-        self.num_errors = 0
         self.num_skipped = 0
+        # Position and size of packets that could not be decoded and were left out.
+        self._left_out: list[tuple[int, int]] = []
+        self._has_other_error = False
         self._container = container
         self._stream = stream
         self._context = stream.codec_context
@@ -198,13 +208,25 @@ class _FrameReader:
                 first = False
                 yield frame
 
+    def is_damaged(self, file: BinaryIO) -> bool:
+        """True if parts that may be audio were left out; valid after all frames.
+
+        Args:
+            file: File of the container; its position changes.
+        """
+        if self._has_other_error or not self._left_out:
+            return self._has_other_error
+        return self._context.name != "mp3" or mp3_headers.hold_audio(
+            file, self._left_out
+        )
+
     def _packets(self) -> Iterator[av.Packet | None]:
         try:
             for packet in self._container.demux(self._stream):
                 if packet.size:
                     yield packet
         except av.error.FFmpegError:
-            self.num_errors += 1
+            self._has_other_error = True
         # None flushes the decoder. FFmpeg 2.8 did not flush WMA decoders.
         if not self._context.name.startswith("wmav"):
             yield None
@@ -215,17 +237,19 @@ class _FrameReader:
         except av.error.EOFError:
             return []
         except av.error.FFmpegError:
-            if not self._is_flac_header(packet):
-                self.num_errors += 1
+            if packet is None or packet.pos is None:
+                self._has_other_error = True
+            elif not self._is_flac_header(packet):
+                self._left_out.append((packet.pos, packet.size))
             return []
 
-    def _is_flac_header(self, packet: av.Packet | None) -> bool:
+    def _is_flac_header(self, packet: av.Packet) -> bool:
         """True for a header of a later part of a chained Ogg file.
 
         The decoder expects none after the first frame. Every frame starts with 0xff.
         """
         names = (self._context.name, self._container.format.name)
-        is_header = packet is not None and bytes(packet)[:1] != b"\xff"
+        is_header = bytes(packet)[:1] != b"\xff"
         return names == ("flac", "ogg") and is_header
 
 

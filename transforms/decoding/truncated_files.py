@@ -1,7 +1,7 @@
 """Tells whether an audio file is truncated: shorter than its container states.
 
 FFmpeg does not tell. It shortens the stated duration of WAV and AIFF to the size of the
-file, and estimates the duration of MP3 without a header from the size.
+file, and estimates the duration of joined MP3 files and of MP3 without a header.
 """
 
 import fractions
@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import av
 
-from transforms.decoding.id3 import id3_end
+from transforms.decoding import mp3_headers
 from transforms.decoding.wav_header import chunks, size_of
 
 # The delay of a codec and its last, partly filled frame are shorter than this.
@@ -42,14 +42,16 @@ def is_truncated(
     names = set(container.format.name.split(","))
     if names & {"wav", "aiff"}:
         return _has_cut_chunk(file)
-    if names & _STATES_DURATION or ("mp3" in names and _has_mp3_header(file)):
+    stated_s = None
+    if "mp3" in names:
+        stated_s = mp3_headers.stated_duration_s(file)
+    elif names & _STATES_DURATION:
         stated_s = _stated_duration_s(container, stream)
-        if stated_s is None:
-            return False
-        if "flac" in names and abs(stated_s - 2 * duration_s) < _DOUBLE_TOTAL_S:
-            return False
-        return duration_s < stated_s - _TOLERANCE_S
-    return False
+    if stated_s is None:
+        return False
+    if "flac" in names and abs(stated_s - 2 * duration_s) < _DOUBLE_TOTAL_S:
+        return False
+    return duration_s < stated_s - _TOLERANCE_S
 
 
 def _stated_duration_s(container: Any, stream: Any) -> float | None:
@@ -81,10 +83,3 @@ def _is_unknown(size: int) -> bool:
         known - _UNKNOWN_BELOW <= size <= known + _UNKNOWN_ABOVE
         for known in _UNKNOWN_SIZES
     )
-
-
-def _has_mp3_header(file: BinaryIO) -> bool:
-    """True if the first MP3 frame is a Xing or Info header, which states a length."""
-    file.seek(id3_end(file))
-    first_frame = file.read(2048)
-    return b"Xing" in first_frame or b"Info" in first_frame
