@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tests.support.audio_files import make_readable, signal
-from transforms.decoding.ffmpeg import DecodedAudio, decode_file
-from transforms.decoding.trailing_data import find_trailing_data
+from transforms.decoding.ffmpeg import decode_file
+from transforms.decoding.headers.trailing_data import find_trailing_data
+from transforms.decoding.mixing import DecodedAudio
 
 LIST = b"LIST" + struct.pack("<I", 7001) + bytes(7001)
 AUDIO = (signal(9000, 22050)[0] * 2**15).astype("<i2").tobytes()

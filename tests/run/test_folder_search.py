@@ -17,7 +17,7 @@ from tests.support.audio_files import make_wav
 from training.synthesis.encode import encode
 from transforms import storage
 from transforms.audio import decode_audio
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import Clip
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import BinaryIO
 
-from transforms.decoding.wav_header import chunks, size_of
+from transforms.decoding.headers.wav_header import chunks, size_of
 
 # Byte order and name of the chunk with the samples, by the first bytes of a container.
 _CHUNKED = {
