@@ -88,8 +88,9 @@ def test_wrong_arguments_are_refused(
         plot_clips(str(tmp_path), ["a"], None, "a.png")
     with pytest.raises(UserError, match="expected one of: random-tiny-tlpf"):
         plot_clips(str(output), ["clip5.wav"], "other", "a.png")
-    with pytest.raises(UserError, match="cannot write picture"):
+    with pytest.raises(UserError, match="cannot write picture") as raised:
         plot_clips(str(output), ["clip5.wav"], None, str(output / "run.json" / "a.png"))
+    assert str(raised.value).count("a.png") == 1
     with pytest.raises(UserError, match="cannot write picture"):
         plot_clips(str(output), ["clip5.wav"], None, str(tmp_path / "a.xyz"))
     with pytest.raises(UserError, match="has no extension"):
