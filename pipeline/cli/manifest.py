@@ -4,7 +4,7 @@ import argparse
 
 from pipeline.cli.extract import INPUT_HELP
 from pipeline.cli.parser import Commands, add_command
-from pipeline.console import say
+from pipeline.console import counted, say
 
 
 def add_parser(commands: Commands) -> None:
@@ -37,5 +37,5 @@ def run(arguments: argparse.Namespace) -> int:
     if left_out := inputs.left_out_text():
         say(left_out)
     write_manifest_file(inputs.table, arguments.output)
-    print(f"{inputs.table.num_rows:,} clips: {shown(arguments.output)}")
+    print(f"{counted(inputs.table.num_rows)}: {shown(arguments.output)}")
     return 0

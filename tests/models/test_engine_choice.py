@@ -187,7 +187,7 @@ def test_two_launchers_may_compile_at_once(
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
         for text in pool.map(run, ("one", "two")):
-            assert "1 clips ok" in text
+            assert "1 clip ok" in text
 
 
 @pytest.fixture
