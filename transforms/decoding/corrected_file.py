@@ -8,10 +8,12 @@ import dataclasses
 import struct
 from typing import BinaryIO, cast
 
+from transforms.decoding.chunks import Chunk, ChunkedFile, read_chunks
 from transforms.decoding.file_view import FileView
 from transforms.decoding.id3 import id3_end
 from transforms.decoding.sample_size import container_bits
 from transforms.decoding.trailing_data import find_trailing_data
+from transforms.decoding.truncated_files import has_cut_samples
 from transforms.decoding.wav_header import FLOAT, PCM, WavHeader, read_wav_header
 
 # Formats of samples: the sizes of a sample in bits that FFmpeg reads.
@@ -30,10 +32,12 @@ class CorrectedFile:
         file: The file itself or a view of it, positioned at its start.
         has_more_audio: True if data that may be audio follows the samples that the
             header states.
+        has_cut_samples: True if the header states more samples than the file holds.
     """
 
     file: BinaryIO
-    has_more_audio: bool
+    has_more_audio: bool = False
+    has_cut_samples: bool = False
 
 
 def corrected(file: BinaryIO) -> CorrectedFile:
@@ -46,15 +50,22 @@ def corrected(file: BinaryIO) -> CorrectedFile:
         ValueError: if the samples fit no reading of the header.
     """
     file = _without_tags(file)
-    trailing = find_trailing_data(file)
+    chunked = read_chunks(file)
+    if chunked is None:
+        file.seek(0)
+        return CorrectedFile(file)
+    trailing = find_trailing_data(file, chunked)
+    result = file
     if trailing.chunks_end:
         # FFmpeg would search all of the data for chunks.
-        file = cast(BinaryIO, FileView(file, end=trailing.chunks_end))
-    header = read_wav_header(file)
-    view = _view(file, header) if header else None
-    result = cast(BinaryIO, view) if view else file
+        result = cast(BinaryIO, FileView(file, end=trailing.chunks_end))
+    elif chunked.samples and chunked.samples.is_size_unknown:
+        result = _with_size(file, chunked, chunked.samples)
+    header = read_wav_header(file, chunked)
+    view = _view(result, header, chunked.file_size) if header else None
+    result = cast(BinaryIO, view) if view else result
     result.seek(0)
-    return CorrectedFile(result, trailing.is_audio)
+    return CorrectedFile(result, trailing.is_audio, has_cut_samples(chunked))
 
 
 def _without_tags(file: BinaryIO) -> BinaryIO:
@@ -66,10 +77,24 @@ def _without_tags(file: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, FileView(file, position))
 
 
-def _view(file: BinaryIO, header: WavHeader) -> FileView | None:
+def _with_size(file: BinaryIO, chunked: ChunkedFile, samples: Chunk) -> BinaryIO:
+    """FFmpeg refuses Wave64 and RF64 whose size is unknown."""
+    file.seek(0)
+    if chunked.layout.is_head_counted:
+        size = struct.pack("<Q", chunked.file_size - samples.at + 24)
+        head = file.read(samples.at - 8) + size
+    elif chunked.start[:4] in (b"RF64", b"BW64"):
+        # In RIFF, FFmpeg takes -1 for an unknown size.
+        head = b"RIFF" + file.read(samples.at - 4)[4:] + bytes([0xFF] * 4)
+    else:
+        return file
+    return cast(BinaryIO, FileView(file, samples.at, head=head))
+
+
+def _view(file: BinaryIO, header: WavHeader, file_size: int) -> FileView | None:
     if header.format_tag not in _SAMPLE_BITS:
         return None
-    bits = container_bits(file, header)
+    bits = container_bits(file, header, file_size)
     if bits not in _SAMPLE_BITS[header.format_tag] or not header.num_channels:
         if header.byte_order == ">":
             raise ValueError(f"it is a big-endian WAV file of {header.bits} bits")

@@ -138,7 +138,7 @@ def _decode_stream(clip_id: str, container: Any, source: CorrectedFile) -> Decod
         flags.add("damaged")
     if source.has_more_audio:
         flags.add("more_audio")
-    if is_truncated(
+    if source.has_cut_samples or is_truncated(
         source.file, container, stream, len(samples) / mixer.sample_rate_hz
     ):
         flags.add("truncated")
