@@ -10,6 +10,7 @@ _MAX_CHUNKS = 1000
 # Size in RF64 of a chunk whose size is in the chunk `ds64`.
 _IN_DS64 = 0xFFFFFFFF
 _START_SIZE = 24
+_BLOCK_SIZE = 1 << 20
 # No file is so large, and `seek` may refuse such positions.
 _MAX_POSITION = 1 << 62
 
@@ -109,6 +110,32 @@ def read_chunks(file: BinaryIO) -> ChunkedFile | None:
         if samples:
             break
     return ChunkedFile(start, file_size, layout, tuple(found), samples)
+
+
+def zero_chunks(file: BinaryIO, chunked: ChunkedFile) -> tuple[int, int] | None:
+    """Start and end of long filling with zeros before the samples.
+
+    FFmpeg takes such filling for empty chunks and reads them one by one.
+
+    Args:
+        file: Seekable file; its position changes.
+        chunked: Chunks of the file.
+
+    Returns:
+        None if there is no filling or if it is short enough for `read_chunks`.
+    """
+    empty = [chunk for chunk in chunked.chunks if chunk.name == bytes(4)]
+    if chunked.samples or not empty or empty[-1] is not chunked.chunks[-1]:
+        return None
+    head_size = chunked.layout.name_size + chunked.layout.size_size
+    start = end = empty[0].at - head_size
+    file.seek(start)
+    while block := file.read(_BLOCK_SIZE):
+        num_zeros = len(block) - len(block.lstrip(b"\0"))
+        end += num_zeros
+        if num_zeros < len(block):
+            break
+    return start, end - (end - start) % head_size
 
 
 def chunks_from(file: BinaryIO, layout: ChunkLayout, position: int) -> Iterator[Chunk]:

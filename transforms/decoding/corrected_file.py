@@ -8,7 +8,7 @@ import dataclasses
 import struct
 from typing import BinaryIO, cast
 
-from transforms.decoding.chunks import Chunk, ChunkedFile, read_chunks
+from transforms.decoding.chunks import Chunk, ChunkedFile, read_chunks, zero_chunks
 from transforms.decoding.file_view import FileView
 from transforms.decoding.id3 import id3_end
 from transforms.decoding.sample_size import container_bits
@@ -51,6 +51,11 @@ def corrected(file: BinaryIO) -> CorrectedFile:
     """
     file = _without_tags(file)
     chunked = read_chunks(file)
+    zeros = zero_chunks(file, chunked) if chunked else None
+    if zeros:
+        file.seek(0)
+        file = cast(BinaryIO, FileView(file, zeros[1], head=file.read(zeros[0])))
+        chunked = read_chunks(file)
     if chunked is None:
         file.seek(0)
         return CorrectedFile(file)
