@@ -23,6 +23,9 @@ _SAMPLE_BITS = {PCM: (8, 16, 24, 32, 64), FLOAT: (32, 64)}
 # and ASF (WMA).
 _UNTAGGED = (b"RIFF", b"RIFX", b"RF64", b"FORM", b".snd", b"wvpk", b"\x30\x26\xb2\x75")
 
+# Samples of AIFF begin up to a block after the start of their chunk.
+_MAX_OFFSET = 65536
+
 
 @dataclasses.dataclass(frozen=True)
 class CorrectedFile:
@@ -66,8 +69,13 @@ def corrected(file: BinaryIO) -> CorrectedFile:
         result = cast(BinaryIO, FileView(file, end=trailing.chunks_end))
     elif chunked.samples and chunked.samples.is_size_unknown:
         result = _with_size(file, chunked, chunked.samples)
+    if chunked.start[:4] == b"caff":
+        _check_caf(file, chunked)
     header = read_wav_header(file, chunked)
-    view = _view(result, header, chunked.file_size) if header else None
+    if header:
+        view = _view(result, header, chunked.file_size)
+    else:
+        view = _big_endian(result, chunked)
     result = cast(BinaryIO, view) if view else result
     result.seek(0)
     return CorrectedFile(result, trailing.is_audio, has_cut_samples(chunked))
@@ -134,6 +142,50 @@ def _with_bits(file: BinaryIO, header: WavHeader, bits: int) -> FileView:
     rest = header.format_size - 16
     # Zeros in place of the extension: it would state other bits.
     return FileView(file, len(head) + rest, head=head + bytes(rest))
+
+
+def _big_endian(file: BinaryIO, chunked: ChunkedFile) -> FileView | None:
+    """FFmpeg reads the samples of AIFC of type `sowt` as 16 bits, whatever they are."""
+    common = next((chunk for chunk in chunked.chunks if chunk.name == b"COMM"), None)
+    samples = chunked.samples
+    if chunked.start[8:12] != b"AIFC" or not common or not samples:
+        return None
+    file.seek(common.at)
+    content = file.read(22)
+    width = -(-int.from_bytes(content[6:8], "big") // 8)
+    if content[18:] != b"sowt" or width not in (1, 3, 4):
+        return None
+    file.seek(0)
+    # The first 8 bytes of the chunk state where the samples begin in it.
+    head = bytearray(file.read(samples.at + 8))
+    head[common.at + 18 : common.at + 22] = b"NONE"
+    end = samples.at + samples.size if samples.size else None
+    if end:
+        # The view ends with the samples; FFmpeg would look for the next chunk.
+        head[4:8] = struct.pack(">I", min(end - 8, 0xFFFFFFFF))
+    offset = int.from_bytes(head[samples.at : samples.at + 4], "big")
+    head += file.read(min(offset, _MAX_OFFSET))
+    return FileView(file, len(head), end, bytes(head), swapped_width=width)
+
+
+def _check_caf(file: BinaryIO, chunked: ChunkedFile) -> None:
+    """Refuses samples that use fewer bits than they take, which FFmpeg misreads.
+
+    The description of CAF does not say which bits are used.
+    """
+    form = next((chunk for chunk in chunked.chunks if chunk.name == b"desc"), None)
+    if not form:
+        return
+    file.seek(form.at + 8)
+    content = file.read(24)
+    if content[:4] != b"lpcm" or len(content) < 24:
+        return
+    packet_size, num_frames, num_channels, bits = struct.unpack(">4I", content[8:])
+    if packet_size > max(1, num_frames) * num_channels * -(-bits // 8):
+        raise ValueError(
+            f"its header states packets of {packet_size} bytes for {num_channels} "
+            f"channels of {bits} bits; convert it to WAV"
+        )
 
 
 def _form(header: WavHeader, bits: int) -> bytes:
