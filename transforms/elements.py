@@ -151,6 +151,9 @@ class Clip:
             RunModels. A view with overlapping rows: copy before handing it to C.
         predictions: By model name; set by RunModels.
         failure: Set by the step that failed; later steps leave such a clip alone.
+        start_s: If the clip is an excerpt of the file, its start in seconds; None for
+            the start of the file.
+        end_s: End of the excerpt; None for the end of the file.
     """
 
     clip_id: str
@@ -161,6 +164,8 @@ class Clip:
     patches: FloatArray | None = None
     predictions: dict[str, Prediction] | None = None
     failure: Failure | None = None
+    start_s: float | None = None
+    end_s: float | None = None
 
     def failed(self, error: ClipError) -> "Clip":
         """This clip with a failure and without the data of earlier steps."""

@@ -20,6 +20,8 @@ import pyarrow as pa
 from transforms.elements import Clip, Failure, PlannedShard, Shard
 from transforms.storage import open_arrow, publish
 
+# Columns of a manifest that say what a clip is; those of an excerpt may be missing.
+CLIP_COLUMNS = ("clip_id", "uri", "start_s", "end_s")
 SHARD_COLUMN = "__shard_id"
 FAILURE_COLUMN = "__failure"
 PLAN_FIELDS = (
@@ -130,11 +132,11 @@ def _read_shard(reader: pa.RecordBatchFileReader, index: int) -> PlannedShard:
 def open_shard(planned: PlannedShard) -> Shard:
     """Turns a planned shard into a Shard with its clips."""
     rows = manifest_rows(planned.manifest)
-    columns = (rows.column(name).to_pylist() for name in ("clip_id", "uri"))
+    named = [name for name in CLIP_COLUMNS if name in rows.schema.names]
     failures = rows.column(FAILURE_COLUMN).to_pylist()
     clips = tuple(
-        Clip(clip_id, uri, failure=failure and Failure(**failure))
-        for clip_id, uri, failure in zip(*columns, failures, strict=True)
+        Clip(**row, failure=failure and Failure(**failure))
+        for row, failure in zip(rows.select(named).to_pylist(), failures, strict=True)
     )
     return Shard(planned.shard_id, clips, rows, time.time())
 

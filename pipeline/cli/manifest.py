@@ -4,6 +4,7 @@ import argparse
 
 from pipeline.cli.extract import INPUT_HELP
 from pipeline.cli.parser import Commands, add_command
+from pipeline.console import counted, say
 
 
 def add_parser(commands: Commands) -> None:
@@ -29,10 +30,12 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command and returns its exit code."""
     from pipeline.inputs.manifest_files import write_manifest_file
-    from pipeline.inputs.read_inputs import read_inputs
+    from pipeline.inputs.read_inputs import read_sized_inputs
     from transforms.storage import shown
 
-    table = read_inputs(arguments.inputs, with_stat=True)
-    write_manifest_file(table, arguments.output)
-    print(f"{table.num_rows:,} clips: {shown(arguments.output)}")
+    inputs = read_sized_inputs(arguments.inputs, with_stat=True)
+    if left_out := inputs.left_out_text():
+        say(left_out)
+    write_manifest_file(inputs.table, arguments.output)
+    print(f"{counted(inputs.table.num_rows)}: {shown(arguments.output)}")
     return 0

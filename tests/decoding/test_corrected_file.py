@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from tests.support.audio_files import make_readable, signal
 from training.synthesis.encode import encode
-from transforms.decoding.chunks import read_chunks, zero_chunks
-from transforms.decoding.ffmpeg import DecodedAudio, decode_file
-from transforms.decoding.file_view import FileView
+from transforms.decoding.ffmpeg import decode_file
+from transforms.decoding.headers.chunks import read_chunks, zero_chunks
+from transforms.decoding.headers.file_view import FileView
+from transforms.decoding.mixing import DecodedAudio
 
 
 def decode(content: bytes) -> DecodedAudio:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from tests.support.audio_files import READABLE, make_readable, make_wav, signal
 from training.synthesis.encode import encode
 from transforms.audio import decode_audio, decode_shard
-from transforms.decoding.ffmpeg import DecodedAudio, decode_file, mix_samples
+from transforms.decoding.ffmpeg import decode_file
+from transforms.decoding.mixing import DecodedAudio, mix_samples
 from transforms.elements import Clip, ClipError, Shard
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from transforms.decoding.chunks import read_chunks
-from transforms.decoding.ffmpeg import DecodedAudio, decode_file
+from transforms.decoding.ffmpeg import decode_file
+from transforms.decoding.headers.chunks import read_chunks
+from transforms.decoding.mixing import DecodedAudio
 
 RATE_HZ = 16000
 PCM, FLOAT = 1, 3

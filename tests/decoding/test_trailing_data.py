@@ -9,7 +9,8 @@ import pytest
 import soundfile
 
 from tests.support.audio_files import make_readable, signal
-from transforms.decoding.ffmpeg import DecodedAudio, decode_file
+from transforms.decoding.ffmpeg import decode_file
+from transforms.decoding.mixing import DecodedAudio
 
 LIST = b"LIST" + struct.pack("<I", 7001) + bytes(7001)
 AUDIO = (signal(9000, 22050)[0] * 2**15).astype("<i2").tobytes()

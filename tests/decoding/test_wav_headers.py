@@ -6,7 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from transforms.decoding.ffmpeg import DecodedAudio, decode_file
+from transforms.decoding.ffmpeg import decode_file
+from transforms.decoding.mixing import DecodedAudio
 from transforms.elements import ClipError
 
 RATE_HZ = 16000

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray
 from transforms.errors import unknown_value
 from transforms.essentia_import import algorithm, essentia

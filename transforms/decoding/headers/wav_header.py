@@ -4,7 +4,7 @@ import dataclasses
 import struct
 from typing import BinaryIO
 
-from transforms.decoding.chunks import Chunk, ChunkedFile, ChunkLayout
+from transforms.decoding.headers.chunks import Chunk, ChunkedFile, ChunkLayout
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 _FORMAT_SIZE = 16

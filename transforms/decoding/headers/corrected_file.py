@@ -8,13 +8,23 @@ import dataclasses
 import struct
 from typing import BinaryIO, cast
 
-from transforms.decoding.chunks import Chunk, ChunkedFile, read_chunks, zero_chunks
-from transforms.decoding.file_view import FileView
-from transforms.decoding.id3 import id3_end
-from transforms.decoding.sample_size import container_bits
-from transforms.decoding.trailing_data import find_trailing_data
-from transforms.decoding.truncated_files import has_cut_samples
-from transforms.decoding.wav_header import FLOAT, PCM, WavHeader, read_wav_header
+from transforms.decoding.headers.chunks import (
+    Chunk,
+    ChunkedFile,
+    read_chunks,
+    zero_chunks,
+)
+from transforms.decoding.headers.file_view import FileView
+from transforms.decoding.headers.id3 import id3_end
+from transforms.decoding.headers.sample_size import container_bits
+from transforms.decoding.headers.trailing_data import find_trailing_data
+from transforms.decoding.headers.truncated_files import has_cut_samples
+from transforms.decoding.headers.wav_header import (
+    FLOAT,
+    PCM,
+    WavHeader,
+    read_wav_header,
+)
 
 # Formats of samples: the sizes of a sample in bits that FFmpeg reads.
 _SAMPLE_BITS = {PCM: (8, 16, 24, 32, 64), FLOAT: (32, 64)}

@@ -4,7 +4,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from transforms.decoding.wav_header import PCM, WavHeader
+from transforms.decoding.headers.wav_header import PCM, WavHeader
 
 # Number of bytes examined at the start, in the middle and at the end of the samples.
 _EXAMINED_SIZE = 60_000

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 
 import av
 
-from transforms.decoding import mp3_headers
-from transforms.decoding.chunks import ChunkedFile
+from transforms.decoding.headers import mp3_headers
+from transforms.decoding.headers.chunks import ChunkedFile
 
 # The delay of a codec and its last, partly filled frame are shorter than this.
 _TOLERANCE_S = 0.1

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import BinaryIO
 
-from transforms.decoding.chunks import Chunk, ChunkedFile, chunks_from
+from transforms.decoding.headers.chunks import Chunk, ChunkedFile, chunks_from
 
 # First bytes of tags that programs append without a chunk.
 _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"<?xp", b"<?xm")
