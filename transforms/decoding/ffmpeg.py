@@ -214,7 +214,9 @@ class AudioFile:
         if self._source.has_more_audio:
             flags.add("more_audio")
         duration_s = num_samples / self.sample_rate_hz
-        if is_truncated(self._source.file, self._container, self._stream, duration_s):
+        if self._source.has_cut_samples or is_truncated(
+            self._source.file, self._container, self._stream, duration_s
+        ):
             flags.add("truncated")
         return tuple(sorted(flags))
 

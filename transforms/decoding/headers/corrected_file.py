@@ -8,10 +8,17 @@ import dataclasses
 import struct
 from typing import BinaryIO, cast
 
+from transforms.decoding.headers.chunks import (
+    Chunk,
+    ChunkedFile,
+    read_chunks,
+    zero_chunks,
+)
 from transforms.decoding.headers.file_view import FileView
 from transforms.decoding.headers.id3 import id3_end
 from transforms.decoding.headers.sample_size import container_bits
 from transforms.decoding.headers.trailing_data import find_trailing_data
+from transforms.decoding.headers.truncated_files import has_cut_samples
 from transforms.decoding.headers.wav_header import (
     FLOAT,
     PCM,
@@ -26,6 +33,9 @@ _SAMPLE_BITS = {PCM: (8, 16, 24, 32, 64), FLOAT: (32, 64)}
 # and ASF (WMA).
 _UNTAGGED = (b"RIFF", b"RIFX", b"RF64", b"FORM", b".snd", b"wvpk", b"\x30\x26\xb2\x75")
 
+# Samples of AIFF begin up to a block after the start of their chunk.
+_MAX_OFFSET = 65536
+
 
 @dataclasses.dataclass(frozen=True)
 class CorrectedFile:
@@ -35,10 +45,12 @@ class CorrectedFile:
         file: The file itself or a view of it, positioned at its start.
         has_more_audio: True if data that may be audio follows the samples that the
             header states.
+        has_cut_samples: True if the header states more samples than the file holds.
     """
 
     file: BinaryIO
-    has_more_audio: bool
+    has_more_audio: bool = False
+    has_cut_samples: bool = False
 
 
 def corrected(file: BinaryIO) -> CorrectedFile:
@@ -51,15 +63,32 @@ def corrected(file: BinaryIO) -> CorrectedFile:
         ValueError: if the samples fit no reading of the header.
     """
     file = _without_tags(file)
-    trailing = find_trailing_data(file)
+    chunked = read_chunks(file)
+    zeros = zero_chunks(file, chunked) if chunked else None
+    if zeros:
+        file.seek(0)
+        file = cast(BinaryIO, FileView(file, zeros[1], head=file.read(zeros[0])))
+        chunked = read_chunks(file)
+    if chunked is None:
+        file.seek(0)
+        return CorrectedFile(file)
+    trailing = find_trailing_data(file, chunked)
+    result = file
     if trailing.chunks_end:
         # FFmpeg would search all of the data for chunks.
-        file = cast(BinaryIO, FileView(file, end=trailing.chunks_end))
-    header = read_wav_header(file)
-    view = _view(file, header) if header else None
-    result = cast(BinaryIO, view) if view else file
+        result = cast(BinaryIO, FileView(file, end=trailing.chunks_end))
+    elif chunked.samples and chunked.samples.is_size_unknown:
+        result = _with_size(file, chunked, chunked.samples)
+    if chunked.start[:4] == b"caff":
+        _check_caf(file, chunked)
+    header = read_wav_header(file, chunked)
+    if header:
+        view = _view(result, header, chunked.file_size)
+    else:
+        view = _big_endian(result, chunked)
+    result = cast(BinaryIO, view) if view else result
     result.seek(0)
-    return CorrectedFile(result, trailing.is_audio)
+    return CorrectedFile(result, trailing.is_audio, has_cut_samples(chunked))
 
 
 def _without_tags(file: BinaryIO) -> BinaryIO:
@@ -71,10 +100,24 @@ def _without_tags(file: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, FileView(file, position))
 
 
-def _view(file: BinaryIO, header: WavHeader) -> FileView | None:
+def _with_size(file: BinaryIO, chunked: ChunkedFile, samples: Chunk) -> BinaryIO:
+    """FFmpeg refuses Wave64 and RF64 whose size is unknown."""
+    file.seek(0)
+    if chunked.layout.is_head_counted:
+        size = struct.pack("<Q", chunked.file_size - samples.at + 24)
+        head = file.read(samples.at - 8) + size
+    elif chunked.start[:4] in (b"RF64", b"BW64"):
+        # In RIFF, FFmpeg takes -1 for an unknown size.
+        head = b"RIFF" + file.read(samples.at - 4)[4:] + bytes([0xFF] * 4)
+    else:
+        return file
+    return cast(BinaryIO, FileView(file, samples.at, head=head))
+
+
+def _view(file: BinaryIO, header: WavHeader, file_size: int) -> FileView | None:
     if header.format_tag not in _SAMPLE_BITS:
         return None
-    bits = container_bits(file, header)
+    bits = container_bits(file, header, file_size)
     if bits not in _SAMPLE_BITS[header.format_tag] or not header.num_channels:
         if header.byte_order == ">":
             raise ValueError(f"it is a big-endian WAV file of {header.bits} bits")
@@ -109,6 +152,50 @@ def _with_bits(file: BinaryIO, header: WavHeader, bits: int) -> FileView:
     rest = header.format_size - 16
     # Zeros in place of the extension: it would state other bits.
     return FileView(file, len(head) + rest, head=head + bytes(rest))
+
+
+def _big_endian(file: BinaryIO, chunked: ChunkedFile) -> FileView | None:
+    """FFmpeg reads the samples of AIFC of type `sowt` as 16 bits, whatever they are."""
+    common = next((chunk for chunk in chunked.chunks if chunk.name == b"COMM"), None)
+    samples = chunked.samples
+    if chunked.start[8:12] != b"AIFC" or not common or not samples:
+        return None
+    file.seek(common.at)
+    content = file.read(22)
+    width = -(-int.from_bytes(content[6:8], "big") // 8)
+    if content[18:] != b"sowt" or width not in (1, 3, 4):
+        return None
+    file.seek(0)
+    # The first 8 bytes of the chunk state where the samples begin in it.
+    head = bytearray(file.read(samples.at + 8))
+    head[common.at + 18 : common.at + 22] = b"NONE"
+    end = samples.at + samples.size if samples.size else None
+    if end:
+        # The view ends with the samples; FFmpeg would look for the next chunk.
+        head[4:8] = struct.pack(">I", min(end - 8, 0xFFFFFFFF))
+    offset = int.from_bytes(head[samples.at : samples.at + 4], "big")
+    head += file.read(min(offset, _MAX_OFFSET))
+    return FileView(file, len(head), end, bytes(head), swapped_width=width)
+
+
+def _check_caf(file: BinaryIO, chunked: ChunkedFile) -> None:
+    """Refuses samples that use fewer bits than they take, which FFmpeg misreads.
+
+    The description of CAF does not say which bits are used.
+    """
+    form = next((chunk for chunk in chunked.chunks if chunk.name == b"desc"), None)
+    if not form:
+        return
+    file.seek(form.at + 8)
+    content = file.read(24)
+    if content[:4] != b"lpcm" or len(content) < 24:
+        return
+    packet_size, num_frames, num_channels, bits = struct.unpack(">4I", content[8:])
+    if packet_size > max(1, num_frames) * num_channels * -(-bits // 8):
+        raise ValueError(
+            f"its header states packets of {packet_size} bytes for {num_channels} "
+            f"channels of {bits} bits; convert it to WAV"
+        )
 
 
 def _form(header: WavHeader, bits: int) -> bytes:

@@ -1,16 +1,10 @@
-"""Finds what follows the samples of a WAV or AIFF file: chunks, filling, or audio."""
+"""Finds what follows the samples of a file: chunks, filling, or audio."""
 
 import dataclasses
 from typing import BinaryIO
 
-from transforms.decoding.headers.wav_header import chunks, size_of
+from transforms.decoding.headers.chunks import Chunk, ChunkedFile, chunks_from
 
-# Byte order and name of the chunk with the samples, by the first bytes of a container.
-_CHUNKED = {
-    b"RIFF": ("<", b"data"),
-    b"RIFX": (">", b"data"),
-    b"FORM": (">", b"SSND"),
-}
 # First bytes of tags that programs append without a chunk.
 _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"<?xp", b"<?xm")
 # Names of chunks that may be cut.
@@ -24,10 +18,11 @@ _EXAMINED_SIZE = 16384
 
 @dataclasses.dataclass(frozen=True)
 class TrailingData:
-    """What follows the chunks of a WAV or AIFF file.
+    """What follows the samples of a WAV, AIFF, CAF or AU file.
 
     Attributes:
-        chunks_end: End of the last chunk if other data follows it; None otherwise.
+        chunks_end: End of the last chunk if other data follows it; None otherwise. AU
+            has one chunk, the samples.
         is_audio: True if what follows the samples may be audio: another chunk of
             samples, or data that is neither a tag nor filling.
     """
@@ -36,48 +31,49 @@ class TrailingData:
     is_audio: bool = False
 
 
-def find_trailing_data(file: BinaryIO) -> TrailingData:
-    """Examines what follows the samples of a file; nothing if it is no WAV or AIFF.
+def find_trailing_data(file: BinaryIO, chunked: ChunkedFile) -> TrailingData:
+    """Examines what follows the samples of a file; nothing for Wave64.
 
     Args:
         file: Seekable file; its position changes.
+        chunked: Chunks of the file.
     """
-    file.seek(0)
-    byte_order, samples_name = _CHUNKED.get(file.read(4), ("", b""))
-    if not byte_order:
+    samples, layout = chunked.samples, chunked.layout
+    # Size 0 means that the samples go on to the end of the file. In Wave64, FFmpeg
+    # reads no further where no chunk is.
+    if not samples or not samples.size or layout.is_head_counted:
         return TrailingData()
-    file_size = size_of(file)
-    end = _samples_end(file, byte_order, samples_name)
+    end = samples.at + samples.size
+    if not layout.name_size:
+        return _after_au(file, end, chunked.file_size)
     for _ in range(_MAX_CHUNKS):
-        if end is None or file_size - end < 8:
+        if chunked.file_size - end < 8:
             return TrailingData()
         # A program may have left out the byte that makes the size of a chunk even.
-        found = _chunk(file, byte_order, end + end % 2, file_size)
-        found = found or _chunk(file, byte_order, end, file_size)
+        found = _chunk(file, chunked, end + end % layout.alignment)
+        found = found or _chunk(file, chunked, end)
         if not found:
-            return TrailingData(end, _may_be_audio(file, end, file_size))
-        name, chunk_end = found
-        if name == samples_name and chunk_end - end > _MIN_AUDIO_SIZE:
+            return TrailingData(end, _may_be_audio(file, end, chunked.file_size))
+        is_samples = found.name == samples.name
+        if is_samples and found.at + found.size - end > _MIN_AUDIO_SIZE:
             return TrailingData(is_audio=True)
-        end = chunk_end
+        end = found.at + found.size
     return TrailingData()
 
 
-def _samples_end(file: BinaryIO, byte_order: str, samples_name: bytes) -> int | None:
-    for name, at, size in chunks(file, byte_order):
-        if name == samples_name:
-            # Size 0 means that the samples go on to the end of the file.
-            return at + size if size else None
-    return None
+def _after_au(file: BinaryIO, end: int, file_size: int) -> TrailingData:
+    """FFmpeg ignores the size that AU states, which is right for what may be audio."""
+    if end >= file_size or _may_be_audio(file, end, file_size):
+        return TrailingData()
+    return TrailingData(end)
 
 
-def _chunk(
-    file: BinaryIO, byte_order: str, position: int, file_size: int
-) -> tuple[bytes, int] | None:
-    """Name and end of the chunk at a position; None if no chunk is there."""
-    name, at, size = next(chunks(file, byte_order, position), (b"", 0, 0))
-    is_name = len(name) == 4 and all(0x20 <= byte < 0x7F for byte in name)
-    return (name, at + size) if is_name and at + size <= file_size else None
+def _chunk(file: BinaryIO, chunked: ChunkedFile, position: int) -> Chunk | None:
+    """The chunk at a position; None if no chunk is there."""
+    chunk = next(chunks_from(file, chunked.layout, position), None)
+    if chunk is None or chunk.at + chunk.size > chunked.file_size:
+        return None
+    return chunk if all(0x20 <= byte < 0x7F for byte in chunk.name) else None
 
 
 def _may_be_audio(file: BinaryIO, start: int, end: int) -> bool:
