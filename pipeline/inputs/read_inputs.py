@@ -1,8 +1,9 @@
 """Turns the INPUTs of a command into one checked manifest table.
 
 The first columns of the table are `clip_id` and `uri`, both strings, the uri absolute.
-Every other column of the user's manifests follows with its type. The checks run before
-any worker starts.
+Every other column of the user's manifests follows with its type. If a manifest names
+parts of files, there are the columns `start_s` and `end_s` (see `excerpts`). The checks
+run before any worker starts.
 """
 
 import collections
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError
-from pipeline.inputs import fsd50k
+from pipeline.inputs import excerpts, fsd50k
 from pipeline.inputs.manifest_files import (
     MANIFEST_SUFFIXES,
     describe_row,
@@ -44,6 +45,8 @@ class _Part:
         is_manifest: Whether `source` is a manifest file that holds these rows.
         sizes: Bytes of the files, int64, null where unknown; None if all are unknown.
         left_out: See `Inputs.left_out`.
+        times_from: Text that says which columns are the times of parts of files; empty
+            if there are no such columns.
     """
 
     source: str
@@ -51,6 +54,7 @@ class _Part:
     is_manifest: bool = False
     sizes: pa.Array | None = None
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    times_from: str = ""
 
     def place(self, row: int) -> str:
         """Says for a message where a row comes from."""
@@ -70,11 +74,14 @@ class Inputs:
             stated them.
         left_out: Number of files that were found in folders and are not among the
             clips, by suffix in lower case; hidden files are not counted.
+        excerpts: Lines that say which columns of manifests are the times of parts of
+            files.
     """
 
     table: pa.Table
     sizes: pa.ChunkedArray
     left_out: Mapping[str, int]
+    excerpts: tuple[str, ...] = ()
 
     def left_out_text(self) -> str:
         """Returns a sentence about the files that were left out; empty if none was."""
@@ -113,7 +120,8 @@ def read_sized_inputs(inputs: list[str], with_stat: bool = False) -> Inputs:
 
     Raises:
         ConfigError: for an INPUT without rows, a manifest that cannot be read, empty or
-            repeated clip_ids, and manifests whose columns do not fit together.
+            repeated clip_ids, wrong times, and manifests whose columns do not fit
+            together.
     """
     parts = [part for source in inputs for part in _read_input(source, with_stat)]
     parts = [dataclasses.replace(p, table=_with_clip_ids(p)) for p in parts]
@@ -132,7 +140,8 @@ def read_sized_inputs(inputs: list[str], with_stat: bool = False) -> Inputs:
         for part in parts
     ]
     left_out = sum((collections.Counter(p.left_out) for p in parts), _NOTHING)
-    return Inputs(table, pa.chunked_array(sizes, pa.int64()), left_out)
+    lines = excerpts.said((part.source, part.times_from) for part in parts)
+    return Inputs(table, pa.chunked_array(sizes, pa.int64()), left_out, lines)
 
 
 def _read_input(source: str, with_stat: bool) -> list[_Part]:
@@ -152,7 +161,8 @@ def _read_uri(source: str, uri: str, with_stat: bool) -> list[_Part]:
         return [dataclasses.replace(part, left_out=left_out)]
     if isinstance(found, FileInfo):
         if storage.suffix(uri).lower() in MANIFEST_SUFFIXES:
-            return [_Part(source, read_manifest_file(uri), is_manifest=True)]
+            table, text = excerpts.with_times(uri, read_manifest_file(uri))
+            return [_Part(source, table, is_manifest=True, times_from=text)]
         if storage.suffix(uri).lower() in _LIST_SUFFIXES:
             raise ConfigError(
                 f"input {storage.shown(source)!r} is a text file, expected a manifest "

@@ -50,6 +50,7 @@ def _plan_text(run: Run) -> str:
     lines = [
         f"clips: {plan.manifest.num_rows:,}, to do {plan.pending.num_rows:,}",
         *([run.left_out] if run.left_out else []),
+        *run.excerpts,
         _audio_text(run),
         f"manifest columns carried to the ledger: {carried}",
         f"shards: {plan.num_shards:,} of up to {plan.limits.num_clips} clips, "
