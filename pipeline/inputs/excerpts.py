@@ -143,6 +143,14 @@ def said(readings: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def times_text(start_s: float | None, end_s: float | None) -> str:
+    """Names an excerpt: `60-120`, or `60-end` without an end; a whole file is empty."""
+    if start_s is None and end_s is None:
+        return ""
+    end = "end" if end_s is None else time_text(end_s)
+    return f"{time_text(start_s or 0.0)}-{end}"
+
+
 def time_text(seconds: float) -> str:
     """The shortest decimal number that is exactly this time, without an exponent."""
     text = format(_decimal(seconds), "f")

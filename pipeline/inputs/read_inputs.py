@@ -248,20 +248,31 @@ def _file_rows(source: str, files: Sequence[FileInfo], with_stat: bool) -> _Part
 
 
 def _with_clip_ids(part: _Part) -> pa.Table:
-    """Adds the default clip_id if there is none: file stem and hash of the uri."""
+    """Adds the default clip_id if there is none."""
     table = part.table
     _check_filled(part, "uri")
     if "clip_id" in table.column_names:
         _check_filled(part, "clip_id")
         return table
-    ids = (_default_clip_id(uri) for uri in table["uri"].to_pylist())
+    nothing = [None] * table.num_rows
+    times = [
+        table[name].to_pylist() if part.times_from else nothing
+        for name in (excerpts.START, excerpts.END)
+    ]
+    rows = zip(table["uri"].to_pylist(), *times, strict=True)
+    ids = (default_clip_id(*row) for row in rows)
     return table.append_column("clip_id", pa.array(ids, pa.string()))
 
 
-def _default_clip_id(uri: str) -> str:
+def default_clip_id(
+    uri: str, start_s: float | None = None, end_s: float | None = None
+) -> str:
+    """Returns the file stem and a hash of the uri; for an excerpt with its times."""
     digest = hashlib.blake2b(storage.unsigned(uri).encode("utf-8"), digest_size=6)
     name = storage.file_name(uri)
-    return f"{name.rpartition('.')[0] or name}-{digest.hexdigest()}"
+    stem = name.rpartition(".")[0] or name
+    times = excerpts.times_text(start_s, end_s)
+    return "-".join([stem, *([times] if times else []), digest.hexdigest()])
 
 
 def _check_filled(part: _Part, column: str) -> None:

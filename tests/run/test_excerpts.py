@@ -2,13 +2,17 @@
 
 import json
 import pathlib
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.cli.main import main
 from pipeline.errors import ConfigError
+from pipeline.inputs import excerpts
 from pipeline.inputs.read_inputs import read_inputs, read_sized_inputs
 from tests.conftest import Command
 from tests.support.audio_files import make_wav
@@ -177,6 +181,39 @@ def test_manifests_with_and_without_times_are_joined(tmp_path: pathlib.Path) -> 
         'start_s from "onset", end_s from "offset"',
         f'{third}: clips are parts of files: start_s from "start_s"',
     )
+
+
+def test_default_clip_ids_have_the_times(tmp_path: pathlib.Path) -> None:
+    rows = ["60,120", "0.1,0.30000000000000004", "1e-7,1e22", ",5", "5,", ","]
+    text = "uri,start_s,end_s\n" + "".join(f"SITE_1.wav,{row}\n" for row in rows)
+    ids = read_inputs([write(tmp_path / "m.csv", text)])["clip_id"].to_pylist()
+    (whole,) = read_inputs([write(tmp_path / "SITE_1.wav", "")])["clip_id"].to_pylist()
+    stem, digest = whole.rsplit("-", 1)
+    assert (stem, len(digest)) == ("SITE_1", 12)
+    assert ids == [
+        f"SITE_1-60-120-{digest}",
+        f"SITE_1-0.1-0.30000000000000004-{digest}",
+        f"SITE_1-0.0000001-10000000000000000000000-{digest}",
+        f"SITE_1-0-5-{digest}",
+        f"SITE_1-5-end-{digest}",
+        whole,
+    ]
+
+
+@given(times=st.lists(st.floats(0, 1e6), min_size=1, unique=True))
+def test_times_in_clip_ids_are_exact(times: list[float]) -> None:
+    texts = [excerpts.time_text(seconds) for seconds in times]
+    assert [float(text) for text in texts] == times
+    assert all(re.fullmatch(r"\d+(\.\d*[1-9])?", text) for text in texts)
+
+
+def test_repeated_excerpts_are_listed_with_their_lines(tmp_path: pathlib.Path) -> None:
+    text = "uri,onset,offset,label\na.wav,1,2,dog\na.wav,2,3,dog\na.wav,1,2.0,bark\n"
+    source = write(tmp_path / "m.csv", text)
+    with pytest.raises(ConfigError) as caught:
+        read_inputs([source])
+    assert "1 clip_ids are not unique" in str(caught.value)
+    assert f"{source}, line 2 and {source}, line 4" in str(caught.value)
 
 
 def test_run_and_dry_run_say_what_was_taken_for_times(
