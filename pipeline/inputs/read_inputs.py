@@ -102,7 +102,9 @@ class Inputs:
         rows = zip(self.table["uri"].to_pylist(), self.sizes.to_pylist(), strict=True)
         listed = {uri: size for uri, size in rows if size}
         known = {uri: listed[uri] for uri in uris if uri in listed}
-        return known | storage.sizes_of([uri for uri in uris if uri not in known])
+        # A file may have many excerpts, and is looked up once.
+        others = [uri for uri in dict.fromkeys(uris) if uri not in known]
+        return known | storage.sizes_of(others)
 
 
 def read_inputs(inputs: list[str], with_stat: bool = False) -> pa.Table:

@@ -74,6 +74,9 @@ def _plan_text(run: Run) -> str:
 def _audio_text(run: Run) -> str:
     """Describes the size of the audio, as far as it is known without opening files."""
     pending = run.plan.pending["uri"].to_pylist()
+    if "start_s" in run.plan.pending.column_names:
+        # Excerpts of one file are read together.
+        pending = [*dict.fromkeys(pending)]
     sizes = [run.sizes[uri] for uri in pending if uri in run.sizes]
     found = [size for size in sizes if size is not None]
     text = (

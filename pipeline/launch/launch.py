@@ -29,6 +29,7 @@ from pipeline.launch.forecast import predict_audio_s
 from pipeline.launch.identity import check_same_identity, dataset_spec, identity
 from pipeline.launch.plan import (
     Plan,
+    by_file,
     choose_limits,
     ledger_columns,
     pending_rows,
@@ -149,10 +150,9 @@ def _prepare(config: RunConfig) -> Run:
     if is_new and config.retry_failed:
         raise ConfigError(f"nothing to retry: {dataset.shown} has no results yet")
     ledger = _NO_LEDGER if is_new else dataset.read_done()
-    pending = pending_rows(manifest, ledger, config.retry_failed)
-    uris = pending["uri"].to_pylist()
-    sizes = inputs.known_sizes(uris)
-    audio_s = predict_audio_s(uris, sizes)
+    pending = by_file(pending_rows(manifest, ledger, config.retry_failed))
+    sizes = inputs.known_sizes(pending["uri"].to_pylist())
+    audio_s = predict_audio_s(pending, sizes)
     limits = choose_limits(audio_s, num_workers, config.shard_clips)
     plan = Plan(manifest, pending, audio_s, limits)
     said = (inputs.left_out_text(), inputs.excerpts)

@@ -223,12 +223,14 @@ def test_run_and_dry_run_say_what_was_taken_for_times(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     make_wav(tmp_path / "a.wav", 30000)
-    source = write(tmp_path / "m.csv", "uri,onset,offset\na.wav,0,1\n")
+    text = "uri,onset,offset\na.wav,0,1\na.wav,1,1.2\n"
+    source = write(tmp_path / "m.csv", text)
     line = ["extract", source, "--model", str(tiny_model), "--output"]
     line += [f"{tmp_path}/out"]
     text = 'm.csv: clips are parts of files: start_s from "onset", end_s from "offset"'
     assert main([*line, "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert out.count(text) == 1
+    assert " MB in 1 files, 0 files not found" in out
     assert "start_s (double), end_s (double)" in out
     assert fsdsinet(*line).stderr.count(text) == 1
