@@ -201,7 +201,9 @@ def _length(uri: str) -> Length | str:
     except StorageError as error:
         return error.problem
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        return str(error).partition("\n")[0] or type(error).__name__
+        # The text of a whole error has the path, which the user is told anyway.
+        text = getattr(error, "strerror", None) or str(error)
+        return text.partition("\n")[0] or type(error).__name__
 
 
 def _with_excerpts(table: pa.Table, rows_of_files: list[list[Excerpt]]) -> pa.Table:

@@ -128,6 +128,8 @@ def test_a_file_that_cannot_be_read_has_one_row(
     output = capsys.readouterr()
     assert "3 files cannot be read, so that the length is not known" in output.err
     assert all(f"  {corpus}/{name}: " in output.err for name in ("a.mp3", "b.wav"))
+    assert f"{corpus}/c.wav: no such file" in output.err
+    assert "Errno" not in output.err
     assert "4 clips of 4 files" in output.out
 
 
