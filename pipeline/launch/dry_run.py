@@ -50,6 +50,7 @@ def _plan_text(run: Run) -> str:
     lines = [
         f"clips: {plan.manifest.num_rows:,}, to do {plan.pending.num_rows:,}",
         *([run.left_out] if run.left_out else []),
+        *run.excerpts,
         _audio_text(run),
         f"manifest columns carried to the ledger: {carried}",
         f"shards: {plan.num_shards:,} of up to {plan.limits.num_clips} clips, "
@@ -73,6 +74,9 @@ def _plan_text(run: Run) -> str:
 def _audio_text(run: Run) -> str:
     """Describes the size of the audio, as far as it is known without opening files."""
     pending = run.plan.pending["uri"].to_pylist()
+    if "start_s" in run.plan.pending.column_names:
+        # Excerpts of one file are read together.
+        pending = [*dict.fromkeys(pending)]
     sizes = [run.sizes[uri] for uri in pending if uri in run.sizes]
     found = [size for size in sizes if size is not None]
     text = (

@@ -29,6 +29,7 @@ from pipeline.launch.forecast import predict_audio_s
 from pipeline.launch.identity import check_same_identity, dataset_spec, identity
 from pipeline.launch.plan import (
     Plan,
+    by_file,
     choose_limits,
     ledger_columns,
     pending_rows,
@@ -67,6 +68,7 @@ class Run:
         num_workers: Number of worker processes.
         left_out: Sentence about files of folders that are not among the clips; empty if
             there are none.
+        excerpts: Lines that say which columns are the times of parts of files.
     """
 
     config: RunConfig
@@ -77,6 +79,7 @@ class Run:
     sizes: Mapping[str, int | None]
     num_workers: int
     left_out: str
+    excerpts: tuple[str, ...] = ()
 
     @property
     def job(self) -> ExtractJob:
@@ -101,6 +104,8 @@ def extract_command(config: RunConfig, early: JobProcess | None) -> int:
     run = prepare(config)
     if run.left_out:
         say(run.left_out)
+    for line in run.excerpts:
+        say(line)
     with run.dataset.locked():
         if run.dataset.state() != run.state:
             # Another run was writing while this run waited for the lock.
@@ -145,14 +150,13 @@ def _prepare(config: RunConfig) -> Run:
     if is_new and config.retry_failed:
         raise ConfigError(f"nothing to retry: {dataset.shown} has no results yet")
     ledger = _NO_LEDGER if is_new else dataset.read_done()
-    pending = pending_rows(manifest, ledger, config.retry_failed)
-    uris = pending["uri"].to_pylist()
-    sizes = inputs.known_sizes(uris)
-    audio_s = predict_audio_s(uris, sizes)
+    pending = by_file(pending_rows(manifest, ledger, config.retry_failed))
+    sizes = inputs.known_sizes(pending["uri"].to_pylist())
+    audio_s = predict_audio_s(pending, sizes)
     limits = choose_limits(audio_s, num_workers, config.shard_clips)
     plan = Plan(manifest, pending, audio_s, limits)
-    left_out = inputs.left_out_text()
-    return Run(config, dataset, state, spec, plan, sizes, num_workers, left_out)
+    said = (inputs.left_out_text(), inputs.excerpts)
+    return Run(config, dataset, state, spec, plan, sizes, num_workers, *said)
 
 
 def _execute(run: Run, early: JobProcess | None) -> int:

@@ -37,6 +37,7 @@ def make_dataset(
     outputs: tuple[str, ...] = ("activations", "embeddings"),
     shard_clips: int = 3,
     state: str = "finished",
+    uris: Sequence[str] = (),
 ) -> pathlib.Path:
     """Writes a dataset of one model.
 
@@ -49,6 +50,7 @@ def make_dataset(
         outputs: Outputs that are stored for every patch.
         shard_clips: Number of clips in a shard.
         state: State of the run in run.json.
+        uris: Uris of the clips; by default each has a file of its own.
 
     Returns:
         The folder.
@@ -59,7 +61,7 @@ def make_dataset(
     manifest = pa.table(
         {
             "clip_id": [*results],
-            "uri": [f"/audio/{clip_id}.wav" for clip_id in results],
+            "uri": [*uris] or [f"/audio/{clip_id}.wav" for clip_id in results],
             **(columns or {}),
         }
     )
