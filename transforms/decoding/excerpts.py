@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from transforms.decoding.ffmpeg import UNKNOWN_POSITION, AudioFile
-from transforms.decoding.mixing import DecodedAudio, Mixer, to_float
+from transforms.decoding.mixing import DecodedAudio, Mixer
 from transforms.decoding.sample_rates import decode_error
 from transforms.elements import FloatArray
 
@@ -169,5 +169,5 @@ class ExcerptReader:
         if self._end <= first:
             self._audio.forget_damage()
         else:
-            channels = to_float(frame)[:, max(0, -at) :]
+            channels = self._audio.channels(frame)[:, max(0, -at) :]
             self._kept.append((max(0, at), channels))

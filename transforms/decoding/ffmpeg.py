@@ -150,11 +150,11 @@ class AudioFile:
         """Yields the samples from the start to the end: float32 [n], mixed to mono.
 
         Raises:
-            ClipError: format_change, or empty if there are no samples.
+            ClipError: format_change, not_audio, or empty if there are no samples.
         """
         is_empty = True
         for at, frame in self.frames():
-            mixed = self._mixer.mix(to_float(frame))[max(0, -at) :]
+            mixed = self._mixer.mix(self.channels(frame))[max(0, -at) :]
             if len(mixed):
                 is_empty = False
                 yield mixed
@@ -178,6 +178,15 @@ class AudioFile:
                 at = self._position
                 self._position += frame.samples
                 yield at, frame
+
+    def channels(self, frame: av.AudioFrame) -> FloatArray:
+        """Samples of a frame: float32 [num_channels, num_samples].
+
+        Raises:
+            ClipError: not_audio if PyAV cannot convert them, such as those of 64 bits.
+        """
+        with self._errors(self._source.file):
+            return to_float(frame)
 
     def seek(self, sample: int) -> None:
         """Continues at a frame that holds a sample, or at one before it.

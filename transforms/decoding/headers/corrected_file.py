@@ -202,4 +202,9 @@ def _form(header: WavHeader, bits: int) -> bytes:
     """The 16 bytes of the plain header of samples of this size."""
     block = header.num_channels * bits // 8
     sizes = (header.num_channels, header.rate_hz, header.rate_hz * block, block, bits)
-    return struct.pack("<HHIIHH", header.format_tag, *sizes)
+    try:
+        return struct.pack("<HHIIHH", header.format_tag, *sizes)
+    except struct.error as error:
+        raise ValueError(
+            f"its header states {header.num_channels} channels of {header.rate_hz} Hz"
+        ) from error
