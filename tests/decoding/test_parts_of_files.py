@@ -12,6 +12,7 @@ from tests.support.audio_files import make_readable, signal
 from transforms.audio import decode_audio, decode_shard
 from transforms.decoding.excerpts import ExcerptReader
 from transforms.decoding.ffmpeg import decode_file
+from transforms.decoding.mixing import Mixer
 from transforms.elements import Clip, ClipError, Shard
 
 SECONDS = 40
@@ -56,8 +57,8 @@ def test_parts_are_those_of_the_whole(
     expected = whole(files[name])
     with open(files[name], "rb") as file, ExcerptReader("a", file) as reader:
         for start_s, size in parts:
-            first = int(start_s * reader.sample_rate_hz)
-            samples, _ = reader.read(first, first + size)
+            first = int(start_s * reader.audio.sample_rate_hz)
+            samples = reader.read(first, first + size, Mixer())
             np.testing.assert_array_equal(samples, expected[first : first + size])
 
 

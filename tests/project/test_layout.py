@@ -42,6 +42,17 @@ ALLOWED_IMPORTS: dict[str, dict[str, set[str]]] = {
             "job_control",
             "models",
         },
+        "recordings": {
+            "base",
+            "storage",
+            "decoding",
+            "resampling",
+            "front_end",
+            "engines",
+            "schemas",
+            "job_control",
+            "steps",
+        },
     },
     "pipeline": {
         "base": set(),

@@ -5,17 +5,24 @@ to find samples exactly, what lies far ahead is not decoded.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 
-from transforms.decoding.ffmpeg import UNKNOWN_POSITION, AudioFile
+from transforms.decoding.ffmpeg import (
+    UNKNOWN_POSITION,
+    AudioFile,
+    LongRecordingError,
+)
 from transforms.decoding.mixing import DecodedAudio, Mixer
 from transforms.decoding.sample_rates import decode_error
 from transforms.elements import FloatArray
 
 # Decoding ten seconds takes about as long as finding a place in a file.
 _SEEK_AHEAD_S = 10
+# Number of samples that are read at a time.
+_PIECE_SAMPLES = 1 << 18
 
 
 class ExcerptReader:
@@ -24,6 +31,11 @@ class ExcerptReader:
     Args:
         clip_id: Id of a clip of the file, for messages.
         file: Seekable file. It is not closed with the reader.
+        can_seek: Whether seeking is allowed. In a damaged file it finds other samples
+            than decoding from the start, which leaves out damaged parts.
+
+    Attributes:
+        audio: The file; another object after a part that lies before the last one.
 
     Raises:
         ClipError: not_audio, unsupported_codec, empty or unsupported_rate.
@@ -32,11 +44,11 @@ class ExcerptReader:
     _begin: int
     _end: int
 
-    def __init__(self, clip_id: str, file: BinaryIO) -> None:
+    def __init__(self, clip_id: str, file: BinaryIO, can_seek: bool = True) -> None:
         self._clip_id = clip_id
         self._file = file
-        self._audio = AudioFile(clip_id, file)
-        self._can_seek = self._audio.can_seek
+        self.audio = AudioFile(clip_id, file)
+        self._can_seek = can_seek and self.audio.can_seek
         self._begin_at_start()
 
     def __enter__(self) -> "ExcerptReader":
@@ -47,15 +59,27 @@ class ExcerptReader:
 
     def close(self) -> None:
         """Closes the container, not the file."""
-        self._audio.close()
+        self.audio.close()
 
-    @property
-    def sample_rate_hz(self) -> int:
-        """Sample rate of the file."""
-        return self._audio.sample_rate_hz
+    def samples_of(
+        self, start_s: float | None, end_s: float | None
+    ) -> tuple[int, int | None]:
+        """First sample and end of the samples of an excerpt; None for the file's end.
+
+        Args:
+            start_s: Start in seconds; None for the start of the file.
+            end_s: End in seconds; None for the end of the file.
+        """
+        rate = self.audio.sample_rate_hz
+        first = round((start_s or 0.0) * rate)
+        return first, None if end_s is None else round(end_s * rate)
 
     def read_seconds(
-        self, clip_id: str, start_s: float | None, end_s: float | None
+        self,
+        clip_id: str,
+        start_s: float | None,
+        end_s: float | None,
+        longest_s: float | None = None,
     ) -> DecodedAudio:
         """Reads samples round(start * rate) to round(end * rate), mixed to mono.
 
@@ -63,6 +87,7 @@ class ExcerptReader:
             clip_id: Id of the clip, for messages.
             start_s: Start in seconds; None for the start of the file.
             end_s: End in seconds; None for the end of the file.
+            longest_s: Duration above which nothing is returned; None for no limit.
 
         Returns:
             The excerpt. It has the flag `truncated` if the file ends before it.
@@ -70,12 +95,20 @@ class ExcerptReader:
         Raises:
             ClipError: outside_file, if the file ends before the excerpt begins;
                 format_change or not_audio, if the file cannot be decoded.
+            LongRecordingError: if the excerpt is longer than `longest_s`.
         """
         self._clip_id = clip_id
-        rate = self.sample_rate_hz
-        first = round((start_s or 0.0) * rate)
-        stop = None if end_s is None else round(end_s * rate)
-        samples, flags = self.read(first, stop)
+        rate = self.audio.sample_rate_hz
+        first, stop = self.samples_of(start_s, end_s)
+        end = stop
+        if longest_s is not None:
+            limit = first + int(longest_s * rate) + 1
+            end = limit if stop is None else min(stop, limit)
+        mixer = Mixer()
+        samples = self.read(first, end, mixer)
+        if longest_s is not None and len(samples) > longest_s * rate:
+            raise LongRecordingError
+        flags = mixer.flags() | self.damage()
         if not len(samples):
             raise decode_error(
                 clip_id,
@@ -85,21 +118,40 @@ class ExcerptReader:
             )
         if stop is not None and len(samples) < stop - first:
             flags.add("truncated")
-        audio = self._audio
         return DecodedAudio(
-            samples, rate, audio.num_channels, audio.codec, tuple(sorted(flags))
+            samples,
+            rate,
+            self.audio.num_channels,
+            self.audio.codec,
+            tuple(sorted(flags)),
         )
 
-    def read(self, first: int, stop: int | None) -> tuple[FloatArray, set[str]]:
+    def damage(self) -> set[str]:
+        """The flag `damaged` if it holds for what was last read."""
+        return {"damaged"} if self.audio.is_damaged() else set()
+
+    def pieces(
+        self, first: int, stop: int | None, mixer: Mixer
+    ) -> Iterator[FloatArray]:
+        """Yields what `read` returns in pieces, so that memory is bounded."""
+        while stop is None or first < stop:
+            end = first + _PIECE_SAMPLES
+            samples = self.read(first, end if stop is None else min(end, stop), mixer)
+            yield samples
+            first += len(samples)
+            if first < end:
+                return
+
+    def read(self, first: int, stop: int | None, mixer: Mixer) -> FloatArray:
         """Reads samples `first` to `stop`, or fewer if the file ends before.
 
         Args:
             first: Index of the first sample.
             stop: End of the samples; None for the end of the file.
+            mixer: Mixes the channels, and notes flags.
 
         Returns:
-            float32 [num_samples], mixed to mono, and those of the flags
-            channels_cancel, clipped, damaged and multichannel that hold for them.
+            float32 [num_samples], mixed to mono.
 
         Raises:
             ClipError: format_change or not_audio.
@@ -107,17 +159,13 @@ class ExcerptReader:
         self._go_to(first)
         while not self._is_done and (stop is None or not self._reaches(stop)):
             self._fetch(first)
-        mixer = Mixer()
         mixed = []
         for at, channels in self._kept:
             end = None if stop is None else max(0, stop - at)
             part = channels[:, max(0, first - at) : end]
             if part.shape[1]:
                 mixed.append(mixer.mix(part))
-        flags = mixer.flags()
-        if self._audio.is_damaged():
-            flags.add("damaged")
-        return np.concatenate([np.empty(0, np.float32), *mixed]), flags
+        return np.concatenate([np.empty(0, np.float32), *mixed])
 
     def _reaches(self, stop: int) -> bool:
         return stop <= self._end < UNKNOWN_POSITION
@@ -125,10 +173,12 @@ class ExcerptReader:
     def _go_to(self, first: int) -> None:
         """Drops what lies before a sample, and seeks if this saves time."""
         ahead = first - self._end
-        is_far = first < self._begin or ahead > _SEEK_AHEAD_S * self.sample_rate_hz
+        is_far = (
+            first < self._begin or ahead > _SEEK_AHEAD_S * self.audio.sample_rate_hz
+        )
         if self._can_seek and is_far:
-            self._audio.seek(first)
-            self._frames = self._audio.frames()
+            self.audio.seek(first)
+            self._frames = self.audio.frames()
             self._kept.clear()
             self._end = UNKNOWN_POSITION
             self._is_done = False
@@ -140,13 +190,13 @@ class ExcerptReader:
 
     def _start_over(self) -> None:
         """Opens the file again: some decoders carry a state from its start."""
-        self._audio.close()
+        self.audio.close()
         self._file.seek(0)
-        self._audio = AudioFile(self._clip_id, self._file)
+        self.audio = AudioFile(self._clip_id, self._file)
         self._begin_at_start()
 
     def _begin_at_start(self) -> None:
-        self._frames = self._audio.frames()
+        self._frames = self.audio.frames()
         # Frames that later parts may need: index of the first sample, and channels.
         self._kept: deque[tuple[int, FloatArray]] = deque()
         # Samples from `begin` to `end` are kept, as far as they were asked for. The end
@@ -167,7 +217,7 @@ class ExcerptReader:
             return
         self._end = at + frame.samples
         if self._end <= first:
-            self._audio.forget_damage()
+            self.audio.forget_damage()
         else:
-            channels = self._audio.channels(frame)[:, max(0, -at) :]
+            channels = self.audio.channels(frame)[:, max(0, -at) :]
             self._kept.append((max(0, at), channels))

@@ -14,7 +14,6 @@ from transforms.resampling.whole import (
     filter_reach,
     fixed_filter,
     float32_ratio,
-    has_numba,
     interpolate_part,
     is_unflushed,
     unflushed_length,
@@ -37,18 +36,6 @@ class Checkpoint(NamedTuple):
     output: int = 0
     whole: int = 0
     part: float = 0.0
-
-
-def can_resample_parts(sample_rate_hz: int) -> bool:
-    """Whether recordings of this rate can be resampled part by part.
-
-    Essentia, which resamples other rates where numba is missing, cannot.
-    """
-    return (
-        sample_rate_hz == SAMPLE_RATE_HZ
-        or fixed_filter(sample_rate_hz) is not None
-        or has_numba()
-    )
 
 
 def needed_samples(
