@@ -40,6 +40,7 @@ class RunConfig:
         clip_timeout: Seconds in which a clip must be read and decoded; 1 s for every
             20 kB of its file is added.
         retry_failed: Whether clips that failed before are run again.
+        retry_changed: Whether clips whose files changed are run again.
         overwrite: Whether an existing dataset in `output` is removed first.
         fail_on_error: Whether failed clips make the exit code 1.
         runner: Where the job runs: a member of RUNNERS.
@@ -57,6 +58,7 @@ class RunConfig:
     shard_clips: int | None = None
     clip_timeout: int = CLIP_TIMEOUT_S
     retry_failed: bool = False
+    retry_changed: bool = False
     overwrite: bool = False
     fail_on_error: bool = False
     runner: str = "local"

@@ -126,6 +126,14 @@ _OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         },
     ),
     (
+        "--retry-changed",
+        {
+            "action": "store_true",
+            "help": "run the clips whose files changed since earlier runs again, and "
+            "the clips that were written together with them",
+        },
+    ),
+    (
         "--overwrite",
         {"action": "store_true", "help": "remove an existing dataset in OUT first"},
     ),

@@ -19,6 +19,8 @@ from transforms.schemas import LEDGER_FIELDS
 from transforms.storage import FileInfo, StorageError
 
 FORMAT = "fsd-sinet-beam dataset"
+# Columns of the ledger that say which clips are done, and from which files.
+DONE_COLUMNS = ("clip_id", "uri", "status", "file_size_bytes", "file_modified")
 _RUN_NAME = "run.json"
 _PLAN_NAME = "plan.arrow"
 _LOCK_NAME = "run.lock"
@@ -199,12 +201,12 @@ class Dataset:
         return read_ledger_files(self.parts("ledger"), columns)
 
     def read_done(self) -> pa.Table:
-        """Reads clip_id, uri, status and the manifest's columns of the ledger."""
+        """Reads DONE_COLUMNS and the manifest's columns of the ledger."""
         with _damage_as_error():
             ledger = self.open_table("ledger")
             assert ledger is not None
             carried = ledger.schema.names[len(LEDGER_FIELDS) :]
-            return ledger.to_table(columns=["clip_id", "uri", "status", *carried])
+            return ledger.to_table(columns=[*DONE_COLUMNS, *carried])
 
     def remove(self) -> None:
         """Removes the dataset: the ledger first, run.json last."""

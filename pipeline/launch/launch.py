@@ -17,13 +17,14 @@ import pyarrow.compute as pc
 
 from pipeline.config import RunConfig
 from pipeline.console import ProgressLine, say
-from pipeline.dataset.folder import Dataset
+from pipeline.dataset.folder import DONE_COLUMNS, Dataset
 from pipeline.dataset.summary import dataset_totals, finish_run, now, summary_text
 from pipeline.errors import ConfigError
 from pipeline.extract import ExtractJob
 from pipeline.inputs.bucket_access import check_reach
 from pipeline.inputs.read_inputs import read_sized_inputs
 from pipeline.launch.beam_flags import check_beam_flags
+from pipeline.launch.changed_files import ChangedFiles, find_changed, remove_parts
 from pipeline.launch.cluster_jobs import check_no_job, detached_text
 from pipeline.launch.forecast import predict_audio_s
 from pipeline.launch.identity import check_same_identity, dataset_spec, identity
@@ -42,13 +43,13 @@ from transforms.elements import Failure
 from transforms.errors import UserError
 from transforms.models.engine_choice import choose_engines
 from transforms.models.loading import load_models
-from transforms.schemas import DatasetSpec
-from transforms.storage import StorageError
+from transforms.schemas import LEDGER_FIELDS, DatasetSpec
+from transforms.storage import FileInfo, StorageError
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 _AGAIN = "run the same command again"
 _NO_LEDGER = pa.schema(
-    [(name, pa.string()) for name in ("clip_id", "uri", "status")]
+    [field for field in LEDGER_FIELDS if field.name in DONE_COLUMNS]
 ).empty_table()
 
 
@@ -62,8 +63,9 @@ class Run:
         state: State of the output when the plan was made.
         spec: Description of what is written.
         plan: Clips and shards that are left to do.
-        sizes: Bytes of the pending files, as far as they are known (see
-            `Inputs.known_sizes`).
+        files: Sizes and times of the files of the manifest, as far as they are known
+            (see `Inputs.known_files`).
+        changed: Files that changed since their rows were computed.
         num_workers: Number of worker processes.
         left_out: Sentence about files of folders that are not among the clips; empty if
             there are none.
@@ -74,9 +76,15 @@ class Run:
     state: object
     spec: DatasetSpec
     plan: Plan
-    sizes: Mapping[str, int | None]
+    files: Mapping[str, FileInfo | None]
+    changed: ChangedFiles
     num_workers: int
     left_out: str
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about files that the user should know of before the run."""
+        return [text for text in (self.left_out, self.changed.text()) if text]
 
     @property
     def job(self) -> ExtractJob:
@@ -99,14 +107,14 @@ def extract_command(config: RunConfig, early: JobProcess | None) -> int:
         UserError: before anything is started or changed.
     """
     run = prepare(config)
-    if run.left_out:
-        say(run.left_out)
+    for note in run.notes:
+        say(note)
     with run.dataset.locked():
         if run.dataset.state() != run.state:
             # Another run was writing while this run waited for the lock.
             run = prepare(config)
         JobFolder(run.dataset).settle()
-        if config.overwrite or config.retry_failed:
+        if config.overwrite or config.retry_failed or config.retry_changed:
             # The notes of deaths are removed, so that all clips are tried again.
             JobFolder(run.dataset).remove()
         if config.overwrite:
@@ -145,14 +153,17 @@ def _prepare(config: RunConfig) -> Run:
     if is_new and config.retry_failed:
         raise ConfigError(f"nothing to retry: {dataset.shown} has no results yet")
     ledger = _NO_LEDGER if is_new else dataset.read_done()
-    pending = pending_rows(manifest, ledger, config.retry_failed)
-    uris = pending["uri"].to_pylist()
-    sizes = inputs.known_sizes(uris)
-    audio_s = predict_audio_s(uris, sizes)
+    files = inputs.known_files(manifest["uri"].to_pylist())
+    changed = find_changed(dataset, ledger, files, config)
+    pending = pending_rows(manifest, ledger, config.retry_failed, changed.clip_ids)
+    sizes = {uri: info.size_bytes if info else None for uri, info in files.items()}
+    audio_s = predict_audio_s(pending["uri"].to_pylist(), sizes)
     limits = choose_limits(audio_s, num_workers, config.shard_clips)
     plan = Plan(manifest, pending, audio_s, limits)
     left_out = inputs.left_out_text()
-    return Run(config, dataset, state, spec, plan, sizes, num_workers, left_out)
+    return Run(
+        config, dataset, state, spec, plan, files, changed, num_workers, left_out
+    )
 
 
 def _execute(run: Run, early: JobProcess | None) -> int:
@@ -161,10 +172,11 @@ def _execute(run: Run, early: JobProcess | None) -> int:
     dataset, plan, config = run.dataset, run.plan, run.config
     counters: dict[str, int] = {}
     if plan.pending.num_rows:
-        if config.retry_failed:
-            dataset.forget_failed()
         dataset.write_run(_run_content(run))
         try:
+            if config.retry_failed:
+                dataset.forget_failed()
+            remove_parts(dataset, run.changed.parts)
             found = _run_job(run, early)
             if found is None:
                 print(detached_text(dataset))
@@ -201,7 +213,7 @@ def _run_job(run: Run, early: JobProcess | None) -> dict[str, int] | None:
         left = plan.select(pc.invert(done))
         if not left.pending.num_rows:
             return False
-        write_plan(left, dataset.plan_path, given_up)
+        write_plan(left, dataset.plan_path, given_up, run.files)
         return True
 
     num_workers = min(run.num_workers, plan.num_shards)
