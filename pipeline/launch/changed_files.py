@@ -138,15 +138,12 @@ def _parts_with(
     dataset: Dataset, clip_ids: pa.ChunkedArray
 ) -> tuple[list[str], pa.Array]:
     """File names of the parts that have some clips, and all clips of these parts."""
+    # __filename is Arrow's name for the path of the file that has the row.
     ledger = dataset.read_ledger(["clip_id", "__filename"])
-    # Arrow's name of the file that has the row.
-    names = ledger["__filename"].combine_chunks().dictionary_encode()
     has_some = pc.is_in(ledger["clip_id"], value_set=clip_ids)
-    chosen = pc.unique(names.filter(has_some.combine_chunks()))
-    rows = ledger.filter(
-        pc.is_in(ledger["__filename"], value_set=chosen.cast("string"))
-    )
-    parts = sorted(storage.file_name(name) for name in chosen.to_pylist())
+    paths = pc.unique(ledger["__filename"].filter(has_some))
+    rows = ledger.filter(pc.is_in(ledger["__filename"], value_set=paths))
+    parts = sorted(storage.file_name(path) for path in paths.to_pylist())
     return parts, rows["clip_id"].combine_chunks()
 
 
