@@ -168,11 +168,14 @@ def patches_table(shard: Shard, spec: DatasetSpec, model: ModelSpec) -> pa.Table
     counts = [len(prediction.activations) for _, prediction in clips]
     patch = np.concatenate([np.arange(count) for count in [0, *counts]])
     start_s = spec.patch_spec.start_s(patch)
+    file_start_s = start_s + np.repeat([c.start_s or 0.0 for c, _ in clips], counts)
     columns = {
         "clip_id": np.repeat(np.array([c.clip_id for c, _ in clips], object), counts),
         "patch": patch.astype(np.int32),
         "start_s": start_s,
         "end_s": start_s + PATCH_DURATION_S,
+        "file_start_s": file_start_s,
+        "file_end_s": file_start_s + PATCH_DURATION_S,
         "activations": _stack([p.activations for _, p in clips], len(model.labels)),
         "embedding": _stack([p.embeddings for _, p in clips], model.embedding_size),
     }

@@ -64,6 +64,11 @@ class DatasetSpec:
     def __post_init__(self) -> None:
         check_outputs(self.outputs)
 
+    @property
+    def has_excerpts(self) -> bool:
+        """Whether clips may be parts of files; then patches have times in the file."""
+        return any(field.name == "start_s" for field in self.manifest_fields)
+
 
 def check_outputs(outputs: Sequence[str]) -> None:
     """Raises ValueError unless `outputs` names members of OUTPUTS, each once."""
@@ -93,6 +98,11 @@ def patches_schema(spec: DatasetSpec, model: ModelSpec) -> pa.Schema:
         pa.field("start_s", pa.float64(), nullable=False),
         pa.field("end_s", pa.float64(), nullable=False),
     ]
+    if spec.has_excerpts:
+        fields += [
+            pa.field("file_start_s", pa.float64(), nullable=False),
+            pa.field("file_end_s", pa.float64(), nullable=False),
+        ]
     if "activations" in spec.outputs:
         fields.append(pa.field("activations", _vector(len(model.labels))))
     if "embeddings" in spec.outputs:

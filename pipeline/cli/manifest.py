@@ -3,8 +3,7 @@
 import argparse
 
 from pipeline.cli.extract import INPUT_HELP
-from pipeline.cli.parser import Commands, add_command
-from pipeline.console import say
+from pipeline.cli.parser import Commands, add_command, number
 
 
 def add_parser(commands: Commands) -> None:
@@ -16,7 +15,7 @@ def add_parser(commands: Commands) -> None:
         "write a manifest: a table of audio files",
         "Writes a manifest, a table of audio files that extract takes as INPUT. It has "
         "one row for every file: with size and date, or for FSD50K with fname, split "
-        "and labels.",
+        "and labels. With --cut, each file has a row for each of its excerpts.",
     )
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=INPUT_HELP)
     parser.add_argument(
@@ -25,17 +24,44 @@ def add_parser(commands: Commands) -> None:
         metavar="M.csv|tsv|jsonl|parquet",
         help="file to write; its extension gives the format",
     )
+    parser.add_argument(
+        "--cut",
+        type=number,
+        metavar="SECONDS",
+        help="cut each file into consecutive excerpts of this length; the last one "
+        "goes to the end of the file",
+    )
+    parser.add_argument(
+        "--overlap",
+        type=number,
+        metavar="SECONDS",
+        help="time that an excerpt has in common with the one before (default: 0)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command and returns its exit code."""
+    from pipeline.console import say
+    from pipeline.errors import ConfigError
+    from pipeline.inputs.cut import cut_recordings
     from pipeline.inputs.manifest_files import write_manifest_file
     from pipeline.inputs.read_inputs import read_sized_inputs
     from transforms.storage import shown
 
+    if arguments.overlap is not None and arguments.cut is None:
+        raise ConfigError("--overlap is given without --cut; give both")
     inputs = read_sized_inputs(arguments.inputs, with_stat=True)
     if left_out := inputs.left_out_text():
         say(left_out)
-    write_manifest_file(inputs.table, arguments.output)
-    print(f"{inputs.table.num_rows:,} clips: {shown(arguments.output)}")
+    table = inputs.table
+    text = f"{table.num_rows:,} clips"
+    if arguments.cut is not None:
+        files = f"{table.num_rows:,} {'file' if table.num_rows == 1 else 'files'}"
+        cut = cut_recordings(table, arguments.cut, arguments.overlap or 0.0)
+        table = cut.table
+        text = f"{table.num_rows:,} clips of {files}"
+        if cut.unread:
+            say(cut.unread_text())
+    write_manifest_file(table, arguments.output)
+    print(f"{text}: {shown(arguments.output)}")
     return 0

@@ -139,3 +139,12 @@ def whole_number(text: str) -> int:
     except ValueError as error:
         problem = f"got {text!r}, expected a whole number"
         raise argparse.ArgumentTypeError(problem) from error
+
+
+def number(text: str) -> float:
+    """Reads the value of an option that is a number."""
+    try:
+        return float(text)
+    except ValueError as error:
+        problem = f"got {text!r}, expected a number"
+        raise argparse.ArgumentTypeError(problem) from error

@@ -18,7 +18,8 @@ from pipeline.errors import ConfigError
 from transforms import storage
 from transforms.storage import StorageError
 
-URI_COLUMNS = ("uri", "path", "filename", "filepath")
+# The last two are the names of NeMo and of Raven.
+URI_COLUMNS = ("uri", "path", "filename", "filepath", "audio_filepath", "Begin Path")
 MANIFEST_SUFFIXES = frozenset([".csv", ".tsv", ".jsonl", ".parquet"])
 # Identifiers are read as text even if they look like numbers: 00123 is not 123.
 _TEXT_COLUMNS = (*URI_COLUMNS, "clip_id", "fname")
@@ -66,6 +67,13 @@ def read_manifest_file(uri: str) -> pa.Table:
     if not table.num_rows:
         raise ConfigError(f"manifest {shown} has no rows; list at least one clip")
     return _with_uri(uri, _storable(uri, table))
+
+
+def read_text_columns(uri: str, names: list[str]) -> pa.Table:
+    """Reads columns of a CSV or TSV manifest as the text that is written there."""
+    text = dict.fromkeys(names, pa.string())
+    options = pa.csv.ConvertOptions(column_types=text, include_columns=names)
+    return _read_delimited(uri, _as_utf8(uri, storage.open_arrow(uri)), options)
 
 
 def describe_row(uri: str, row: int) -> str:
@@ -131,23 +139,34 @@ def _read_table(uri: str) -> pa.Table:
         # Not read_table: it would add a column for a folder named key=value.
         return pq.ParquetFile(file).read()
     file = _as_utf8(uri, file)
-    block_bytes = min(max(file.size() + 1, 2**16), _MAX_BLOCK_BYTES)
-    text = {name: pa.string() for name in _TEXT_COLUMNS}
     if suffix == ".jsonl":
         schema = _text_in_jsonl(file)
         return pa.json.read_json(
             file,
-            read_options=pa.json.ReadOptions(block_size=block_bytes),
+            read_options=pa.json.ReadOptions(block_size=_block_bytes(file)),
             parse_options=pa.json.ParseOptions(explicit_schema=schema),
         )
+    text = {name: pa.string() for name in _TEXT_COLUMNS}
+    return _read_delimited(uri, file, pa.csv.ConvertOptions(column_types=text))
+
+
+def _read_delimited(
+    uri: str, file: pa.NativeFile, options: pa.csv.ConvertOptions
+) -> pa.Table:
     return pa.csv.read_csv(
         file,
-        read_options=pa.csv.ReadOptions(block_size=block_bytes, use_threads=False),
-        parse_options=pa.csv.ParseOptions(
-            delimiter="\t" if suffix == ".tsv" else ",", newlines_in_values=True
+        read_options=pa.csv.ReadOptions(
+            block_size=_block_bytes(file), use_threads=False
         ),
-        convert_options=pa.csv.ConvertOptions(column_types=text),
+        parse_options=pa.csv.ParseOptions(
+            delimiter="\t" if _suffix(uri) == ".tsv" else ",", newlines_in_values=True
+        ),
+        convert_options=options,
     )
+
+
+def _block_bytes(file: pa.NativeFile) -> int:
+    return min(max(file.size() + 1, 2**16), _MAX_BLOCK_BYTES)
 
 
 def _encoding(file: BinaryIO | pa.NativeFile) -> str:

@@ -1,8 +1,9 @@
 """Turns the INPUTs of a command into one checked manifest table.
 
 The first columns of the table are `clip_id` and `uri`, both strings, the uri absolute.
-Every other column of the user's manifests follows with its type. The checks run before
-any worker starts.
+Every other column of the user's manifests follows with its type. If a manifest names
+parts of files, there are the columns `start_s` and `end_s` (see `excerpts`). The checks
+run before any worker starts.
 """
 
 import collections
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError
-from pipeline.inputs import fsd50k
+from pipeline.inputs import excerpts, fsd50k
 from pipeline.inputs.manifest_files import (
     MANIFEST_SUFFIXES,
     describe_row,
@@ -44,6 +45,8 @@ class _Part:
         is_manifest: Whether `source` is a manifest file that holds these rows.
         files: What a listing stated about the files, by uri; empty without a listing.
         left_out: See `Inputs.left_out`.
+        times_from: Text that says which columns are the times of parts of files; empty
+            if there are no such columns.
     """
 
     source: str
@@ -51,6 +54,7 @@ class _Part:
     is_manifest: bool = False
     files: Mapping[str, FileInfo] = dataclasses.field(default_factory=dict)
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    times_from: str = ""
 
     def place(self, row: int) -> str:
         """Says for a message where a row comes from."""
@@ -69,11 +73,14 @@ class Inputs:
         files: What listings of folders stated about files, by uri.
         left_out: Number of files that were found in folders and are not among the
             clips, by suffix in lower case; hidden files are not counted.
+        excerpts: Lines that say which columns of manifests are the times of parts of
+            files.
     """
 
     table: pa.Table
     files: Mapping[str, FileInfo]
     left_out: Mapping[str, int]
+    excerpts: tuple[str, ...] = ()
 
     def left_out_text(self) -> str:
         """Returns a sentence about the files that were left out; empty if none was."""
@@ -117,7 +124,8 @@ def read_sized_inputs(inputs: list[str], with_stat: bool = False) -> Inputs:
 
     Raises:
         ConfigError: for an INPUT without rows, a manifest that cannot be read, empty or
-            repeated clip_ids, and manifests whose columns do not fit together.
+            repeated clip_ids, wrong times, and manifests whose columns do not fit
+            together.
     """
     parts = [part for source in inputs for part in _read_input(source, with_stat)]
     parts = [dataclasses.replace(p, table=_with_clip_ids(p)) for p in parts]
@@ -133,7 +141,8 @@ def read_sized_inputs(inputs: list[str], with_stat: bool = False) -> Inputs:
     table = table.select(["clip_id", "uri", *others]).combine_chunks()
     files = {uri: info for part in parts for uri, info in part.files.items()}
     left_out = sum((collections.Counter(p.left_out) for p in parts), _NOTHING)
-    return Inputs(table, files, left_out)
+    lines = excerpts.said((part.source, part.times_from) for part in parts)
+    return Inputs(table, files, left_out, lines)
 
 
 def _read_input(source: str, with_stat: bool) -> list[_Part]:
@@ -153,7 +162,8 @@ def _read_uri(source: str, uri: str, with_stat: bool) -> list[_Part]:
         return [dataclasses.replace(part, left_out=left_out)]
     if isinstance(found, FileInfo):
         if storage.suffix(uri).lower() in MANIFEST_SUFFIXES:
-            return [_Part(source, read_manifest_file(uri), is_manifest=True)]
+            table, text = excerpts.with_times(uri, read_manifest_file(uri))
+            return [_Part(source, table, is_manifest=True, times_from=text)]
         if storage.suffix(uri).lower() in _LIST_SUFFIXES:
             raise ConfigError(
                 f"input {storage.shown(source)!r} is a text file, expected a manifest "
@@ -253,20 +263,31 @@ def _listed_times(files: Sequence[FileInfo]) -> pa.Array:
 
 
 def _with_clip_ids(part: _Part) -> pa.Table:
-    """Adds the default clip_id if there is none: file stem and hash of the uri."""
+    """Adds the default clip_id if there is none."""
     table = part.table
     _check_filled(part, "uri")
     if "clip_id" in table.column_names:
         _check_filled(part, "clip_id")
         return table
-    ids = (_default_clip_id(uri) for uri in table["uri"].to_pylist())
+    nothing = [None] * table.num_rows
+    times = [
+        table[name].to_pylist() if part.times_from else nothing
+        for name in (excerpts.START, excerpts.END)
+    ]
+    rows = zip(table["uri"].to_pylist(), *times, strict=True)
+    ids = (default_clip_id(*row) for row in rows)
     return table.append_column("clip_id", pa.array(ids, pa.string()))
 
 
-def _default_clip_id(uri: str) -> str:
+def default_clip_id(
+    uri: str, start_s: float | None = None, end_s: float | None = None
+) -> str:
+    """Returns the file stem and a hash of the uri; for an excerpt with its times."""
     digest = hashlib.blake2b(storage.unsigned(uri).encode("utf-8"), digest_size=6)
     name = storage.file_name(uri)
-    return f"{name.rpartition('.')[0] or name}-{digest.hexdigest()}"
+    stem = name.rpartition(".")[0] or name
+    times = excerpts.times_text(start_s, end_s)
+    return "-".join([stem, *([times] if times else []), digest.hexdigest()])
 
 
 def _check_filled(part: _Part, column: str) -> None:

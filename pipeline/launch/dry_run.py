@@ -73,6 +73,9 @@ def _plan_text(run: Run) -> str:
 def _audio_text(run: Run) -> str:
     """Describes the size of the audio, as far as it is known without opening files."""
     pending = run.plan.pending["uri"].to_pylist()
+    if "start_s" in run.plan.pending.column_names:
+        # Excerpts of one file are read together.
+        pending = [*dict.fromkeys(pending)]
     infos = [run.files[uri] for uri in pending if uri in run.files]
     found = [info.size_bytes or 0 for info in infos if info]
     text = (

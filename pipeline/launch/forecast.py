@@ -5,10 +5,12 @@ is enough, because a free worker takes the next shard. Measuring the durations w
 mean opening every file, which is slow for a million files.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from transforms import storage
 
@@ -28,19 +30,27 @@ _UNKNOWN, _UNKNOWN_S = -1, 10.0
 
 
 def predict_audio_s(
-    uris: Sequence[str], sizes: Mapping[str, int | None]
+    pending: pa.Table, sizes: Mapping[str, int | None]
 ) -> npt.NDArray[np.float64]:
-    """Predicts the seconds of audio in each file.
+    """Predicts the seconds of audio of each clip.
 
     Args:
-        uris: Uris of the files.
+        pending: Rows of the manifest, with the column `uri`, and `start_s` and `end_s`
+            if there are excerpts.
         sizes: Sizes in bytes by uri; None for a file that does not exist, no entry for
             an unknown size.
 
     Returns:
-        float64 [len(uris)].
+        float64 [number of rows].
     """
-    return np.array([_predict(uri, sizes.get(uri, _UNKNOWN)) for uri in uris], float)
+    uris = pending["uri"].to_pylist()
+    files_s = np.array([_predict(uri, sizes.get(uri, _UNKNOWN)) for uri in uris], float)
+    if "start_s" not in pending.column_names:
+        return files_s
+    start_s = pc.fill_null(pending["start_s"], 0.0).to_numpy()
+    # An excerpt without an end goes to the end of the file.
+    end_s = pc.coalesce(pending["end_s"], pa.array(files_s)).to_numpy()
+    return np.maximum(_MIN_S, end_s - start_s)
 
 
 def _predict(uri: str, num_bytes: int | None) -> float:

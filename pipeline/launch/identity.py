@@ -45,7 +45,7 @@ def identity(spec: DatasetSpec) -> dict[str, Any]:
 
     All runs that add to a dataset must have the same identity.
     """
-    return {
+    content = {
         "models": sorted(
             f"{model.name} sha256:{model.sha256} metadata:{model.metadata_digest()}"
             for model in spec.models
@@ -58,6 +58,8 @@ def identity(spec: DatasetSpec) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "essentia_version": spec.versions["essentia-tensorflow"],
     }
+    # Before clips could be excerpts, columns with these names had no meaning.
+    return content | ({"excerpts": True} if spec.has_excerpts else {})
 
 
 def check_same_identity(before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ from pipeline.launch.forecast import predict_audio_s
 from pipeline.launch.identity import check_same_identity, dataset_spec, identity
 from pipeline.launch.plan import (
     Plan,
+    by_file,
     choose_limits,
     ledger_columns,
     pending_rows,
@@ -69,6 +70,7 @@ class Run:
         num_workers: Number of worker processes.
         left_out: Sentence about files of folders that are not among the clips; empty if
             there are none.
+        excerpts: Lines that say which columns are the times of parts of files.
     """
 
     config: RunConfig
@@ -80,11 +82,13 @@ class Run:
     changed: ChangedFiles
     num_workers: int
     left_out: str
+    excerpts: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
         """Sentences about files that the user should know of before the run."""
-        return [text for text in (self.left_out, self.changed.text()) if text]
+        notes = (self.left_out, *self.excerpts, self.changed.text())
+        return [note for note in notes if note]
 
     @property
     def job(self) -> ExtractJob:
@@ -155,15 +159,15 @@ def _prepare(config: RunConfig) -> Run:
     ledger = _NO_LEDGER if is_new else dataset.read_done()
     files = inputs.known_files(manifest["uri"].to_pylist())
     changed = find_changed(dataset, ledger, files, config)
-    pending = pending_rows(manifest, ledger, config.retry_failed, changed.clip_ids)
+    pending = by_file(
+        pending_rows(manifest, ledger, config.retry_failed, changed.clip_ids)
+    )
     sizes = {uri: info.size_bytes if info else None for uri, info in files.items()}
-    audio_s = predict_audio_s(pending["uri"].to_pylist(), sizes)
+    audio_s = predict_audio_s(pending, sizes)
     limits = choose_limits(audio_s, num_workers, config.shard_clips)
     plan = Plan(manifest, pending, audio_s, limits)
-    left_out = inputs.left_out_text()
-    return Run(
-        config, dataset, state, spec, plan, files, changed, num_workers, left_out
-    )
+    said = (inputs.left_out_text(), inputs.excerpts)
+    return Run(config, dataset, state, spec, plan, files, changed, num_workers, *said)
 
 
 def _execute(run: Run, early: JobProcess | None) -> int:

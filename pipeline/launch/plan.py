@@ -46,7 +46,7 @@ class Plan:
 
     Attributes:
         manifest: All rows of the manifest, with the column names of the ledger.
-        pending: Rows that are still to do, in the order of the manifest.
+        pending: Rows that are still to do, in the order of `by_file`.
         audio_s: float64 [rows of `pending`], predicted seconds of audio.
         limits: Limits of every shard.
     """
@@ -139,6 +139,26 @@ def pending_rows(
         ledger = ledger.filter(pc.invert(is_repeated))
     done = pc.is_in(manifest["clip_id"], value_set=ledger["clip_id"])
     return manifest.filter(pc.invert(done))
+
+
+def by_file(pending: pa.Table) -> pa.Table:
+    """Puts excerpts of the same file next to each other, in the order of their starts.
+
+    They are then in the same shards, whose workers read the file once. The excerpts of
+    a file take the place of the first of them. All other rows keep their order.
+
+    Args:
+        pending: Rows of the manifest, with `start_s` and `end_s` if there are excerpts.
+    """
+    if "start_s" not in pending.column_names or not pending.num_rows:
+        return pending
+    is_whole = pc.and_(pc.is_null(pending["start_s"]), pc.is_null(pending["end_s"]))
+    files = np.array(pc.index_in(pending["uri"], pc.unique(pending["uri"])))
+    # Whole files are groups of their own.
+    files = np.where(is_whole, len(files) + np.arange(len(files)), files)
+    _, first_rows, group_of = np.unique(files, return_index=True, return_inverse=True)
+    start_s = pc.fill_null(pending["start_s"], 0.0).to_numpy()
+    return pending.take(np.lexsort((start_s, first_rows[group_of])))
 
 
 def write_plan(

@@ -13,6 +13,7 @@ from pipeline.launch.forecast import predict_audio_s
 from pipeline.launch.plan import (
     Plan,
     ShardLimits,
+    by_file,
     choose_limits,
     cut,
     ledger_columns,
@@ -161,7 +162,7 @@ def test_length_is_predicted_from_file_size_and_format(tmp_path: pathlib.Path) -
     uris = [*(str(tmp_path / name) for name in names), "https://example.org/a.wav"]
     infos = storage.infos_of(uris)
     sizes = {uri: info.size_bytes if info else None for uri, info in infos.items()}
-    predicted = predict_audio_s(uris, sizes)
+    predicted = predict_audio_s(pa.table({"uri": uris}), sizes)
     assert predicted.tolist() == [10, 10, 0.1, 0.1, 0.1, 10]
 
 
@@ -171,3 +172,49 @@ def test_given_up_clips_have_their_own_shards(tmp_path: pathlib.Path) -> None:
     write_plan(plan_of(manifest, 3), path, {"c": Failure("worker", "timeout", "slow")})
     planned = [manifest_rows(p.manifest)["clip_id"] for p in read_planned_shards(path)]
     assert [ids.to_pylist() for ids in planned] == [["c"], ["a", "b", "d"]]
+
+
+def excerpts_of(
+    *rows: tuple[str, float | None, float | None],
+) -> pa.Table:
+    """Rows of a manifest: file, start and end."""
+    files, starts, ends = zip(*rows, strict=True)
+    times = {
+        "start_s": pa.array(starts, pa.float64()),
+        "end_s": pa.array(ends, pa.float64()),
+    }
+    ids = [str(number) for number in range(len(rows))]
+    return pa.table({"clip_id": ids, "uri": files, **times})
+
+
+def test_length_of_an_excerpt_is_predicted_from_its_times() -> None:
+    rows = [(1, 3.5), (None, 4), (4, None), (99, None), (None, None), (1, 1.01)]
+    manifest = excerpts_of(*(("a.mp3", *row) for row in rows), ("gone.wav", 0, 60))
+    sizes = {"a.mp3": 160_000, "gone.wav": None}
+    predicted = predict_audio_s(manifest, sizes)
+    assert predicted.tolist() == [2.5, 4, 6, 0.1, 10, 0.1, 60]
+
+
+def test_excerpts_of_a_file_are_planned_together_in_order_of_start() -> None:
+    manifest = excerpts_of(
+        ("a", 9, 10),
+        ("whole", None, None),
+        ("b", 5, None),
+        ("a", None, 1),
+        ("a", None, None),
+        ("b", 0, 8),
+        ("a", 9, 9.5),
+        ("whole", None, None),
+    )
+    planned = by_file(manifest)["clip_id"].to_pylist()
+    assert planned == ["3", "0", "6", "1", "5", "2", "4", "7"]
+    chunks = pa.concat_tables([manifest.slice(0, 3), manifest.slice(3)])
+    assert by_file(chunks).equals(by_file(manifest))
+    assert by_file(manifest.slice(0, 0)).num_rows == 0
+
+
+def test_rows_that_are_no_excerpts_keep_their_order() -> None:
+    manifest = manifest_of(["b", "a", "c", "a"])
+    assert by_file(manifest) is manifest
+    with_columns = excerpts_of(*((name, None, None) for name in "baca"))
+    assert by_file(with_columns).equals(with_columns)

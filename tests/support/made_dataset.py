@@ -39,6 +39,7 @@ def make_dataset(
     shard_clips: int = 3,
     state: str = "finished",
     files: Mapping[str, FileInfo | None] | None = None,
+    uris: Sequence[str] = (),
 ) -> pathlib.Path:
     """Writes a dataset of one model.
 
@@ -52,6 +53,7 @@ def make_dataset(
         shard_clips: Number of clips in a shard.
         state: State of the run in run.json.
         files: Sizes and times of files, by uri; the file of clip x is /audio/x.wav.
+        uris: Uris of the clips; by default each has a file of its own.
 
     Returns:
         The folder.
@@ -62,7 +64,7 @@ def make_dataset(
     manifest = pa.table(
         {
             "clip_id": [*results],
-            "uri": [f"/audio/{clip_id}.wav" for clip_id in results],
+            "uri": [*uris] or [f"/audio/{clip_id}.wav" for clip_id in results],
             **(columns or {}),
         }
     )
