@@ -1,23 +1,29 @@
 """DecodeAudio: reads the clips of a shard as mono waveforms at 22,050 Hz."""
 
+import contextlib
 import dataclasses
 import functools
 import os
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
 import apache_beam as beam
 import numpy as np
 
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ, DecodedAudio, decode_file
+from transforms.decoding.excerpts import ExcerptReader
+from transforms.decoding.ffmpeg import decode_file
+from transforms.decoding.mixing import DecodedAudio
 from transforms.decoding.reading import (
     CLIP_TIMEOUT_S,
     Opener,
     open_audio,
     openers,
 )
-from transforms.decoding.resampling import resample
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import AudioInfo, Clip, ClipError, FloatArray, Shard
 from transforms.job_control.counters import timed
 from transforms.job_control.status import report_clip
+from transforms.resampling.whole import resample
 
 _DC_OFFSET = 0.01
 # Time limit for a byte of a file. For Opus of 6 kbit/s, with much audio in a byte,
@@ -41,14 +47,73 @@ def decode_audio(
     Raises:
         ClipError: if the audio cannot be read, decoded or resampled.
     """
-    opener = opener or functools.partial(open_audio, clip)
-    report_clip(clip.clip_id, timeout_s)
-    with timed("decode"), opener() as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        report_clip(clip.clip_id, timeout_s + size * _TIMEOUT_S_PER_BYTE)
-        audio = decode_file(clip.clip_id, file)
+    with _Source(opener or functools.partial(open_audio, clip), timeout_s) as source:
+        return _decode(clip, source)
+
+
+def _decode(clip: Clip, source: "_Source") -> Clip:
+    with timed("decode"):
+        audio = source.decode(clip)
     return resample_clip(clip, audio)
+
+
+class _Source:
+    """An audio file from which clips are decoded.
+
+    Args:
+        opener: Opens the file for the first clip.
+        timeout_s: Time limit, see `DecodeAudio`.
+    """
+
+    def __init__(self, opener: Opener, timeout_s: int) -> None:
+        self._opener: Opener | None = opener
+        self._timeout_s = timeout_s
+        self._stack = contextlib.ExitStack()
+        self._file: BinaryIO | None = None
+        self._size = 0
+        self._reader: ExcerptReader | None = None
+
+    def __enter__(self) -> "_Source":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._close()
+
+    def decode(self, clip: Clip) -> DecodedAudio:
+        """Decodes a clip. After an error, the file is opened again for the next clip.
+
+        Raises:
+            ClipError: if the audio cannot be read or decoded.
+        """
+        try:
+            return self._decode(clip)
+        except BaseException:
+            self._close()
+            raise
+
+    def _decode(self, clip: Clip) -> DecodedAudio:
+        file = self._opened(clip)
+        if clip.start_s is None and clip.end_s is None:
+            return decode_file(clip.clip_id, file)
+        if not self._reader:
+            self._reader = ExcerptReader(clip.clip_id, file)
+            self._stack.enter_context(self._reader)
+        return self._reader.read_seconds(clip.clip_id, clip.start_s, clip.end_s)
+
+    def _opened(self, clip: Clip) -> BinaryIO:
+        if not self._file:
+            report_clip(clip.clip_id, self._timeout_s)
+            opener = self._opener or functools.partial(open_audio, clip)
+            self._opener = None
+            self._file = self._stack.enter_context(opener())
+            self._size = self._file.seek(0, os.SEEK_END)
+            self._file.seek(0)
+        report_clip(clip.clip_id, self._timeout_s + self._size * _TIMEOUT_S_PER_BYTE)
+        return self._file
+
+    def _close(self) -> None:
+        self._file = self._reader = None
+        self._stack.close()
 
 
 def resample_clip(clip: Clip, audio: DecodedAudio) -> Clip:
@@ -103,17 +168,25 @@ def _check_finite(clip_id: str, samples: FloatArray) -> None:
 def decode_shard(shard: Shard, timeout_s: int = CLIP_TIMEOUT_S) -> Shard:
     """Decodes every clip of a shard; a clip that fails carries its Failure."""
     clips = (
-        _decode_or_fail(clip, opener, timeout_s)
-        for clip, opener in openers(shard.clips)
+        clip
+        for group, opener in openers(shard.clips)
+        for clip in _decode_group(group, opener, timeout_s)
     )
     return dataclasses.replace(shard, clips=tuple(clips))
 
 
-def _decode_or_fail(clip: Clip, opener: Opener, timeout_s: int) -> Clip:
-    if clip.failure is not None:
-        return clip
+def _decode_group(
+    clips: Sequence[Clip], opener: Opener, timeout_s: int
+) -> Iterator[Clip]:
+    """Decodes clips of one file."""
+    with _Source(opener, timeout_s) as source:
+        for clip in clips:
+            yield clip if clip.failure else _decode_or_fail(clip, source)
+
+
+def _decode_or_fail(clip: Clip, source: _Source) -> Clip:
     try:
-        return decode_audio(clip, opener, timeout_s)
+        return _decode(clip, source)
     except ClipError as error:
         return clip.failed(error)
     except Exception as error:

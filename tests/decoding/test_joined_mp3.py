@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.audio_files import signal
 from training.synthesis.encode import encode
-from transforms.decoding.ffmpeg import DecodedAudio, decode_file
+from transforms.decoding.ffmpeg import decode_file
+from transforms.decoding.mixing import DecodedAudio
 from transforms.elements import ClipError
 
 RATE_HZ = 44100

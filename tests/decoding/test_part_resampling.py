@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.decoding.part_resampling import (
+from transforms.resampling.parts import (
     PartResampler,
     needed_samples,
     resample_part,
 )
-from transforms.decoding.resampling import resample
+from transforms.resampling.whole import resample
 
 RATES_HZ = (22050, 44100, 11025, 48000, 96000, 16000, 8000, 32000, 88200)
 LENGTHS = st.one_of(

@@ -17,7 +17,7 @@ from tests.support.audio_files import make_wav
 from training.synthesis.encode import encode
 from transforms import storage
 from transforms.audio import decode_audio
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import Clip
 
 
@@ -161,7 +161,7 @@ def test_run_dry_run_and_manifest_say_what_was_left_out(
     listed = ["manifest", f"{tmp_path}/in", "--output", f"{tmp_path}/m.csv"]
     assert main(listed) == 0
     assert capsys.readouterr() == (
-        f"1 clips: {tmp_path}/m.csv\n",
+        f"1 clip: {tmp_path}/m.csv\n",
         f"fsdsinet: {text} them\n",
     )
     assert main(["manifest", f"{tmp_path}/in/a.wav", *listed[2:]]) == 0
@@ -213,7 +213,7 @@ def test_files_whose_names_are_not_utf8_are_processed(
     manifest, output = tmp_path / "m.csv", tmp_path / "out"
     fsdsinet("manifest", folder, "--output", manifest)
     line = ["extract", folder, "--model", tiny_model, "--output", output]
-    assert "1 clips ok, 0 failed" in fsdsinet(*line).stdout
+    assert "1 clip ok, 0 failed" in fsdsinet(*line).stdout
     assert "nothing to do: all 1 clips are done" in fsdsinet(*line).stdout
     ledger = pd.read_parquet(output / "ledger")
     (uri,) = ledger["uri"]

@@ -3,7 +3,7 @@
 For a fixed ratio, the interpolated sinc is a fixed filter. If the ratio is a power of
 two (44.1 kHz, 88.2 kHz, 11.025 kHz), Essentia's float32 ratio is exact and the filter
 never drifts. Two matrix products a block then give the same samples in a fraction of
-the time. For other rates numba compiles the algorithm itself (`resampling_kernel`);
+the time. For other rates numba compiles the algorithm itself (`kernel`);
 without numba, Essentia resamples them.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray
 from transforms.essentia_import import algorithm
 
@@ -94,7 +94,7 @@ def interpolate_part(
         float32 [up to max_count], and the place of the next output.
     """
     # numba takes half a second to import, and is not available on every platform.
-    from transforms.decoding.resampling_kernel import interpolate
+    from transforms.resampling.kernel import interpolate
 
     return interpolate(
         samples,
@@ -115,7 +115,7 @@ def filter_reach(sample_rate_hz: int) -> int:
 
 @functools.lru_cache(maxsize=8)
 def _taps(sample_rate_hz: int) -> Any:
-    from transforms.decoding.resampling_kernel import arrange, increment_of
+    from transforms.resampling.kernel import arrange, increment_of
 
     increment = increment_of(float32_ratio(sample_rate_hz), _TABLE_STEP)
     return arrange(sinc_table().astype(np.float32), _TABLE_SIZE, increment)

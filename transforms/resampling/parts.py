@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
-from transforms.decoding.resampling import (
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
+from transforms.elements import FloatArray
+from transforms.resampling.whole import (
     filter_reach,
     fixed_filter,
     float32_ratio,
@@ -18,7 +19,6 @@ from transforms.decoding.resampling import (
     is_unflushed,
     unflushed_length,
 )
-from transforms.elements import FloatArray
 
 # Outputs this near to the end of what was read may be lost if the recording ends there
 # (`unflushed_length`), beyond those that the filter reaches.

@@ -9,17 +9,15 @@ from typing import Any, BinaryIO
 
 import av
 
-from transforms.decoding import mp3_headers
-from transforms.decoding.wav_header import chunks, size_of
+from transforms.decoding.headers import mp3_headers
+from transforms.decoding.headers.chunks import ChunkedFile
 
 # The delay of a codec and its last, partly filled frame are shorter than this.
 _TOLERANCE_S = 0.1
 # Containers whose stated duration FFmpeg passes on unchanged.
 _STATES_DURATION = {"flac", "matroska", "mov", "wv"}
-# Byte order and name of the chunk with the samples, by the first bytes of a container.
-_CHUNKED = {b"RIFF": ("<", b"data"), b"RF64": ("<", b"data"), b"FORM": (">", b"SSND")}
-# Programs that write to a pipe leave 0 or a size near one of these in the header. They
-# may add or subtract the size of the header, and round to whole samples.
+# Programs that write to a pipe leave a size near one of these in the header. They may
+# add or subtract the size of the header, and round to whole samples.
 _UNKNOWN_SIZES = (0x7F000000, 0x7FFFF000, 0x80000000, 0xFFFFF000, 0x100000000)
 _UNKNOWN_BELOW, _UNKNOWN_ABOVE = 4096, 64
 # Recorders and editors state sizes that are too large by a few bytes.
@@ -40,8 +38,6 @@ def is_truncated(
         duration_s: Duration of the decoded samples.
     """
     names = set(container.format.name.split(","))
-    if names & {"wav", "aiff"}:
-        return _has_cut_chunk(file)
     stated_s = None
     if "mp3" in names:
         stated_s = mp3_headers.stated_duration_s(file)
@@ -62,24 +58,19 @@ def _stated_duration_s(container: Any, stream: Any) -> float | None:
     return None
 
 
-def _has_cut_chunk(file: BinaryIO) -> bool:
-    """True if the chunk with the samples of WAV or AIFF goes beyond the file's end."""
-    file_size = size_of(file)
-    file.seek(0)
-    byte_order, wanted = _CHUNKED.get(file.read(4), ("", b""))
-    if not byte_order:
+def has_cut_samples(chunked: ChunkedFile) -> bool:
+    """True if the chunk with the samples goes beyond the end of the file."""
+    samples = chunked.samples
+    if not samples:
         return False
-    for name, at, size in chunks(file, byte_order):
-        if name == wanted:
-            # A recorder may count the header as samples.
-            missing = at + size - file_size
-            is_excess = missing <= _EXCESS_BYTES or missing in (at, at - 8)
-            return not is_excess and not _is_unknown(size)
-    return False
+    # A recorder may count the header as samples.
+    missing = samples.at + samples.size - chunked.file_size
+    is_excess = missing <= _EXCESS_BYTES or missing in (samples.at, samples.at - 8)
+    return not (is_excess or samples.is_size_unknown or _is_unknown(samples.size))
 
 
 def _is_unknown(size: int) -> bool:
-    return not size or any(
+    return any(
         known - _UNKNOWN_BELOW <= size <= known + _UNKNOWN_ABOVE
         for known in _UNKNOWN_SIZES
     )

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from transforms.decoding.id3 import id3_end
+from transforms.decoding.headers.id3 import id3_end
 
 # Sample rates in Hz of MPEG 1, by the index in the header of a frame. MPEG 2 has half
 # of the rate, MPEG 2.5 a quarter.
