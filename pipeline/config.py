@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from pipeline.errors import ConfigError
-from transforms.decoding.reading import CLIP_TIMEOUT_S
+from transforms.decoding.reading import CLIP_TIMEOUT_S, LONGEST_S
 from transforms.engines.registered import DEFAULT_ENGINE, engine_factory
 from transforms.errors import did_you_mean, unknown_value
 from transforms.front_end.patches import DEFAULT_PATCHES, PatchSpec
@@ -39,7 +39,9 @@ class RunConfig:
         shard_clips: Clips in a shard; if None, shards have equal predicted work.
         clip_timeout: Seconds in which a clip must be read and decoded; 1 s for every
             20 kB of its file is added.
+        long_clip: Seconds above which a clip is computed in segments of half of them.
         retry_failed: Whether clips that failed before are run again.
+        retry_changed: Whether clips whose files changed are run again.
         overwrite: Whether an existing dataset in `output` is removed first.
         fail_on_error: Whether failed clips make the exit code 1.
         runner: Where the job runs: a member of RUNNERS.
@@ -56,7 +58,9 @@ class RunConfig:
     workers: int | None = None
     shard_clips: int | None = None
     clip_timeout: int = CLIP_TIMEOUT_S
+    long_clip: int = LONGEST_S
     retry_failed: bool = False
+    retry_changed: bool = False
     overwrite: bool = False
     fail_on_error: bool = False
     runner: str = "local"
@@ -159,7 +163,7 @@ def _check(config: RunConfig) -> None:
         raise ConfigError(unknown_value("runner", config.runner, RUNNERS))
     if config.detach and config.runner == "local":
         raise ConfigError("detach is for clusters: a local run ends with its launcher")
-    for key in ("workers", "shard_clips", "clip_timeout"):
+    for key in ("workers", "shard_clips", "clip_timeout", "long_clip"):
         value = getattr(config, key)
         if value is not None and value < 1:
             raise ConfigError(f"{key} is {value}, expected at least 1")

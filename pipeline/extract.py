@@ -5,19 +5,14 @@ import dataclasses
 import apache_beam as beam
 
 from transforms.audio import DecodeAudio
-from transforms.decoding.reading import CLIP_TIMEOUT_S
+from transforms.decoding.reading import CLIP_TIMEOUT_S, LONGEST_S
 from transforms.engines.contract import ModelSpec
 from transforms.features import ComputePatches
 from transforms.inference import RunModels
 from transforms.job_control.permit import AdmitShards, Permit
 from transforms.manifest import Lanes, ReadManifest
 from transforms.parquet import CommitShard
-from transforms.recordings.steps import (
-    LONGEST_S,
-    RecordingJob,
-    RunRecordings,
-    SplitRecordings,
-)
+from transforms.recordings.steps import RecordingJob, RunRecordings, SplitRecordings
 from transforms.schemas import DatasetSpec
 
 
@@ -43,7 +38,7 @@ class ExtractJob:
     lanes: Lanes | None = None
     permit: Permit | None = None
     clip_timeout_s: int = CLIP_TIMEOUT_S
-    longest_s: float = LONGEST_S
+    longest_s: int = LONGEST_S
     spread: bool = True
 
     @property

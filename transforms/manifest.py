@@ -1,9 +1,10 @@
 """ReadManifest: reads the planned shards of a run and brings them to the workers.
 
 A plan is an Arrow IPC file with one record batch for every shard: the manifest's
-columns and two more, the shard's name and a failure that was decided before the shard
-starts (for a clip that was given up). The launcher writes the plan and workers read
-it, so that a manifest of a million rows is never part of the job's graph.
+columns and four more: the shard's name, a failure that was decided before the shard
+starts (for a clip that was given up), and what the launcher knew of the file when it
+planned. The launcher writes the plan and workers read it, so that a manifest of a
+million rows is never part of the job's graph.
 """
 
 import dataclasses
@@ -16,18 +17,21 @@ import apache_beam as beam
 import pyarrow as pa
 
 from transforms.elements import Clip, Failure, PlannedShard, Shard, shard_name
-from transforms.storage import open_arrow, publish
+from transforms.storage import FileInfo, open_arrow, publish
 
 # Columns of a manifest that say what a clip is; those of an excerpt may be missing.
 CLIP_COLUMNS = ("clip_id", "uri", "start_s", "end_s")
 SHARD_COLUMN = "__shard_id"
 FAILURE_COLUMN = "__failure"
+FILE_SIZE_COLUMN, FILE_MODIFIED_COLUMN = "__file_size_bytes", "__file_modified"
 PLAN_FIELDS = (
     pa.field(SHARD_COLUMN, pa.string()),
     pa.field(
         FAILURE_COLUMN,
         pa.struct({field.name: pa.string() for field in dataclasses.fields(Failure)}),
     ),
+    pa.field(FILE_SIZE_COLUMN, pa.int64()),
+    pa.field(FILE_MODIFIED_COLUMN, pa.timestamp("us", tz="UTC")),
 )
 
 
@@ -63,6 +67,7 @@ def write_plan(
     shards: Iterable[pa.Table],
     path: str,
     failures: Mapping[str, Failure] | None = None,
+    files: Mapping[str, FileInfo | None] | None = None,
 ) -> None:
     """Writes the file that ReadManifest reads.
 
@@ -72,6 +77,7 @@ def write_plan(
             copies to the ledger.
         path: Path or uri of the plan file.
         failures: Failures of clips that are not to be tried, by clip_id.
+        files: Sizes and times of files, by uri, which CommitShard copies to the ledger.
 
     Raises:
         ValueError: if there is no shard, or the first columns are not clip_id and uri.
@@ -88,15 +94,25 @@ def write_plan(
     schema = pa.schema([*first.schema, *PLAN_FIELDS])
     with publish(path) as file, pa.ipc.new_file(file, schema) as writer:
         for rows in (first, *iterator):
-            writer.write_table(_planned(rows, failures or {}))
+            writer.write_table(_planned(rows, failures or {}, files or {}))
 
 
-def _planned(rows: pa.Table, failures: Mapping[str, Failure]) -> pa.Table:
+def _planned(
+    rows: pa.Table,
+    failures: Mapping[str, Failure],
+    files: Mapping[str, FileInfo | None],
+) -> pa.Table:
     """The rows of a shard in one chunk, with the plan's own columns."""
     clip_ids = rows["clip_id"].to_pylist()
     found = [failures.get(clip_id) for clip_id in clip_ids]
     structs = [failure and dataclasses.asdict(failure) for failure in found]
-    columns = ([shard_name(clip_ids)] * rows.num_rows, structs)
+    infos = [files.get(uri) for uri in rows["uri"].to_pylist()]
+    columns = (
+        [shard_name(clip_ids)] * rows.num_rows,
+        structs,
+        [info and info.size_bytes for info in infos],
+        [info and info.modified for info in infos],
+    )
     for field, values in zip(PLAN_FIELDS, columns, strict=True):
         rows = rows.append_column(field, pa.array(values, field.type))
     return rows.combine_chunks()

@@ -31,7 +31,7 @@ from transforms.engines.contract import ModelSpec
 from transforms.job_control.counters import count, timed
 from transforms.job_control.permit import Permit
 from transforms.job_control.status import report_clip
-from transforms.manifest import PLAN_FIELDS
+from transforms.manifest import FILE_MODIFIED_COLUMN, FILE_SIZE_COLUMN, PLAN_FIELDS
 from transforms.schemas import (
     LEDGER_FIELDS,
     PATCH_DURATION_S,
@@ -124,8 +124,16 @@ def ledger_table(
     rows = [_ledger_row(clip) for clip in shard.clips]
     if num_patches is not None:
         rows[0]["num_patches"] = num_patches
+    # As planned, not as they are now: a file that changed before it was read counts as
+    # changed in the next run.
+    files = {
+        "file_size_bytes": shard.rows.column(FILE_SIZE_COLUMN),
+        "file_modified": shard.rows.column(FILE_MODIFIED_COLUMN),
+    }
     columns = [
-        pa.array([row.get(field.name) for row in rows], field.type)
+        files[field.name].cast(field.type)
+        if field.name in files
+        else pa.array([row.get(field.name) for row in rows], field.type)
         for field in LEDGER_FIELDS
     ]
     carried = shard.rows.columns[2 : shard.rows.num_columns - len(PLAN_FIELDS)]

@@ -15,7 +15,7 @@ from transforms.engines.contract import ModelSpec
 from transforms.front_end.mel import FRAME_SAMPLES
 from transforms.front_end.patches import HOP_SAMPLES, PATCH_FRAMES, PatchSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 OUTPUTS = ("activations", "embeddings")
 
 # A patch's frames start every 220 samples and the last one is 660 samples long.
@@ -34,6 +34,8 @@ LEDGER_FIELDS = (
     pa.field("codec", pa.string()),
     pa.field("num_patches", pa.int32()),
     pa.field("flags", pa.list_(pa.string())),
+    pa.field("file_size_bytes", pa.int64()),
+    pa.field("file_modified", pa.timestamp("us", tz="UTC")),
 )
 TOP_LABELS_TYPE = pa.list_(pa.struct({"label": pa.string(), "score": pa.float32()}))
 

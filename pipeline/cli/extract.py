@@ -103,6 +103,15 @@ _OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         },
     ),
     (
+        "--long-clip",
+        {
+            "type": whole_number,
+            "metavar": "SECONDS",
+            "help": "duration above which a clip is computed in segments of half of "
+            "it, on several workers, with the same results (default: 600)",
+        },
+    ),
+    (
         "--runner",
         {
             "metavar": "local|flink|dataflow",
@@ -123,6 +132,14 @@ _OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         {
             "action": "store_true",
             "help": "run the clips that failed in earlier runs again",
+        },
+    ),
+    (
+        "--retry-changed",
+        {
+            "action": "store_true",
+            "help": "run the clips whose files changed since earlier runs again, and "
+            "the clips that were written together with them",
         },
     ),
     (

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -14,11 +14,15 @@ import pyarrow.parquet as pq
 from pipeline.console import say
 from pipeline.errors import ConfigError, DatasetError
 from transforms import storage
+from transforms.elements import shard_name
 from transforms.parquet import write_table
+from transforms.recordings.unfinished import UNFINISHED_FOLDER, is_unfinished_file
 from transforms.schemas import LEDGER_FIELDS
 from transforms.storage import FileInfo, StorageError
 
 FORMAT = "fsd-sinet-beam dataset"
+# Columns of the ledger that say which clips are done, and from which files.
+DONE_COLUMNS = ("clip_id", "uri", "status", "file_size_bytes", "file_modified")
 _RUN_NAME = "run.json"
 _PLAN_NAME = "plan.arrow"
 _LOCK_NAME = "run.lock"
@@ -199,16 +203,17 @@ class Dataset:
         return read_ledger_files(self.parts("ledger"), columns)
 
     def read_done(self) -> pa.Table:
-        """Reads clip_id, uri, status and the manifest's columns of the ledger."""
+        """Reads DONE_COLUMNS and the manifest's columns of the ledger."""
         with _damage_as_error():
             ledger = self.open_table("ledger")
             assert ledger is not None
             carried = ledger.schema.names[len(LEDGER_FIELDS) :]
-            return ledger.to_table(columns=["clip_id", "uri", "status", *carried])
+            return ledger.to_table(columns=[*DONE_COLUMNS, *carried])
 
     def remove(self) -> None:
         """Removes the dataset: the ledger first, run.json last."""
         self.remove_temporary()
+        self.remove_unfinished([])
         parts = self._all_parts()
         ledger = set(self.parts("ledger"))
         for uri in sorted(parts, key=lambda uri: uri not in ledger):
@@ -231,6 +236,23 @@ class Dataset:
         for info in self._files(recursive=True):
             if _TEMPORARY.fullmatch(storage.file_name(info.uri)):
                 storage.delete_file(info.uri)
+
+    def remove_unfinished(self, kept: Iterable[object]) -> None:
+        """Removes what is computed of long recordings that have no ledger row yet.
+
+        Args:
+            kept: clip_ids of the recordings that keep it, text or Arrow strings.
+        """
+        folder = storage.join(self.root, UNFINISHED_FOLDER)
+        if not storage.list_names(folder):
+            return
+        names = {shard_name([str(clip_id)]) for clip_id in kept}
+        for info in storage.list_files(folder, recursive=True, hidden=True):
+            place = storage.folder_of(info.uri)
+            is_ours = is_unfinished_file(storage.file_name(info.uri))
+            if is_ours and storage.file_name(place) not in names:
+                storage.delete_file(info.uri)
+                storage.prune_folder(place, self.root)
 
     def forget_failed(self) -> None:
         """Removes the rows of failed clips from the ledger, so that a run repeats them.

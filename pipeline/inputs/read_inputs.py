@@ -9,7 +9,7 @@ run before any worker starts.
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -43,7 +43,7 @@ class _Part:
         table: Rows with `uri` (absolute), `clip_id` if the manifest has that column,
             and the manifest's other columns.
         is_manifest: Whether `source` is a manifest file that holds these rows.
-        sizes: Bytes of the files, int64, null where unknown; None if all are unknown.
+        files: What a listing stated about the files, by uri; empty without a listing.
         left_out: See `Inputs.left_out`.
         times_from: Text that says which columns are the times of parts of files; empty
             if there are no such columns.
@@ -52,7 +52,7 @@ class _Part:
     source: str
     table: pa.Table
     is_manifest: bool = False
-    sizes: pa.Array | None = None
+    files: Mapping[str, FileInfo] = dataclasses.field(default_factory=dict)
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
     times_from: str = ""
 
@@ -70,8 +70,7 @@ class Inputs:
 
     Attributes:
         table: The manifest table: clip_id, uri, and the columns of the manifests.
-        sizes: Bytes of each file, int64 [num_rows]; null unless a folder listing
-            stated them.
+        files: What listings of folders stated about files, by uri.
         left_out: Number of files that were found in folders and are not among the
             clips, by suffix in lower case; hidden files are not counted.
         excerpts: Lines that say which columns of manifests are the times of parts of
@@ -79,7 +78,7 @@ class Inputs:
     """
 
     table: pa.Table
-    sizes: pa.ChunkedArray
+    files: Mapping[str, FileInfo]
     left_out: Mapping[str, int]
     excerpts: tuple[str, ...] = ()
 
@@ -94,17 +93,20 @@ class Inputs:
             f"name {them} in a manifest to include {them}"
         )
 
-    def known_sizes(self, uris: Sequence[str]) -> dict[str, int | None]:
-        """Returns the bytes of some of the files, None for files that do not exist.
+    def known_files(self, uris: Iterable[str]) -> dict[str, FileInfo | None]:
+        """Returns sizes and times of some of the files, None for missing files.
 
-        Files whose sizes can only be asked for one by one, as on the web, are left out.
+        Files that can only be asked for one by one, as on the web, are left out.
         """
-        rows = zip(self.table["uri"].to_pylist(), self.sizes.to_pylist(), strict=True)
-        listed = {uri: size for uri, size in rows if size}
-        known = {uri: listed[uri] for uri in uris if uri in listed}
-        # A file may have many excerpts, and is looked up once.
-        others = [uri for uri in dict.fromkeys(uris) if uri not in known]
-        return known | storage.sizes_of(others)
+        known: dict[str, FileInfo | None] = {}
+        unlisted = []
+        for uri in uris:
+            info = self.files.get(uri)
+            if info is None or info.size_bytes is None:
+                unlisted.append(uri)
+            else:
+                known[uri] = info
+        return known | storage.infos_of(unlisted)
 
 
 def read_inputs(inputs: list[str], with_stat: bool = False) -> pa.Table:
@@ -137,13 +139,10 @@ def read_sized_inputs(inputs: list[str], with_stat: bool = False) -> Inputs:
     _check_unique(table, parts)
     others = [name for name in table.column_names if name not in ("clip_id", "uri")]
     table = table.select(["clip_id", "uri", *others]).combine_chunks()
-    sizes = [
-        pa.nulls(part.table.num_rows, pa.int64()) if part.sizes is None else part.sizes
-        for part in parts
-    ]
+    files = {uri: info for part in parts for uri, info in part.files.items()}
     left_out = sum((collections.Counter(p.left_out) for p in parts), _NOTHING)
     lines = excerpts.said((part.source, part.times_from) for part in parts)
-    return Inputs(table, pa.chunked_array(sizes, pa.int64()), left_out, lines)
+    return Inputs(table, files, left_out, lines)
 
 
 def _read_input(source: str, with_stat: bool) -> list[_Part]:
@@ -241,12 +240,26 @@ def _printable(name: str) -> str:
 def _file_rows(source: str, files: Sequence[FileInfo], with_stat: bool) -> _Part:
     names = [storage.in_utf8(info.uri) for info in files]
     columns: dict[str, pa.Array] = {"uri": pa.array(names, pa.string())}
-    sizes = pa.array([info.size_bytes for info in files], pa.int64())
     if with_stat:
-        columns["size_bytes"] = sizes
-        modified = [info.modified for info in files]
-        columns["modified"] = pa.array(modified, pa.timestamp("ms", tz="UTC"))
-    return _Part(source, pa.table(columns), sizes=sizes)
+        sizes = [info.size_bytes for info in files]
+        columns["size_bytes"] = pa.array(sizes, pa.int64())
+        columns["modified"] = _listed_times(files)
+    return _Part(source, pa.table(columns), files=dict(zip(names, files, strict=True)))
+
+
+def _listed_times(files: Sequence[FileInfo]) -> pa.Array:
+    """Times of last changes for a manifest.
+
+    For local files they are whole seconds, as in manifests of earlier versions: a run
+    that continues compares the values.
+    """
+    times = [
+        info.modified.replace(microsecond=0)
+        if info.modified and storage.is_local(info.uri)
+        else info.modified
+        for info in files
+    ]
+    return pa.array(times, pa.timestamp("ms", tz="UTC"))
 
 
 def _with_clip_ids(part: _Part) -> pa.Table:

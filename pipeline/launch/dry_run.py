@@ -49,8 +49,7 @@ def _plan_text(run: Run) -> str:
     carried = ", ".join(f"{f.name} ({f.type})" for f in spec.manifest_fields) or "none"
     lines = [
         f"clips: {plan.manifest.num_rows:,}, to do {plan.pending.num_rows:,}",
-        *([run.left_out] if run.left_out else []),
-        *run.excerpts,
+        *run.notes,
         _audio_text(run),
         f"manifest columns carried to the ledger: {carried}",
         f"shards: {plan.num_shards:,} of up to {plan.limits.num_clips} clips, "
@@ -77,11 +76,11 @@ def _audio_text(run: Run) -> str:
     if "start_s" in run.plan.pending.column_names:
         # Excerpts of one file are read together.
         pending = [*dict.fromkeys(pending)]
-    sizes = [run.sizes[uri] for uri in pending if uri in run.sizes]
-    found = [size for size in sizes if size is not None]
+    infos = [run.files[uri] for uri in pending if uri in run.files]
+    found = [info.size_bytes or 0 for info in infos if info]
     text = (
         f"audio to read: {sum(found) / 1e6:,.1f} MB in {len(found):,} files, "
-        f"{len(sizes) - len(found):,} files not found"
+        f"{len(infos) - len(found):,} files not found"
     )
-    unknown = len(pending) - len(sizes)
+    unknown = len(pending) - len(infos)
     return text + (f", {unknown:,} of unknown size" if unknown else "")

@@ -12,18 +12,20 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config import RunConfig
 from pipeline.console import ProgressLine, say
-from pipeline.dataset.folder import Dataset
+from pipeline.dataset.folder import DONE_COLUMNS, Dataset
 from pipeline.dataset.summary import dataset_totals, finish_run, now, summary_text
 from pipeline.errors import ConfigError
 from pipeline.extract import ExtractJob
 from pipeline.inputs.bucket_access import check_reach
 from pipeline.inputs.read_inputs import read_sized_inputs
 from pipeline.launch.beam_flags import check_beam_flags
+from pipeline.launch.changed_files import ChangedFiles, find_changed, remove_parts
 from pipeline.launch.cluster_jobs import check_no_job, detached_text
 from pipeline.launch.forecast import predict_audio_s
 from pipeline.launch.identity import check_same_identity, dataset_spec, identity
@@ -43,14 +45,18 @@ from transforms.elements import Failure
 from transforms.errors import UserError
 from transforms.models.engine_choice import choose_engines
 from transforms.models.loading import load_models
-from transforms.schemas import DatasetSpec
-from transforms.storage import StorageError
+from transforms.schemas import LEDGER_FIELDS, DatasetSpec
+from transforms.storage import FileInfo, StorageError
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 _AGAIN = "run the same command again"
 _NO_LEDGER = pa.schema(
-    [(name, pa.string()) for name in ("clip_id", "uri", "status")]
+    [field for field in LEDGER_FIELDS if field.name in DONE_COLUMNS]
 ).empty_table()
+
+# With more recordings than this, each is computed by one worker: none waits for a first
+# pass, and those that are done at the end wait for a small part of the run.
+_RECORDINGS_PER_WORKER = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +69,9 @@ class Run:
         state: State of the output when the plan was made.
         spec: Description of what is written.
         plan: Clips and shards that are left to do.
-        sizes: Bytes of the pending files, as far as they are known (see
-            `Inputs.known_sizes`).
+        files: Sizes and times of the files of the manifest, as far as they are known
+            (see `Inputs.known_files`).
+        changed: Files that changed since their rows were computed.
         num_workers: Number of worker processes.
         left_out: Sentence about files of folders that are not among the clips; empty if
             there are none.
@@ -76,10 +83,17 @@ class Run:
     state: object
     spec: DatasetSpec
     plan: Plan
-    sizes: Mapping[str, int | None]
+    files: Mapping[str, FileInfo | None]
+    changed: ChangedFiles
     num_workers: int
     left_out: str
     excerpts: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about files that the user should know of before the run."""
+        notes = (self.left_out, *self.excerpts, self.changed.text())
+        return [note for note in notes if note]
 
     @property
     def job(self) -> ExtractJob:
@@ -88,7 +102,21 @@ class Run:
             self.dataset.root,
             self.spec,
             clip_timeout_s=self.config.clip_timeout,
+            longest_s=self.config.long_clip,
+            spread=self._num_recordings <= _RECORDINGS_PER_WORKER * self.num_workers,
         )
+
+    @property
+    def _num_recordings(self) -> int:
+        """Predicted number of clips that are computed in segments."""
+        return int(np.count_nonzero(self.plan.audio_s > self.config.long_clip))
+
+    @property
+    def num_useful_workers(self) -> int:
+        """Number of workers that have something to do."""
+        audio_s = self.plan.audio_s[self.plan.audio_s > self.config.long_clip]
+        num_segments = int(audio_s.sum() / self.config.long_clip)
+        return min(self.num_workers, self.plan.num_shards + num_segments)
 
 
 def extract_command(config: RunConfig, early: JobProcess | None) -> int:
@@ -102,16 +130,14 @@ def extract_command(config: RunConfig, early: JobProcess | None) -> int:
         UserError: before anything is started or changed.
     """
     run = prepare(config)
-    if run.left_out:
-        say(run.left_out)
-    for line in run.excerpts:
-        say(line)
+    for note in run.notes:
+        say(note)
     with run.dataset.locked():
         if run.dataset.state() != run.state:
             # Another run was writing while this run waited for the lock.
             run = prepare(config)
         JobFolder(run.dataset).settle()
-        if config.overwrite or config.retry_failed:
+        if config.overwrite or config.retry_failed or config.retry_changed:
             # The notes of deaths are removed, so that all clips are tried again.
             JobFolder(run.dataset).remove()
         if config.overwrite:
@@ -150,13 +176,17 @@ def _prepare(config: RunConfig) -> Run:
     if is_new and config.retry_failed:
         raise ConfigError(f"nothing to retry: {dataset.shown} has no results yet")
     ledger = _NO_LEDGER if is_new else dataset.read_done()
-    pending = by_file(pending_rows(manifest, ledger, config.retry_failed))
-    sizes = inputs.known_sizes(pending["uri"].to_pylist())
+    files = inputs.known_files(manifest["uri"].to_pylist())
+    changed = find_changed(dataset, ledger, files, config)
+    pending = by_file(
+        pending_rows(manifest, ledger, config.retry_failed, changed.clip_ids)
+    )
+    sizes = {uri: info.size_bytes if info else None for uri, info in files.items()}
     audio_s = predict_audio_s(pending, sizes)
     limits = choose_limits(audio_s, num_workers, config.shard_clips)
     plan = Plan(manifest, pending, audio_s, limits)
     said = (inputs.left_out_text(), inputs.excerpts)
-    return Run(config, dataset, state, spec, plan, sizes, num_workers, *said)
+    return Run(config, dataset, state, spec, plan, files, changed, num_workers, *said)
 
 
 def _execute(run: Run, early: JobProcess | None) -> int:
@@ -165,10 +195,11 @@ def _execute(run: Run, early: JobProcess | None) -> int:
     dataset, plan, config = run.dataset, run.plan, run.config
     counters: dict[str, int] = {}
     if plan.pending.num_rows:
-        if config.retry_failed:
-            dataset.forget_failed()
         dataset.write_run(_run_content(run))
         try:
+            if config.retry_failed:
+                dataset.forget_failed()
+            remove_parts(dataset, run.changed.parts)
             found = _run_job(run, early)
             if found is None:
                 print(detached_text(dataset))
@@ -177,6 +208,7 @@ def _execute(run: Run, early: JobProcess | None) -> int:
             dataset.remove_temporary()
             totals = dataset_totals(dataset)
             _check_complete(run, totals["clips"])
+            dataset.remove_unfinished([])
         except (KeyboardInterrupt, JobError, StorageError, OSError) as error:
             return _ended_early(run, error)
     else:
@@ -203,14 +235,20 @@ def _run_job(run: Run, early: JobProcess | None) -> dict[str, int] | None:
         )
         done = pc.is_in(plan.pending["clip_id"], value_set=ledger["clip_id"])
         left = plan.select(pc.invert(done))
+        dataset.remove_unfinished(left.pending["clip_id"])
         if not left.pending.num_rows:
             return False
-        write_plan(left, dataset.plan_path, given_up)
+        write_plan(left, dataset.plan_path, given_up, run.files)
         return True
 
-    num_workers = min(run.num_workers, plan.num_shards)
     request = JobRequest(
-        run.job, run.config, num_workers, dataset, replan, progress, early
+        run.job,
+        run.config,
+        run.num_useful_workers,
+        dataset,
+        replan,
+        progress,
+        early,
     )
     try:
         return runner_of(run.config).run(request)

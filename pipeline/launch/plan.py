@@ -14,7 +14,7 @@ from transforms import manifest as plan_file
 from transforms.elements import Failure
 from transforms.manifest import PLAN_FIELDS
 from transforms.schemas import LEDGER_FIELDS
-from transforms.storage import unsigned
+from transforms.storage import FileInfo, unsigned
 
 # A shard is large enough that files take little of its time. It is small enough for a
 # worker's memory, and for losing little when a run is killed.
@@ -113,14 +113,19 @@ def cut(audio_s: npt.NDArray[np.float64], limits: ShardLimits) -> list[slice]:
     return slices
 
 
-def pending_rows(manifest: pa.Table, ledger: pa.Table, retry_failed: bool) -> pa.Table:
+def pending_rows(
+    manifest: pa.Table,
+    ledger: pa.Table,
+    retry_failed: bool,
+    repeated: pa.Array | None = None,
+) -> pa.Table:
     """The rows of the manifest that are not done, in the order of the manifest.
 
     Args:
         manifest: From `ledger_columns`.
-        ledger: Columns clip_id, uri, status and those of the manifest; no rows in a new
-            run.
+        ledger: From `Dataset.read_done`; no rows in a new run.
         retry_failed: Whether failed rows are pending, too.
+        repeated: clip_ids of other rows that are pending, too.
 
     Raises:
         ConfigError: if the manifest lost or changed rows that are in the ledger.
@@ -129,6 +134,9 @@ def pending_rows(manifest: pa.Table, ledger: pa.Table, retry_failed: bool) -> pa
         _check_only_grown(manifest, ledger)
     if retry_failed:
         ledger = ledger.filter(pc.equal(ledger["status"], "ok"))
+    if repeated is not None:
+        is_repeated = pc.is_in(ledger["clip_id"], value_set=repeated)
+        ledger = ledger.filter(pc.invert(is_repeated))
     done = pc.is_in(manifest["clip_id"], value_set=ledger["clip_id"])
     return manifest.filter(pc.invert(done))
 
@@ -153,7 +161,12 @@ def by_file(pending: pa.Table) -> pa.Table:
     return pending.take(np.lexsort((start_s, first_rows[group_of])))
 
 
-def write_plan(plan: Plan, path: str, failures: Mapping[str, Failure]) -> None:
+def write_plan(
+    plan: Plan,
+    path: str,
+    failures: Mapping[str, Failure],
+    files: Mapping[str, FileInfo | None] | None = None,
+) -> None:
     """Writes the plan file of the pending rows, of which there is at least one.
 
     Clips that are not to be tried get shards of their own, so that they are committed
@@ -163,12 +176,13 @@ def write_plan(plan: Plan, path: str, failures: Mapping[str, Failure]) -> None:
         plan: Plan of the run.
         path: Path or uri of the plan file.
         failures: Failures of clips that are not to be tried, by clip_id.
+        files: Sizes and times of files, by uri.
     """
     chosen = pa.array(list(failures), pa.string())
     given_up = pc.is_in(plan.pending["clip_id"], value_set=chosen)
     groups = [plan.select(rows) for rows in (given_up, pc.invert(given_up))]
     plan_file.write_plan(
-        (shard for group in groups for shard in shards(group)), path, failures
+        (shard for group in groups for shard in shards(group)), path, failures, files
     )
 
 
@@ -185,7 +199,8 @@ def shards(plan: Plan) -> Iterator[pa.Table]:
 
 
 def _check_only_grown(manifest: pa.Table, ledger: pa.Table) -> None:
-    kept = [field for field in ledger.schema if field.name != "status"]
+    own = {"status", "file_size_bytes", "file_modified"}
+    kept = [field for field in ledger.schema if field.name not in own]
     now = {field.name: field.type for field in manifest.schema}
     then = {field.name: field.type for field in kept}
     if now != then:

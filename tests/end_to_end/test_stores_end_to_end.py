@@ -98,7 +98,8 @@ def read(output: str, table: str) -> pa.Table:
     assert data is not None
     order = [key for key in ROW_ORDER if key[0] in data.schema.names]
     rows = data.to_table().sort_by(order).replace_schema_metadata(None)
-    kept = [name for name in rows.column_names if name not in ("uri", "error")]
+    other = ("uri", "error", "file_modified")
+    kept = [name for name in rows.column_names if name not in other]
     return rows.select(kept).combine_chunks()
 
 
@@ -200,6 +201,40 @@ def test_a_bucket_gives_the_same_dataset_though_killed(
     assert_tidy(output)
     fsdsinet(*arguments, "--overwrite", "--outputs", "embeddings")
     assert "activations" not in read(output, TABLES[1]).column_names
+    assert_tidy(output)
+
+
+@pytest.mark.minio
+@pytest.mark.parametrize("source", ["", "/m.csv"])
+def test_objects_that_changed_are_named_and_their_rows_replaced(
+    minio: str,
+    tmp_path: pathlib.Path,
+    tiny_model: pathlib.Path,
+    fsdsinet: Command,
+    source: str,
+) -> None:
+    folder = f"s3://bucket/{tmp_path.name}"
+    for index, name in enumerate("abc"):
+        make_wav(tmp_path / f"{name}.wav", 22050 + 999 * index, seed=index)
+    (tmp_path / "m.csv").write_text("uri\na.wav\nb.wav\nc.wav\n")
+    copy_folder(tmp_path, folder)
+    whole, output = f"{folder}-whole", f"{folder}-out"
+    command = [
+        "extract", folder + source, "--model", tiny_model, "--shard-clips", "2",
+        "--output",
+    ]  # fmt: skip
+    fsdsinet(*command, output)
+    assert "changed since" not in fsdsinet(*command, output).stderr
+    make_wav(tmp_path / "b.wav", 44100, seed=7)
+    with storage.publish(f"{folder}/b.wav") as file:
+        file.write((tmp_path / "b.wav").read_bytes())
+    again = fsdsinet(*command, output)
+    assert "1 file changed since its row was computed: b.wav; run with" in again.stderr
+    done = fsdsinet(*command, output, "--retry-changed")
+    assert "1 unchanged clip of the same shards computed again" in done.stderr
+    assert "changed since" not in fsdsinet(*command, output).stderr
+    fsdsinet(*command, whole)
+    assert_same(output, whole)
     assert_tidy(output)
 
 

@@ -15,6 +15,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from tests.support.made_dataset import make_dataset, scored
+from transforms.storage import FileInfo
 
 LABELS = ("Bell", "Cat", "Rain")
 RESULTS = {
@@ -29,6 +30,13 @@ CARRIED: dict[str, Sequence[object]] = {
     "where": ["Wien", "Kyiv", None, "Göteborg"],
     "day": [datetime.date(2024, 1, day) for day in (1, 2, 3, 4)],
 }
+SIZES = [123456, None, 2**40, 0]
+TIMES = [
+    datetime.datetime(2024, 2, 29, 23, 59, 59, 123456, datetime.UTC),
+    None,
+    datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC),
+    datetime.datetime(2026, 7, 1, 12, tzinfo=datetime.UTC),
+]
 
 Rows = list[dict[Any, Any]]
 
@@ -72,7 +80,9 @@ def read_table(request: pytest.FixtureRequest) -> Callable[[pathlib.Path], Rows]
 def output(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A dataset of two shards."""
     folder = tmp_path_factory.mktemp("readers") / "out"
-    return make_dataset(folder, RESULTS, LABELS, CARRIED, shard_clips=2)
+    uris = [f"/audio/{clip_id}.wav" for clip_id in RESULTS]
+    files = dict(zip(uris, map(FileInfo, uris, SIZES, TIMES), strict=True))
+    return make_dataset(folder, RESULTS, LABELS, CARRIED, shard_clips=2, files=files)
 
 
 def assert_vectors(found: Sequence[object], expected: np.ndarray) -> None:
@@ -145,6 +155,9 @@ def test_the_ledger_has_outcomes_and_columns_of_the_manifest(
     assert [plain(row["duration_s"]) for row in rows] == [1.0, None, 1.0, 1.0]
     for name, values in CARRIED.items():
         assert [plain(row[name]) for row in rows] == values, name
+    assert [plain(row["file_size_bytes"]) for row in rows] == SIZES
+    times = pd.to_datetime([row["file_modified"] for row in rows], utc=True)
+    assert [None if pd.isna(time) else time for time in times] == TIMES
 
 
 def test_models_of_different_sizes_are_two_tables(

@@ -19,6 +19,7 @@ from tests.conftest import Command
 from tests.support.audio_files import make_wav
 from tests.support.datasets import assert_same_dataset, read
 from transforms.models.registry import published_labels
+from transforms.schemas import SCHEMA_VERSION
 
 MODEL = "random-tiny-tlpf"
 
@@ -72,7 +73,7 @@ def test_every_file_states_model_labels_and_settings(output: pathlib.Path) -> No
         assert metadata["table"] == table
         assert json.loads(metadata["labels"]) == list(published_labels())
         assert len(metadata["model_sha256"]) == 64
-        assert metadata["schema_version"] == "1"
+        assert metadata["schema_version"] == str(SCHEMA_VERSION)
         assert metadata["last_patch"] == "repeat"
         versions = json.loads(metadata["versions"])
         assert versions["essentia-tensorflow"] == "2.1b6.dev1389"

@@ -160,8 +160,9 @@ def test_length_is_predicted_from_file_size_and_format(tmp_path: pathlib.Path) -
     (tmp_path / "empty.flac").touch()
     names = ["ten.WAV", "ten.mp3", "empty.flac", "missing.wav", "nul\0.wav"]
     uris = [*(str(tmp_path / name) for name in names), "https://example.org/a.wav"]
-    rows = pa.table({"uri": uris})
-    predicted = predict_audio_s(rows, storage.sizes_of(uris))
+    infos = storage.infos_of(uris)
+    sizes = {uri: info.size_bytes if info else None for uri, info in infos.items()}
+    predicted = predict_audio_s(pa.table({"uri": uris}), sizes)
     assert predicted.tolist() == [10, 10, 0.1, 0.1, 0.1, 10]
 
 

@@ -95,8 +95,8 @@ def test_listing_has_sizes_and_dates(root: str) -> None:
     assert abs(age) < datetime.timedelta(minutes=5)
     assert names_of(root, recursive=False) == ["b.bin"]
     assert storage.list_names(root) == {"a", "b.bin"}
-    known = storage.sizes_of([first.uri, f"{root}/none", "https://host.invalid/a"])
-    assert known == {first.uri: 3, f"{root}/none": None}
+    known = storage.infos_of([first.uri, f"{root}/none", "https://host.invalid/a"])
+    assert known == {first.uri: first, f"{root}/none": None}
     assert storage.look_up(second.uri) == second
     assert storage.look_up(f"{root}/a") == "folder"
     # A folder whose name begins with the same letters is another folder.

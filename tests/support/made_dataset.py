@@ -16,6 +16,7 @@ from transforms.front_end.patches import FRONT_END_VERSION, PatchSpec
 from transforms.manifest import open_shard, read_planned_shards
 from transforms.parquet import commit_shard
 from transforms.schemas import DatasetSpec
+from transforms.storage import FileInfo
 
 SHA256 = "0" * 64
 
@@ -37,6 +38,7 @@ def make_dataset(
     outputs: tuple[str, ...] = ("activations", "embeddings"),
     shard_clips: int = 3,
     state: str = "finished",
+    files: Mapping[str, FileInfo | None] | None = None,
     uris: Sequence[str] = (),
 ) -> pathlib.Path:
     """Writes a dataset of one model.
@@ -50,6 +52,7 @@ def make_dataset(
         outputs: Outputs that are stored for every patch.
         shard_clips: Number of clips in a shard.
         state: State of the run in run.json.
+        files: Sizes and times of files, by uri; the file of clip x is /audio/x.wav.
         uris: Uris of the clips; by default each has a file of its own.
 
     Returns:
@@ -68,7 +71,7 @@ def make_dataset(
     dataset = DatasetSpec((spec,), outputs, PatchSpec(), {}, tuple(manifest.schema)[2:])
     folder.mkdir(parents=True)
     plan_path = str(folder / "plan.arrow")
-    write_plan(plan_of(manifest, shard_clips), plan_path, {})
+    write_plan(plan_of(manifest, shard_clips), plan_path, {}, files)
     for planned in read_planned_shards(plan_path):
         commit_shard(_filled(open_shard(planned), results, model), str(folder), dataset)
     (folder / "plan.arrow").unlink()

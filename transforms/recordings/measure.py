@@ -57,6 +57,7 @@ class Recording:
         flags: Flags of the clip, without `silent`.
         first: Index in the file of the first sample of the clip.
         file_size: Size of the file in bytes, to notice that it has changed.
+        file_modified: When the file was modified, as text; None if unknown.
         can_seek: Whether parts of the file can be read without what is before them.
         num_source: Number of samples at the sample rate of the file.
         num_samples: Number of samples at 22,050 Hz.
@@ -75,6 +76,7 @@ class Recording:
     level: Level
     segment_patches: int
     checkpoints: tuple[Checkpoint, ...]
+    file_modified: str | None = None
 
     def segments(self, spec: PatchSpec) -> list[Segment]:
         """The segments of the recording; at least one."""

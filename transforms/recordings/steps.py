@@ -16,7 +16,7 @@ import numpy as np
 
 from transforms.audio import TIMEOUT_S_PER_BYTE, unexpected_error
 from transforms.decoding.excerpts import ExcerptReader
-from transforms.decoding.reading import CLIP_TIMEOUT_S, open_audio
+from transforms.decoding.reading import CLIP_TIMEOUT_S, LONGEST_S, open_audio
 from transforms.elements import Clip, ClipError, Shard, ShardSummary
 from transforms.engines.contract import ModelSpec
 from transforms.engines.registered import EngineFactory
@@ -25,6 +25,7 @@ from transforms.job_control.counters import count, timed
 from transforms.job_control.deaths import given_up
 from transforms.job_control.permit import Permit
 from transforms.job_control.status import add_done, add_part, report_clip
+from transforms.manifest import FILE_MODIFIED_COLUMN
 from transforms.parquet import commit_shard
 from transforms.recordings.kept_samples import KeptSamples
 from transforms.recordings.measure import Recording, Segment, segment_patches_for
@@ -33,10 +34,6 @@ from transforms.recordings.segments import compute_segment, finish
 from transforms.recordings.unfinished import UnfinishedRecording
 from transforms.schemas import DatasetSpec, part_name
 from transforms.storage import join, look_up
-
-# Duration above which a clip is computed in segments, of about half of it. Ten minutes
-# at 44.1 kHz take 0.3 GB of memory, and a segment takes seconds.
-LONGEST_S = 600.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +54,7 @@ class RecordingJob:
     dataset: DatasetSpec
     permit: Permit | None = None
     timeout_s: int = CLIP_TIMEOUT_S
-    longest_s: float = LONGEST_S
+    longest_s: int = LONGEST_S
     spread: bool = True
 
     def is_committed(self, shard: Shard) -> bool:
@@ -101,7 +98,7 @@ def measure_recording(shard: Shard, job: RecordingJob) -> Iterator[Task]:
     clip = shard.clips[0]
     folder = UnfinishedRecording(job.output, shard.shard_id)
     try:
-        recording = _measure(clip, folder, job)
+        recording = _measure(clip, _modified(shard), folder, job)
     except ClipError as error:
         yield Task(_failed(shard, error), None, ())
         return
@@ -117,19 +114,35 @@ def measure_recording(shard: Shard, job: RecordingJob) -> Iterator[Task]:
         yield Task(shard, recording, together)
 
 
-def _measure(clip: Clip, folder: UnfinishedRecording, job: RecordingJob) -> Recording:
+def _modified(shard: Shard) -> str | None:
+    """When the file was modified, as text; None if the plan does not know."""
+    assert shard.rows is not None
+    time = shard.rows.column(FILE_MODIFIED_COLUMN)[0].as_py()
+    return time and time.isoformat()
+
+
+def _measure(
+    clip: Clip, modified: str | None, folder: UnfinishedRecording, job: RecordingJob
+) -> Recording:
     spec = job.dataset.patch_spec
     segment_patches = segment_patches_for(spec, job.longest_s / 2)
     with _opened(clip, job, "the first pass") as file:
         known = folder.read_recording()
-        expected = (size_of(file), segment_patches)
-        if known and (known.file_size, known.segment_patches) == expected:
+        expected = (size_of(file), modified, segment_patches)
+        if known and expected == (
+            known.file_size,
+            known.file_modified,
+            known.segment_patches,
+        ):
             return known
         folder.remove()
         kept = KeptSamples(folder, spec, segment_patches)
         keep = kept.take if job.spread else lambda samples: None
         with timed("first_pass"):
-            recording = first_pass(clip, file, spec, segment_patches, keep)
+            recording = dataclasses.replace(
+                first_pass(clip, file, spec, segment_patches, keep),
+                file_modified=modified,
+            )
         if job.spread and not recording.can_seek:
             kept.finish(recording)
     folder.write_recording(recording)

@@ -12,7 +12,7 @@ import hashlib
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO, Literal
 
 import pyarrow as pa
@@ -59,6 +59,7 @@ __all__ = [
     "glob_files",
     "has_magic",
     "in_utf8",
+    "infos_of",
     "is_local",
     "is_locked",
     "join",
@@ -78,7 +79,6 @@ __all__ = [
     "read_file",
     "resolve",
     "shown",
-    "sizes_of",
     "stem",
     "suffix",
     "unsigned",
@@ -151,20 +151,19 @@ def list_files(
     return store_for(folder).files(folder, recursive, hidden)
 
 
-def sizes_of(uris: Sequence[str]) -> dict[str, int | None]:
-    """Sizes of files in bytes; None for a file that does not exist.
+def infos_of(uris: Iterable[str]) -> dict[str, FileInfo | None]:
+    """Sizes and times of files; None for a file that does not exist.
 
-    The result lacks files whose size would need a request each, such as files on the
-    web.
+    The result lacks files that would need a request each, such as files on the web.
     """
     by_scheme: dict[str, list[str]] = collections.defaultdict(list)
-    for uri in uris:
+    for uri in dict.fromkeys(uris):
         by_scheme[scheme_of(uri)].append(uri)
-    sizes: dict[str, int | None] = {}
+    infos: dict[str, FileInfo | None] = {}
     for scheme, group in by_scheme.items():
         store = store_for_scheme(scheme)
-        sizes |= store.sizes(group) if store else dict.fromkeys(group)
-    return sizes
+        infos |= store.infos(group) if store else dict.fromkeys(group)
+    return infos
 
 
 def list_names(folder: str) -> set[str]:

@@ -95,8 +95,15 @@ class LocalStore:
                 )
         return [_info(path) for path in sorted(found)]
 
-    def sizes(self, uris: Sequence[str]) -> dict[str, int | None]:
-        return {uri: _size(uri) for uri in uris}
+    def infos(self, uris: Sequence[str]) -> dict[str, FileInfo | None]:
+        found: dict[str, FileInfo | None] = dict.fromkeys(uris)
+        for uri in found:
+            # Not contextlib.suppress: there may be a million files.
+            try:
+                found[uri] = FileInfo(uri, *_size_and_time(local_path(uri)))
+            except (OSError, ValueError):
+                continue
+        return found
 
     def names(self, folder: str) -> set[str]:
         with _problems(folder):
@@ -215,21 +222,24 @@ class _NewFile(io.FileIO):
             return super().write(data)
 
 
-def _size(uri: str) -> int | None:
-    try:
-        return os.stat(local_path(uri)).st_size
-    except (OSError, ValueError):
-        return None
-
-
 def _info(path: str) -> FileInfo:
     """Describes a file. A broken link has no size; its clip fails in the ledger."""
     try:
-        status = os.stat(path)
+        return FileInfo(path, *_size_and_time(path))
     except OSError:
         return FileInfo(path)
-    modified = datetime.datetime.fromtimestamp(int(status.st_mtime), datetime.UTC)
-    return FileInfo(path, status.st_size, modified)
+
+
+def _size_and_time(path: str) -> tuple[int, datetime.datetime | None]:
+    """Size of a file, and the time of its last change, cut to microseconds."""
+    status = os.stat(path)
+    seconds, rest_ns = divmod(status.st_mtime_ns, 10**9)
+    try:
+        modified = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    except (OverflowError, ValueError, OSError):
+        # A damaged file system may state a year after 9999.
+        return status.st_size, None
+    return status.st_size, modified.replace(microsecond=rest_ns // 1000)
 
 
 @contextlib.contextmanager

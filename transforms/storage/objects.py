@@ -28,7 +28,7 @@ from transforms.storage.uris import (
     shown,
 )
 
-# Largest number of folders that `sizes` lists.
+# Largest number of folders that `infos` lists.
 _MAX_FOLDERS = 100
 _NOT_THERE = ("NO_SUCH_BUCKET", "NO_SUCH_KEY", "bucket does not exist")
 
@@ -72,20 +72,20 @@ class ObjectStore:
             if hidden or not re.search(r"(^|/)\.", info.uri[start:])
         ]
 
-    def sizes(self, uris: Sequence[str]) -> dict[str, int | None]:
+    def infos(self, uris: Sequence[str]) -> dict[str, FileInfo | None]:
         """Lists every folder once; the result is empty for too many folders."""
         wanted = set(uris)
         folders = {posixpath.dirname(uri) for uri in wanted}
         if len(folders) > _MAX_FOLDERS:
             return {}
-        sizes: dict[str, int | None] = dict.fromkeys(wanted)
+        infos: dict[str, FileInfo | None] = dict.fromkeys(wanted)
         for folder in folders:
             # A clip with a uri that cannot be read fails later, in the ledger.
             with contextlib.suppress(StorageError):
                 for info in self._entries(folder, recursive=False)[0]:
                     if info.uri in wanted:
-                        sizes[info.uri] = info.size_bytes
-        return sizes
+                        infos[info.uri] = info
+        return infos
 
     def names(self, folder: str) -> set[str]:
         files, folders = self._entries(folder, recursive=False)

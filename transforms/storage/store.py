@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class FileInfo:
     """A file, as listed in its folder.
 
@@ -19,7 +19,8 @@ class FileInfo:
         uri: Absolute path or uri of the file.
         size_bytes: Size; None if unknown, as for a broken link or a web server that
             does not tell.
-        modified: Time of the last change; None if unknown.
+        modified: Time of the last change, in UTC; None if unknown. Some stores and file
+            systems state whole seconds or milliseconds.
     """
 
     uri: str
@@ -105,10 +106,10 @@ class Store(Protocol):
                 way, begins with a dot.
         """
 
-    def sizes(self, uris: Sequence[str]) -> dict[str, int | None]:
-        """Sizes of files in bytes; None for a file that does not exist.
+    def infos(self, uris: Sequence[str]) -> dict[str, FileInfo | None]:
+        """Sizes and times of files; None for a file that does not exist.
 
-        The result may lack files whose size would need a request each.
+        The result may lack files that would need a request each.
         """
 
     def names(self, folder: str) -> set[str]:

@@ -188,7 +188,7 @@ class WebStore:
     def files(self, folder: str, recursive: bool, hidden: bool) -> Sequence[FileInfo]:
         _refuse(folder, "unreadable", "files of a web server cannot be listed")
 
-    def sizes(self, uris: Sequence[str]) -> dict[str, int | None]:
+    def infos(self, uris: Sequence[str]) -> dict[str, FileInfo | None]:
         return {}
 
     def names(self, folder: str) -> set[str]:
