@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.support.machine import save
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
-from transforms.decoding.resampling import resample, resample_by_essentia
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray
 from transforms.essentia_import import essentia_standard
 from transforms.front_end.mel import log_mel_bands
 from transforms.front_end.patches import cut_frames
+from transforms.resampling.whole import resample, resample_by_essentia
 
 RATES_HZ = (8000, 11025, 16000, 24000, 32000, 44100, 48000, 96000)
 _SECONDS = 30

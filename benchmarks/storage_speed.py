@@ -90,12 +90,14 @@ def measure_decoding(corpus: pathlib.Path) -> dict[str, float]:
     ways: dict[str, Callable[[], object]] = {
         "disk": lambda: [decode_audio(clip) for clip in local],
         "bucket": lambda: [decode_audio(clip) for clip in remote],
-        "bucket, ahead": lambda: [decode_audio(*both) for both in openers(remote)],
+        "bucket, ahead": lambda: [
+            decode_audio(clips[0], opener) for clips, opener in openers(remote)
+        ],
         "slow bucket": lambda: [
             decode_audio(clip, functools.partial(slowly, clip)) for clip in remote
         ],
         "slow bucket, ahead": lambda: [
-            decode_audio(*both) for both in openers(remote, slowly)
+            decode_audio(clips[0], opener) for clips, opener in openers(remote, slowly)
         ],
     }
     best = dict.fromkeys(ways, float("inf"))

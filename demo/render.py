@@ -25,7 +25,7 @@ from training.recipes.rendered import RECIPES
 from training.recipes.sources import DrumKit, Effects, Instrument
 from training.synthesis.encode import encode
 from training.synthesis.soundfonts import HELD_OUT_FONTS, render_phrases
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "clips"
 Sound = Callable[[np.ndarray, np.random.Generator], np.ndarray]

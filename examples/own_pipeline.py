@@ -25,16 +25,16 @@ def to_line(result: EmbedResult) -> str:
 
 
 def main(folder: str, output: str) -> None:
-    files = sorted(path for path in pathlib.Path(folder).rglob("*") if path.is_file())
+    files = sorted(str(p) for p in pathlib.Path(folder).rglob("*") if p.is_file())
+    if not files:
+        sys.exit(f"no files in folder {folder!r}; give a folder with sounds")
     with beam.Pipeline() as pipeline:
-        (
-            pipeline
-            | "Files" >> beam.Create([str(path) for path in files])
-            | EmbedAudio(models=[MODEL])
-            | "ToLine" >> beam.Map(to_line)
-            | "Write" >> beam.io.WriteToText(output, shard_name_template="")
-        )
+        results = pipeline | "Files" >> beam.Create(files) | EmbedAudio(models=[MODEL])
+        lines = results | "ToLine" >> beam.Map(to_line)
+        lines | "Write" >> beam.io.WriteToText(output, shard_name_template="")
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: own_pipeline.py FOLDER OUTPUT")
     main(*sys.argv[1:])

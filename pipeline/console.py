@@ -74,14 +74,14 @@ class ProgressLine:
         if done == self._first_committed:
             begun = any(worker.clip_id is not None for worker in workers)
             doing = "working on the first clips" if begun else "starting workers"
-            return f"{done:,} of {self._total:,} clips, {failed:,} failed, {doing}"
+            return f"{done:,} of {counted(self._total)}, {failed:,} failed, {doing}"
         elapsed_s = max(now - self._start, 1e-3)
         patches = sum(w.num_patches for w in workers) / elapsed_s
         audio = sum(w.audio_s for w in workers) / elapsed_s
         clips_per_s = (done - self._first_committed) / elapsed_s
         left_s = (self._total - done) / clips_per_s
         return (
-            f"{done:,} of {self._total:,} clips, {failed:,} failed, "
+            f"{done:,} of {counted(self._total)}, {failed:,} failed, "
             f"{patches:,.0f} patches/s, {audio:,.0f}x real time, "
             f"{format_duration(left_s)} left"
         )
@@ -124,6 +124,11 @@ class DownloadLine:
 def say(text: str) -> None:
     """Prints a line for the user on standard error."""
     print(f"fsdsinet: {text}", file=sys.stderr)
+
+
+def counted(number: int, one: str = "clip", many: str = "clips") -> str:
+    """Returns a number with its noun: `1 clip`, `0 clips`, `1,000 clips`."""
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def format_duration(seconds: float) -> str:

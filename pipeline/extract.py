@@ -12,6 +12,12 @@ from transforms.inference import RunModels
 from transforms.job_control.permit import AdmitShards, Permit
 from transforms.manifest import Lanes, ReadManifest
 from transforms.parquet import CommitShard
+from transforms.recordings.steps import (
+    LONGEST_S,
+    RecordingJob,
+    RunRecordings,
+    SplitRecordings,
+)
 from transforms.schemas import DatasetSpec
 
 
@@ -27,6 +33,8 @@ class ExtractJob:
         permit: Set if workers may outlive the launcher.
         clip_timeout_s: Time limit for reading and decoding a clip, without the part for
             its size (see `DecodeAudio`).
+        longest_s: Duration above which a clip is computed in segments.
+        spread: Whether several workers compute segments of one recording.
     """
 
     plan_path: str
@@ -35,6 +43,20 @@ class ExtractJob:
     lanes: Lanes | None = None
     permit: Permit | None = None
     clip_timeout_s: int = CLIP_TIMEOUT_S
+    longest_s: float = LONGEST_S
+    spread: bool = True
+
+    @property
+    def recordings(self) -> RecordingJob:
+        """The part of the job that computes long recordings."""
+        return RecordingJob(
+            output=self.output,
+            dataset=self.dataset,
+            permit=self.permit,
+            timeout_s=self.clip_timeout_s,
+            longest_s=self.longest_s,
+            spread=self.spread,
+        )
 
     def on_cluster(self, permit: Permit, models: tuple[ModelSpec, ...]) -> "ExtractJob":
         """This job with a permit, and with models that every worker can read."""
@@ -48,10 +70,13 @@ def extract(pipeline: beam.Pipeline, job: ExtractJob) -> beam.PCollection:
     shards = plan | ReadManifest(job.lanes)
     if job.permit:
         shards |= AdmitShards(job.output, job.permit)
-    return (
-        shards
-        | DecodeAudio(job.clip_timeout_s)
+    decoded = shards | DecodeAudio(job.clip_timeout_s, job.longest_s)
+    others, recordings = decoded | SplitRecordings()
+    clips = (
+        others
         | ComputePatches(job.dataset.patch_spec)
         | RunModels(job.dataset.models)
         | CommitShard(job.output, job.dataset, job.permit)
     )
+    long = recordings | RunRecordings(job.recordings)
+    return (clips, long) | beam.Flatten()

@@ -1,6 +1,9 @@
 """The elements of the pipeline: a Shard of Clips, which each step fills in."""
 
 import dataclasses
+import hashlib
+import json
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -154,6 +157,8 @@ class Clip:
         start_s: If the clip is an excerpt of the file, its start in seconds; None for
             the start of the file.
         end_s: End of the excerpt; None for the end of the file.
+        is_long: Set by DecodeAudio instead of a waveform if the clip is a long
+            recording, which RunRecordings computes in segments.
     """
 
     clip_id: str
@@ -166,6 +171,7 @@ class Clip:
     failure: Failure | None = None
     start_s: float | None = None
     end_s: float | None = None
+    is_long: bool = False
 
     def failed(self, error: ClipError) -> "Clip":
         """This clip with a failure and without the data of earlier steps."""
@@ -194,6 +200,25 @@ class Shard:
     clips: tuple[Clip, ...]
     rows: pa.RecordBatch | None = None
     started_s: float = 0.0
+
+    def alone(self, index: int) -> "Shard":
+        """The shard that has only one of the clips."""
+        clip = self.clips[index]
+        rows = None if self.rows is None else self.rows.slice(index, 1)
+        return Shard(shard_name([clip.clip_id]), (clip,), rows, self.started_s)
+
+    def without(self, indices: Collection[int]) -> "Shard":
+        """The shard without some of the clips, under the same name."""
+        kept = [i for i in range(len(self.clips)) if i not in indices]
+        rows = None if self.rows is None else self.rows.take(pa.array(kept))
+        clips = tuple(self.clips[i] for i in kept)
+        return dataclasses.replace(self, clips=clips, rows=rows)
+
+
+def shard_name(clip_ids: Sequence[str]) -> str:
+    """Name of the shard that has these clips: a hash of their ids."""
+    text = json.dumps(list(clip_ids)).encode("utf-8")
+    return hashlib.blake2b(text, digest_size=10).hexdigest()
 
 
 class ShardSummary(NamedTuple):

@@ -5,6 +5,7 @@ and measures them; the engine makes batches inside the shard.
 """
 
 import dataclasses
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -40,7 +41,8 @@ def _run_clip(clip: Clip, engines: Mapping[str, Engine]) -> Clip:
     return dataclasses.replace(clip, patches=None, predictions=predictions)
 
 
-_PRELOADED: dict[ModelSpec, Engine] = {}
+_LOADED: dict[ModelSpec, Engine] = {}
+_LOADING = threading.Lock()
 
 
 def preload(models: Sequence[ModelSpec]) -> None:
@@ -52,7 +54,25 @@ def preload(models: Sequence[ModelSpec]) -> None:
     sent for another.
     """
     if all(s.engine != "essentia" and is_local(s.graph_path) for s in models):
-        _PRELOADED.update((spec, load_engine(spec)) for spec in models)
+        load_engines([(spec, engine_factory(spec.engine)) for spec in models])
+
+
+def load_engines(
+    models: Sequence[tuple[ModelSpec, EngineFactory]],
+) -> dict[str, Engine]:
+    """Engines by name of the model; a process loads each model once."""
+    with _LOADING:
+        for spec, factory in models:
+            if spec not in _LOADED:
+                _LOADED[spec] = load_engine(spec, factory)
+        return {spec.name: _LOADED[spec] for spec, _ in models}
+
+
+def with_factories(
+    models: Sequence[ModelSpec],
+) -> tuple[tuple[ModelSpec, EngineFactory], ...]:
+    """Models with the factories of their engines, for workers, which know no others."""
+    return tuple((spec, engine_factory(spec.engine)) for spec in models)
 
 
 class LoadedModels(dict[str, Engine]):
@@ -75,15 +95,10 @@ class ShardModelHandler(ModelHandler[Shard, Shard, LoadedModels]):
 
     def __init__(self, models: Sequence[ModelSpec]) -> None:
         super().__init__()
-        self._models: tuple[tuple[ModelSpec, EngineFactory], ...] = tuple(
-            (spec, engine_factory(spec.engine)) for spec in models
-        )
+        self._models = with_factories(models)
 
     def load_model(self) -> LoadedModels:
-        return LoadedModels(
-            (spec.name, _PRELOADED.get(spec) or load_engine(spec, factory))
-            for spec, factory in self._models
-        )
+        return LoadedModels(load_engines(self._models))
 
     def run_inference(
         self,

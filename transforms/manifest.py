@@ -8,8 +8,6 @@ it, so that a manifest of a million rows is never part of the job's graph.
 
 import dataclasses
 import fcntl
-import hashlib
-import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import apache_beam as beam
 import pyarrow as pa
 
-from transforms.elements import Clip, Failure, PlannedShard, Shard
+from transforms.elements import Clip, Failure, PlannedShard, Shard, shard_name
 from transforms.storage import open_arrow, publish
 
 # Columns of a manifest that say what a clip is; those of an excerpt may be missing.
@@ -93,17 +91,12 @@ def write_plan(
             writer.write_table(_planned(rows, failures or {}))
 
 
-def shard_name(rows: pa.Table) -> str:
-    """Name of the shard that has these manifest rows: a hash of its clip_ids."""
-    clip_ids = json.dumps(rows["clip_id"].to_pylist()).encode("utf-8")
-    return hashlib.blake2b(clip_ids, digest_size=10).hexdigest()
-
-
 def _planned(rows: pa.Table, failures: Mapping[str, Failure]) -> pa.Table:
     """The rows of a shard in one chunk, with the plan's own columns."""
-    found = [failures.get(clip_id) for clip_id in rows["clip_id"].to_pylist()]
+    clip_ids = rows["clip_id"].to_pylist()
+    found = [failures.get(clip_id) for clip_id in clip_ids]
     structs = [failure and dataclasses.asdict(failure) for failure in found]
-    columns = ([shard_name(rows)] * rows.num_rows, structs)
+    columns = ([shard_name(clip_ids)] * rows.num_rows, structs)
     for field, values in zip(PLAN_FIELDS, columns, strict=True):
         rows = rows.append_column(field, pa.array(values, field.type))
     return rows.combine_chunks()

@@ -10,7 +10,8 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -71,14 +72,13 @@ def commit_shard(
         if permit:
             permit.check()
         write_table(join(output, "ledger", part), ledger_table(shard, spec))
-    return _count_outcomes(shard)
+    return count_outcomes(shard, sum(_num_patches(clip) for clip in shard.clips))
 
 
-def _count_outcomes(shard: Shard) -> ShardSummary:
+def count_outcomes(shard: Shard, num_patches: int) -> ShardSummary:
     """Counts a committed shard. A shard that is computed twice is committed once."""
     failures = [clip.failure.error_type for clip in shard.clips if clip.failure]
     num_ok = len(shard.clips) - len(failures)
-    num_patches = sum(_num_patches(clip) for clip in shard.clips)
     count("clips", len(shard.clips))
     count("clips_ok", num_ok)
     for error_type in failures:
@@ -88,24 +88,42 @@ def _count_outcomes(shard: Shard) -> ShardSummary:
 
 
 def write_table(uri: str, table: pa.Table) -> None:
-    """Publishes a table as Parquet with zstd and with plain floats.
+    """Publishes a table as Parquet."""
+    write_tables(uri, table.schema, [table])
+
+
+def write_tables(uri: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    """Publishes tables as one Parquet file with zstd and with plain floats.
 
     BYTE_STREAM_SPLIT saves nothing on the models' results, and Spark and fastparquet
     refuse to read it. Dictionaries would make floats larger.
     """
-    with publish(uri) as file:
-        pq.write_table(
-            table,
-            file,
-            compression="zstd",
-            use_dictionary=[f.name for f in table.schema if f.type == pa.string()],
-        )
+    texts = [field.name for field in schema if field.type == pa.string()]
+    with (
+        publish(uri) as file,
+        pq.ParquetWriter(
+            file, schema, compression="zstd", use_dictionary=texts
+        ) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table)
 
 
-def ledger_table(shard: Shard, spec: DatasetSpec) -> pa.Table:
-    """One row for every clip of the shard, ok or failed."""
+def ledger_table(
+    shard: Shard, spec: DatasetSpec, num_patches: int | None = None
+) -> pa.Table:
+    """One row for every clip of the shard, ok or failed.
+
+    Args:
+        shard: Shard with predictions, or failures.
+        spec: What is written.
+        num_patches: Number of patches of the only clip, if its predictions are not in
+            the shard.
+    """
     assert shard.rows is not None
     rows = [_ledger_row(clip) for clip in shard.clips]
+    if num_patches is not None:
+        rows[0]["num_patches"] = num_patches
     columns = [
         pa.array([row.get(field.name) for row in rows], field.type)
         for field in LEDGER_FIELDS
@@ -153,12 +171,21 @@ def _num_patches(clip: Clip) -> int:
     return len(next(iter(clip.predictions.values())).activations)
 
 
-def patches_table(shard: Shard, spec: DatasetSpec, model: ModelSpec) -> pa.Table:
-    """One row for every patch of the shard's clips, in order."""
+def patches_table(
+    shard: Shard, spec: DatasetSpec, model: ModelSpec, first_patch: int = 0
+) -> pa.Table:
+    """One row for every patch of the shard's clips, in order.
+
+    Args:
+        shard: Shard with predictions.
+        spec: What is written.
+        model: Model of the table.
+        first_patch: Index of the first patch of every clip.
+    """
     schema = patches_schema(spec, model)
     clips = _predictions(shard, model)
     counts = [len(prediction.activations) for _, prediction in clips]
-    patch = np.concatenate([np.arange(count) for count in [0, *counts]])
+    patch = first_patch + np.concatenate([np.arange(n) for n in [0, *counts]])
     start_s = spec.patch_spec.start_s(patch)
     file_start_s = start_s + np.repeat([c.start_s or 0.0 for c, _ in clips], counts)
     columns = {
@@ -174,20 +201,55 @@ def patches_table(shard: Shard, spec: DatasetSpec, model: ModelSpec) -> pa.Table
     return _to_table(columns, schema)
 
 
+class Pooled(NamedTuple):
+    """The prediction of a clip, pooled over its patches.
+
+    Attributes:
+        clip_id: Id of the clip.
+        num_patches: Number of patches, at least 1.
+        activations_mean: float32 [num_classes].
+        activations_max: float32 [num_classes].
+        embedding_mean: float32 [embedding_size].
+    """
+
+    clip_id: str
+    num_patches: int
+    activations_mean: FloatArray
+    activations_max: FloatArray
+    embedding_mean: FloatArray
+
+
 def clips_table(shard: Shard, spec: DatasetSpec, model: ModelSpec) -> pa.Table:
     """One row for every clip of the shard that has patches."""
-    clips = [item for item in _predictions(shard, model) if len(item[1].activations)]
-    mean = [mean_over_patches(prediction.activations) for _, prediction in clips]
+    clips = [
+        Pooled(
+            clip.clip_id,
+            len(prediction.activations),
+            mean_over_patches(prediction.activations),
+            prediction.activations.max(axis=0),
+            mean_over_patches(prediction.embeddings),
+        )
+        for clip, prediction in _predictions(shard, model)
+        if len(prediction.activations)
+    ]
+    return pooled_table(clips, spec, model)
+
+
+def pooled_table(
+    clips: Sequence[Pooled], spec: DatasetSpec, model: ModelSpec
+) -> pa.Table:
+    """One row for every clip."""
+    mean = [clip.activations_mean for clip in clips]
     columns = {
-        "clip_id": np.array([clip.clip_id for clip, _ in clips], object),
-        "num_patches": np.array([len(p.activations) for _, p in clips], np.int32),
+        "clip_id": np.array([clip.clip_id for clip in clips], object),
+        "num_patches": np.array([clip.num_patches for clip in clips], np.int32),
         "activations_mean": _stack(mean, len(model.labels)),
         "activations_max": _stack(
-            [p.activations.max(axis=0) for _, p in clips], len(model.labels)
+            [clip.activations_max for clip in clips], len(model.labels)
         ),
         "top_labels": [_top_labels(scores, model.labels) for scores in mean],
         "embedding_mean": _stack(
-            [mean_over_patches(p.embeddings) for _, p in clips], model.embedding_size
+            [clip.embedding_mean for clip in clips], model.embedding_size
         ),
     }
     return _to_table(columns, clips_schema(spec, model))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.engines.contract import ModelSpec
 from transforms.front_end.mel import FRAME_SAMPLES
 from transforms.front_end.patches import HOP_SAMPLES, PATCH_FRAMES, PatchSpec

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.audio import decode_audio, resample_clip
-from transforms.decoding.ffmpeg import mix_samples
+from transforms.decoding.mixing import mix_samples
 from transforms.elements import Clip, LabelledPrediction, Prediction
 from transforms.engines.contract import ModelSpec
 from transforms.engines.registered import DEFAULT_ENGINE, load_engine

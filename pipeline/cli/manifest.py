@@ -41,24 +41,25 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command and returns its exit code."""
-    from pipeline.console import say
+    from pipeline.console import counted, say
     from pipeline.errors import ConfigError
     from pipeline.inputs.cut import cut_recordings
     from pipeline.inputs.manifest_files import write_manifest_file
-    from pipeline.inputs.read_inputs import read_inputs
+    from pipeline.inputs.read_inputs import read_sized_inputs
     from transforms.storage import shown
 
     if arguments.overlap is not None and arguments.cut is None:
         raise ConfigError("--overlap is given without --cut; give both")
-    table = read_inputs(arguments.inputs, with_stat=True)
-    text = f"{table.num_rows:,} clips"
+    inputs = read_sized_inputs(arguments.inputs, with_stat=True)
+    if left_out := inputs.left_out_text():
+        say(left_out)
+    table, files = inputs.table, ""
     if arguments.cut is not None:
-        files = f"{table.num_rows:,} {'file' if table.num_rows == 1 else 'files'}"
+        files = f" of {counted(table.num_rows, 'file', 'files')}"
         cut = cut_recordings(table, arguments.cut, arguments.overlap or 0.0)
         table = cut.table
-        text = f"{table.num_rows:,} clips of {files}"
         if cut.unread:
             say(cut.unread_text())
     write_manifest_file(table, arguments.output)
-    print(f"{text}: {shown(arguments.output)}")
+    print(f"{counted(table.num_rows)}{files}: {shown(arguments.output)}")
     return 0

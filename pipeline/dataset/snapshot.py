@@ -21,6 +21,8 @@ from pipeline.dataset.folder import Dataset, read_ledger_files
 from pipeline.errors import ConfigError, DatasetError
 from transforms import storage
 
+_NUM_NAMED = 5
+
 
 class Snapshot:
     """The committed files of one model of a dataset.
@@ -95,12 +97,11 @@ class Snapshot:
             ends = pc.ends_with(ledger["uri"], "/" + name.lstrip("/"))
             found = ledger.filter(pc.or_(pc.equal(ledger["uri"], name), ends))
         if not found.num_rows:
-            some = ", ".join(ledger["clip_id"][:5].to_pylist())
             raise ConfigError(
-                f"no clip {name!r} in {self.dataset.shown}; its clips are {some}, ..."
+                f"no clip {name!r} in {self.dataset.shown}; {_hint(ledger, name)}"
             )
         if found.num_rows > 1:
-            ids = ", ".join(found["clip_id"][:5].to_pylist())
+            ids = ", ".join(found["clip_id"][:_NUM_NAMED].to_pylist())
             raise ConfigError(
                 f"{found.num_rows} clips are named {name!r}: give one clip_id of {ids}"
             )
@@ -257,3 +258,15 @@ def vectors_of(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     size = column.type.list_size
     start = column.offset * size
     return values[start : start + len(column) * size].reshape(-1, size)
+
+
+def _hint(ledger: pa.Table, name: str) -> str:
+    """Names clips whose file is called `name.*`; if there is none, the first clips."""
+    rows = ledger.filter(pc.match_substring(ledger["uri"], f"/{name}."))
+    uris, ids = rows["uri"].to_pylist(), rows["clip_id"].to_pylist()
+    near = [i for i, uri in zip(ids, uris, strict=True) if storage.stem(uri) == name]
+    if near:
+        more = ", ..." if len(near) > _NUM_NAMED else ""
+        return f"did you mean {' or '.join(near[:_NUM_NAMED])}{more}?"
+    first = ledger["clip_id"][:_NUM_NAMED].to_pylist()
+    return f"its clips are {', '.join(first)}, ..."

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.console import format_duration
+from pipeline.console import counted, format_duration
 from pipeline.dataset.folder import Dataset
 
 TOTALS_COLUMNS = ["status", "error_type", "duration_s", "num_patches"]
@@ -65,9 +65,9 @@ def summary_text(
     """
     took = "" if elapsed_s is None else f"; this run took {format_duration(elapsed_s)}"
     lines = [
-        f"{totals['ok']:,} clips ok, {totals['failed']:,} failed; "
+        f"{counted(totals['ok'])} ok, {totals['failed']:,} failed; "
         f"{format_duration(totals['audio_hours'] * 3600)} of audio, "
-        f"{totals['patches']:,} patches{took}"
+        f"{counted(totals['patches'], 'patch', 'patches')}{took}"
     ]
     reasons = list(totals["failed_by_error_type"].items())[:_NUM_REASONS]
     lines += [f"  failed, {reason}: {count:,}" for reason, count in reasons]

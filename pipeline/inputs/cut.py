@@ -15,7 +15,7 @@ from pipeline.errors import ConfigError
 from pipeline.inputs.excerpts import END, START, times_text
 from pipeline.inputs.read_inputs import default_clip_id
 from transforms import storage
-from transforms.decoding.corrected_file import corrected
+from transforms.decoding.headers.corrected_file import corrected
 from transforms.storage import StorageError
 
 # Formats whose headers state the exact length of PCM samples, and their least bytes.

@@ -79,8 +79,9 @@ def read_vocabulary(root: str) -> tuple[str, ...]:
         text = storage.read_file(path).decode("utf-8")
         return tuple(label for _, label, _ in csv.reader(io.StringIO(text)))
     except (StorageError, ValueError) as error:
+        problem = error.problem if isinstance(error, StorageError) else error
         raise ConfigError(
-            f"cannot read FSD50K vocabulary {storage.shown(path)}: {error}; expected "
+            f"cannot read FSD50K vocabulary {storage.shown(path)}: {problem}; expected "
             "lines of index, label and mid, as in FSD50K.ground_truth.zip"
         ) from error
 
@@ -107,8 +108,9 @@ def _read_csv(root: str, subset: str) -> pa.Table:
             ),
         )
     except (StorageError, pa.ArrowInvalid, KeyError) as error:
+        problem = error.problem if isinstance(error, StorageError) else error
         raise ConfigError(
-            f"cannot read FSD50K ground truth {storage.shown(path)}: {error}; unpack "
+            f"cannot read FSD50K ground truth {storage.shown(path)}: {problem}; unpack "
             "FSD50K.ground_truth.zip into the root, or give the audio folder itself"
         ) from error
 

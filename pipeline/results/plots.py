@@ -96,7 +96,9 @@ def plot_clips(
     try:
         with storage.publish(path) as file:
             figure.savefig(file, dpi=120, format=storage.suffix(path)[1:].lower())
-    except (StorageError, OSError, ValueError) as error:
+    except StorageError as error:
+        raise ConfigError(f"cannot write picture {error}") from error
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"cannot write picture {storage.shown(path)}: {error}"
         ) from error

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from tests.support.audio_files import make_readable, signal
 from training.synthesis.encode import encode
-from transforms.decoding.ffmpeg import DecodedAudio, decode_file
-from transforms.decoding.file_view import FileView
+from transforms.decoding.ffmpeg import decode_file
+from transforms.decoding.headers.chunks import read_chunks, zero_chunks
+from transforms.decoding.headers.file_view import FileView
+from transforms.decoding.mixing import DecodedAudio
 
 
 def decode(content: bytes) -> DecodedAudio:
@@ -65,9 +67,9 @@ def test_a_view_reads_the_same_bytes_in_every_order(
     assert view.seek(0, os.SEEK_END) == len(expected)
     for position, size in reads:
         view.seek(position)
-        stop = None if size < 0 else position + size
+        stop = len(expected) if size < 0 else position + size
         assert view.read(size) == expected[position:stop]
-        assert view.tell() == max(position, min(len(expected), stop or len(expected)))
+        assert view.tell() == max(position, min(len(expected), stop))
 
 
 def test_a_streamed_aiff_file_is_not_truncated(tmp_path: pathlib.Path) -> None:
@@ -90,3 +92,27 @@ def test_flac_that_states_twice_its_samples_is_not_truncated(
     assert num_samples == 22050
     content[21:26] = (total + (factor - 1) * num_samples).to_bytes(5, "big")
     assert decode(bytes(content)).flags == flags
+
+
+@pytest.mark.parametrize("num_zeros", [8, 4000, 16000, 3_000_000])
+@pytest.mark.parametrize(
+    ("name", "before"),
+    [("pcm16_44k.wav", b"fmt "), ("pcm16_44k.wav", b"data")]
+    + [("big_endian.aiff", b"COMM"), ("big_endian.aiff", b"SSND")],
+)
+def test_zeros_before_the_samples_are_skipped(
+    tmp_path: pathlib.Path, name: str, before: bytes, num_zeros: int
+) -> None:
+    content = make_readable(tmp_path, name, 0.5).read_bytes()
+    at = content.index(before)
+    size = len(content) - 8 + num_zeros
+    start = content[:4] + size.to_bytes(4, "little" if name.endswith("wav") else "big")
+    filled = start + content[8:at] + bytes(num_zeros) + content[at:]
+    audio = decode(filled)
+    assert audio.flags == ()
+    np.testing.assert_array_equal(audio.samples, decode(content).samples)
+    file = io.BytesIO(filled)
+    chunked = read_chunks(file)
+    assert chunked is not None
+    expected = (at, at + num_zeros) if num_zeros > 8000 else None
+    assert zero_chunks(file, chunked) == expected

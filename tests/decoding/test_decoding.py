@@ -8,13 +8,15 @@ import wave
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.audio_files import READABLE, make_readable, make_wav, signal
 from training.synthesis.encode import encode
 from transforms.audio import decode_audio, decode_shard
-from transforms.decoding.ffmpeg import DecodedAudio, decode_file, mix_samples
+from transforms.decoding.ffmpeg import decode_file
+from transforms.decoding.mixing import DecodedAudio, mix_samples
 from transforms.elements import Clip, ClipError, Shard
 
 
@@ -329,7 +331,12 @@ def test_folders_pipes_and_missing_files_are_refused(tmp_path: pathlib.Path) -> 
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("healthy")
     names = ["pcm16_44k.wav", "flac.flac", "mp3_44k.mp3", "aac.m4a", "vorbis.ogg"]
-    return {name: make_readable(folder, name, 0.5).read_bytes() for name in names}
+    files = {name: make_readable(folder, name, 0.5).read_bytes() for name in names}
+    for container in ("AIFF", "AU", "CAF", "RF64", "W64"):
+        file = io.BytesIO()
+        soundfile.write(file, signal(9000, 22050)[0], 22050, "PCM_16", format=container)
+        files[container] = file.getvalue()
+    return files
 
 
 @settings(max_examples=150)

@@ -24,10 +24,25 @@ def test_next_remote_clip_is_fetched_while_one_is_decoded() -> None:
         return io.BytesIO(clip.clip_id.encode())
 
     turns = openers(clips, open_clip)
-    clip, opener = next(turns)
+    group, opener = next(turns)
     assert started["b"].wait(10) and not started["c"].is_set()
-    assert (clip, opener().read()) == (clips[0], b"a")
-    assert [(c.clip_id, o().read()) for c, o in turns] == [("b", b"b"), ("c", b"c")]
+    assert (group, opener().read()) == ([clips[0]], b"a")
+    assert [(g, o().read()) for g, o in turns] == [
+        ([clips[1]], b"b"),
+        ([clips[2]], b"c"),
+    ]
+
+
+def test_clips_of_one_file_are_opened_together() -> None:
+    clips = [
+        Clip("a", "s3://b/x", start_s=0.0, failure=FAILURE),
+        Clip("b", "s3://b/x", start_s=1.0),
+        Clip("c", "/y"),
+        Clip("d", "s3://b/x", start_s=2.0),
+    ]
+    turns = openers(clips, lambda clip: io.BytesIO(clip.clip_id.encode()))
+    found = [([clip.clip_id for clip in group], o().read()) for group, o in turns]
+    assert found == [(["a", "b"], b"b"), (["c"], b"c"), (["d"], b"d")]
 
 
 def test_local_and_failed_clips_are_not_opened_before_their_turn() -> None:
@@ -41,7 +56,7 @@ def test_local_and_failed_clips_are_not_opened_before_their_turn() -> None:
     turns = openers(clips, open_clip)
     next(turns)[1]()
     assert opened == ["a"]
-    assert [clip for clip, _ in turns] == clips[1:]
+    assert [group for group, _ in turns] == [[clips[1]], [clips[2]]]
     assert opened == ["a"]
 
 

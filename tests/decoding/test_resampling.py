@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.decoding import resampling
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
-from transforms.decoding.resampling import (
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
+from transforms.elements import FloatArray
+from transforms.resampling import whole as resampling
+from transforms.resampling.whole import (
     fixed_filter,
     resample,
     resample_by_essentia,
     resample_by_kernel,
     sinc_table,
 )
-from transforms.elements import FloatArray
 
 RATES_HZ = (11025, 44100, 88200, 176400)
 OTHER_RATES_HZ = (8000, 16000, 24000, 32000, 48000, 96000)
@@ -83,8 +83,8 @@ def test_other_rates_work_without_numba(
     has_numba: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not has_numba:
-        monkeypatch.setitem(sys.modules, "transforms.decoding.resampling_kernel", None)
-    monkeypatch.setattr(resampling, "_has_numba", lambda: has_numba)
+        monkeypatch.setitem(sys.modules, "transforms.resampling.kernel", None)
+    monkeypatch.setattr(resampling, "has_numba", lambda: has_numba)
     samples = noise(5000)
     expected = resample_by_essentia(samples, 48000)
     np.testing.assert_array_equal(resample(samples, 48000), expected)

@@ -1,4 +1,4 @@
-"""What follows the samples of a WAV or AIFF file is told apart."""
+"""What follows the samples of a file is told apart: chunks, filling, or audio."""
 
 import io
 import pathlib
@@ -6,10 +6,11 @@ import struct
 
 import numpy as np
 import pytest
+import soundfile
 
 from tests.support.audio_files import make_readable, signal
-from transforms.decoding.ffmpeg import DecodedAudio, decode_file
-from transforms.decoding.trailing_data import find_trailing_data
+from transforms.decoding.ffmpeg import decode_file
+from transforms.decoding.mixing import DecodedAudio
 
 LIST = b"LIST" + struct.pack("<I", 7001) + bytes(7001)
 AUDIO = (signal(9000, 22050)[0] * 2**15).astype("<i2").tobytes()
@@ -31,6 +32,13 @@ def decode(content: bytes) -> DecodedAudio:
     return decode_file("clip", io.BytesIO(content))
 
 
+def written(container: str) -> bytes:
+    """A file of 9000 samples of 16 bits."""
+    file = io.BytesIO()
+    soundfile.write(file, signal(9000, 22050)[0], 22050, "PCM_16", format=container)
+    return file.getvalue()
+
+
 @pytest.fixture(scope="module", params=["pcm16_44k.wav", "big_endian.aiff"])
 def whole(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -46,6 +54,41 @@ def test_long_filling_is_not_read(whole: bytes, filling: bytes) -> None:
     assert audio.flags == ()
     assert file.num_read < 3 * len(whole) + 200_000
     np.testing.assert_array_equal(audio.samples, decode(whole).samples)
+
+
+@pytest.mark.parametrize("container", ["AU", "CAF", "RF64", "W64"])
+@pytest.mark.parametrize("filling", [b"\0", b"\xff"])
+def test_long_filling_of_other_containers_is_not_read(
+    container: str, filling: bytes
+) -> None:
+    whole = written(container)
+    file = CountingFile(whole + filling * 20_000_000)
+    audio = decode_file("clip", file)
+    assert (len(audio.samples), audio.flags) == (9000, ())
+    assert file.num_read < 3 * len(whole) + 200_000
+    np.testing.assert_array_equal(audio.samples, decode(whole).samples)
+
+
+@pytest.mark.parametrize("container", ["AU", "CAF"])
+def test_a_cut_file_is_truncated(container: str) -> None:
+    whole = written(container)
+    audio = decode(whole[: len(whole) // 2])
+    assert audio.flags == ("truncated",)
+    assert np.array_equal(audio.samples, decode(whole).samples[: len(audio.samples)])
+
+
+@pytest.mark.parametrize(("container", "size_size"), [("AU", 4), ("CAF", 8)])
+def test_a_size_of_minus_one_is_unknown(container: str, size_size: int) -> None:
+    whole = written(container)
+    at = 8 if container == "AU" else whole.index(b"data") + 4
+    content = whole[:at] + b"\xff" * size_size + whole[at + size_size :]
+    audio = decode(content)
+    assert (len(audio.samples), audio.flags) == (9000, ())
+
+
+def test_au_is_read_to_its_end_if_audio_follows() -> None:
+    audio = decode(written("AU") + AUDIO)
+    assert (len(audio.samples), audio.flags) == (18000, ())
 
 
 @pytest.mark.parametrize(
@@ -97,8 +140,3 @@ def test_a_size_that_states_less_than_follows_is_flagged(
     at = content.index(b"data") + 4
     audio = decode(content[:at] + struct.pack("<I", 20000) + content[at + 4 :])
     assert (len(audio.samples), audio.flags) == (5000, ("more_audio",))
-
-
-def test_other_files_have_no_trailing_data() -> None:
-    found = find_trailing_data(io.BytesIO(b"fLaC" + AUDIO))
-    assert (found.chunks_end, found.is_audio) == (None, False)

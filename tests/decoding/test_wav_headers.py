@@ -6,7 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from transforms.decoding.ffmpeg import DecodedAudio, decode_file
+from transforms.decoding.ffmpeg import decode_file
+from transforms.decoding.mixing import DecodedAudio
 from transforms.elements import ClipError
 
 RATE_HZ = 16000
@@ -140,6 +141,31 @@ def test_24_bits_in_32_of_which_all_are_used_are_refused() -> None:
     data = chunk(b"data", integers(values(32), 4))
     with pytest.raises(ClipError, match="all 32 are used"):
         decode(wav(form(PCM, 24, 32), data))
+
+
+@pytest.mark.parametrize("name", [b"RIFF", b"RIFX"])
+@pytest.mark.parametrize(("at", "number"), [(10, 40_000), (12, 4_000_000_000)])
+def test_impossible_channels_and_rates_are_refused(
+    at: int, number: int, name: bytes
+) -> None:
+    order = ">" if name == b"RIFX" else "<"
+    header = bytearray(form(PCM, 16, 32, is_extensible=True, order=order))
+    width = 2 if at == 10 else 4
+    header[at : at + width] = number.to_bytes(
+        width, "big" if order == ">" else "little"
+    )
+    octets = integers(values(16) << 16, 4, order)
+    with pytest.raises(ClipError) as caught:
+        decode(wav(bytes(header), chunk(b"data", octets, order), name=name))
+    assert caught.value.error_type in ("not_audio", "unsupported_rate")
+
+
+@pytest.mark.parametrize("num_channels", [1, 2])
+def test_integers_of_64_bits_are_refused(num_channels: int) -> None:
+    octets = values(32, num_channels=num_channels).astype("<i8").tobytes()
+    with pytest.raises(ClipError, match="'s64'") as caught:
+        decode(wav(form(PCM, 64, 64, num_channels), chunk(b"data", octets)))
+    assert caught.value.error_type == "not_audio"
 
 
 def with_data_size(content: bytes, size: int) -> bytes:

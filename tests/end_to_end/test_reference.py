@@ -16,13 +16,13 @@ from tests.support.audio_files import (
 )
 from training.synthesis.encode import encode
 from transforms.audio import decode_audio
-from transforms.decoding.resampling import resample
 from transforms.elements import Clip, Prediction
 from transforms.engines.essentia import EssentiaEngine
 from transforms.features import compute_patches
 from transforms.front_end.patches import LastPatch, PatchSpec, log_mel, normalise
 from transforms.models.loading import load_model
 from transforms.models.registry import graph_path, registered_model
+from transforms.resampling.whole import resample
 
 DEMO_MODEL, *OTHER_MODELS = map(graph_path, map(registered_model, BUNDLED_MODELS))
 # AAC, Vorbis, AC3 and WMA decoders changed their rounding since FFmpeg 2.8.

@@ -158,6 +158,29 @@ def test_a_published_name_with_another_file_is_refused(
         load_model("fsd-sinet-vgg41-tlpf-1")
 
 
+WORDS_OF_DATES = (
+    *("may", "March", "sept", "jan 2024", "jan-2024", "dec10", "5 may", "may 1st"),
+    *("may 5 10:00 Z", "sat10", "Sunday, 5", "m3", "t10", "at 5", "of-may", ",may"),
+    *("1 day", "-2 days", "10 minutes", "7ms", "P1D", "-P1D", "PT5M", "P1", "h.5"),
+)
+UNUSUAL = (
+    *("v1", "2024-01-31-vgg", "7 layers", ".a", "_a", "a b", "näme", "a,b", "a#1"),
+    *("sun", "monday", "march-net", "maybe", "may v1", "may_5", "dec-vgg41", "s1"),
+    *("P", "PD", "PANN-14", "p1d", "h1", "a.1", "day", "mst5", "at-net-5", "q1"),
+    *("infinite", "nano", "model-5", "fsd-sinet-vgg41-tlpf", "mymodel"),
+)
+
+
+def test_fastparquet_mistakes_words_of_dates_only() -> None:
+    reader = pytest.importorskip("fastparquet.util")
+    read_as_text = [
+        name
+        for name in (*WORDS_OF_DATES, *UNUSUAL)
+        if isinstance(reader.val_to_num(name), str)
+    ]
+    assert read_as_text == [*UNUSUAL]
+
+
 @pytest.mark.parametrize(
     ("name", "suggested"),
     [
@@ -170,6 +193,8 @@ def test_a_published_name_with_another_file_is_refused(
         ("2024-01-31T10:00:00Z", "model-2024-01-31T10:00:00Z"),
         ("True", "model-True"),
         ("inf", "model-inf"),
+        ("-inf", "model--inf"),
+        *((name, f"model-{name}") for name in WORDS_OF_DATES),
         ("__HIVE_DEFAULT_PARTITION__", "model-HIVE_DEFAULT_PARTITION"),
         ("a=b", "a-b"),
         ("a%20b", "a-20b"),
@@ -188,10 +213,7 @@ def test_names_that_readers_mistake_are_refused_with_a_suggestion(
     load_models([str(path.rename(path.with_name(f"{suggested}.pb")))])
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["v1", "2024-01-31-vgg", "7 layers", ".a", "_a", "a b", "näme", "a,b", "a#1"],
-)
+@pytest.mark.parametrize("name", UNUSUAL)
 def test_other_unusual_names_are_accepted(model: pathlib.Path, name: str) -> None:
     path = model.rename(model.with_name(f"{name}.pb"))
     (spec,) = load_models([str(path)])

@@ -40,21 +40,25 @@ class Installation:
 
     def run(self, *arguments: str | pathlib.Path) -> str:
         """Runs Python with arguments; returns its standard output."""
+        done = self.start(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start(self, *arguments: str | pathlib.Path) -> subprocess.CompletedProcess[str]:
+        """Runs Python with arguments; returns its exit code and what it printed."""
         # Nothing listens there, so that a bucket refuses at once.
         nowhere = {
             "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
             "AWS_ACCESS_KEY_ID": "none",
             "AWS_SECRET_ACCESS_KEY": "none",
         }
-        done = subprocess.run(
+        return subprocess.run(
             [self._python, *arguments],
             env=self._environment | nowhere,
             cwd=self.folder,
             capture_output=True,
             text=True,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
     def extract_demo(self) -> pathlib.Path:
         output = self.folder / "out" / "demo"
@@ -163,6 +167,22 @@ def test_the_pipeline_labels_the_demo_clips(installation: Installation) -> None:
     assert len(by_name["organ.mp3"]["labels"]) == 10
     assert "damaged.mp3" in by_name["damaged.mp3"]["error"]
     assert sum("error" in line for line in by_name.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing", "labels.jsonl"], "no files in folder 'missing'; give a folder"),
+        (["missing"], "usage: own_pipeline.py FOLDER OUTPUT"),
+    ],
+)
+def test_wrong_arguments_of_the_pipeline_end_in_a_message(
+    installation: Installation, arguments: list[str], message: str
+) -> None:
+    done = installation.start(EXAMPLES / "own_pipeline.py", *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert not [*installation.folder.iterdir()]
 
 
 def test_the_engine_of_the_example_runs_a_demo_model(

@@ -69,7 +69,9 @@ def test_a_clip_is_found_by_id_uri_or_file_name(
 @pytest.mark.parametrize(
     ("clip", "message"),
     [
-        ("nobody", "no clip 'nobody'"),
+        ("nobody", "no clip 'nobody' in .*; its clips are clip0-.*, ..."),
+        ("lip4", "no clip 'lip4' in .*; its clips are"),
+        ("clip4", "no clip 'clip4' in .*; did you mean clip4-[0-9a-f]{12}[?]$"),
         ("text.wav", "has failed: cannot decode"),
         ("clip0.wav", "shorter than one patch"),
     ],
@@ -88,8 +90,9 @@ def test_wrong_arguments_are_refused(
         plot_clips(str(tmp_path), ["a"], None, "a.png")
     with pytest.raises(UserError, match="expected one of: random-tiny-tlpf"):
         plot_clips(str(output), ["clip5.wav"], "other", "a.png")
-    with pytest.raises(UserError, match="cannot write picture"):
+    with pytest.raises(UserError, match="cannot write picture") as raised:
         plot_clips(str(output), ["clip5.wav"], None, str(output / "run.json" / "a.png"))
+    assert str(raised.value).count("a.png") == 1
     with pytest.raises(UserError, match="cannot write picture"):
         plot_clips(str(output), ["clip5.wav"], None, str(tmp_path / "a.xyz"))
     with pytest.raises(UserError, match="has no extension"):

@@ -4,6 +4,8 @@ import base64
 import json
 import pathlib
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from pipeline.results.report.labels import NUM_BINS
 from pipeline.results.report.page_data import Limits, collect
 from pipeline.results.report.projection import project, unit_rows
 from pipeline.results.report.write_report import script_json, write_report
+from tests.conftest import ROOT
 from tests.support.synthetic_dataset import write_synthetic_dataset
 
 
@@ -217,3 +220,15 @@ def test_wrong_arguments_are_refused(
         write_report(str(dataset.root), str(tmp_path / name))
     with pytest.raises(DatasetError, match="is not a dataset"):
         write_report(str(tmp_path), str(tmp_path / "a.html"))
+
+
+def test_a_wrong_name_is_refused_before_slow_imports(tmp_path: pathlib.Path) -> None:
+    code = (
+        "import sys; from pipeline.cli.main import main; "
+        "code = main(sys.argv[1:]); "
+        "sys.exit(code if {'sklearn', 'plotly'}.isdisjoint(sys.modules) else 9)"
+    )
+    command = [sys.executable, "-c", code, "report", str(tmp_path), "--output", "a.txt"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "expected a name that ends in .html" in done.stderr

@@ -1,10 +1,13 @@
 """The report page in a real browser: Debian's chromium, driven by Selenium."""
 
+import io
 import json
+import os
 import pathlib
 import re
 import shutil
 from collections.abc import Iterator
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import pytest
@@ -193,22 +196,35 @@ def test_hostile_names_are_shown_as_text(
     check_quiet(browser)
 
 
+@pytest.mark.parametrize(
+    ("name", "uri"),
+    [
+        ("so unds/a #1 100% 🎺?.wav", "{}/so unds/a #1 100% 🎺?.wav"),
+        ("s/100%20.wav", "{}/s/100%20.wav"),
+        ("s/a #1 %.wav", "file://{}/s/a #1 %.wav"),
+        ("s/b ?.wav", "file:{}/s%2Fb%20%3F.wav"),
+        ("caf\udce9/\udce9 1%é.wav", "file://{}/caf%E9/%E9%201%25%C3%A9.wav"),
+    ],
+)
 def test_audio_beside_the_page_plays(
-    browser: webdriver.Chrome, tmp_path: pathlib.Path
+    browser: webdriver.Chrome, tmp_path: pathlib.Path, name: str, uri: str
 ) -> None:
-    name = "a #1 100% 🎺?.wav"
-    output, sounds = tmp_path / "out", tmp_path / "so unds"
-    sounds.mkdir()
-    write_synthetic_dataset(output, 3, names=[name[:-4]], folder=str(sounds))
-    soundfile.write(sounds / name, np.zeros(8000), 8000)
-    write_report(str(output), str(tmp_path / "report.html"))
+    path = tmp_path / name
+    path.parent.mkdir()
+    path.write_bytes(wav_bytes())
+    folder, clip_id = uri.format(tmp_path)[:-4].rsplit("/", 1)
+    write_synthetic_dataset(tmp_path / "out", 3, names=[clip_id], folder=folder)
+    write_report(str(tmp_path / "out"), str(tmp_path / "report.html"))
     show(browser, tmp_path / "report.html")
     browser.execute_script(
-        "document.getElementById('search').value = 'a #1';"
-        "document.getElementById('find').requestSubmit()"
+        "document.getElementById('search').value = arguments[0];"
+        "document.getElementById('find').requestSubmit()",
+        clip_id,
     )
     length = "return document.querySelector('audio')?.duration === 1"
     WebDriverWait(browser, WAIT_S).until(lambda chrome: chrome.execute_script(length))
+    address = browser.execute_script("return document.querySelector('audio').src")
+    assert unquote_to_bytes(address.removeprefix("file://")) == os.fsencode(path)
     check_quiet(browser)
 
 
@@ -238,6 +254,13 @@ def test_the_player_of_an_excerpt_plays_its_part_of_the_file(
         start = part.removeprefix("#t=").partition(",")[0]
         wait_until(browser, f"document.querySelector('audio').currentTime === {start}")
     check_quiet(browser)
+
+
+def wav_bytes() -> bytes:
+    """Returns a WAV file of one second."""
+    content = io.BytesIO()
+    soundfile.write(content, np.zeros(8000), 8000, format="WAV")
+    return content.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,10 @@ def test_output_has_the_format_of_its_extension(
         (("--clip", "a", "--where", "split ="), "cannot use --where"),
         (("--clip", "a", "--where", "split = 'x'"), "no clip of"),
         (("--clip", "a", "--output", "a.xyz"), "expected an extension among"),
-        (("--clip", "a", "--output", "/dev/null/a.csv"), "cannot write"),
+        (
+            ("--clip", "a", "--output", "/dev/null/a.csv"),
+            "cannot write /dev/null/a.csv: ",
+        ),
         (("--clip", "a", "--model", "b"), "expected one of: made"),
         (("--audio", "none.wav"), "is no longer at gone.pb"),
         (("--clip", "a", "--", "-x"), "only extract takes flags for Beam"),
@@ -186,6 +189,7 @@ def test_wrong_arguments_are_refused(
     assert main(["search", str(dataset), *options]) == 2
     captured = capsys.readouterr()
     assert message in captured.err and len(captured.err.splitlines()) == 1
+    assert captured.err.count("/dev/null/a.csv") <= 1
 
 
 def test_damaged_datasets_are_refused_and_unfinished_ones_are_named(

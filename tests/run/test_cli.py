@@ -271,7 +271,7 @@ def test_nothing_but_the_summary_is_printed(
     )  # fmt: skip
     assert done.stderr == ""
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("1 clips ok, 0 failed; ")
+    assert lines[0].startswith("1 clip ok, 0 failed; ")
     assert lines[-1].startswith("plot a clip: fsdsinet plot ")
     picture = tmp_path / "a.png"
     command = lines[-1].removeprefix("plot a clip: fsdsinet ").split()

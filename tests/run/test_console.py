@@ -9,6 +9,7 @@ import pytest
 from pipeline.console import (
     DownloadLine,
     ProgressLine,
+    counted,
     format_duration,
 )
 from transforms.errors import did_you_mean
@@ -75,6 +76,18 @@ def test_a_download_is_shown_only_on_a_terminal(
     shown = [text.strip() for text in stream.getvalue().split("\r")]
     expected = ["", "a.pb: 1.2 MB", "a.pb: 1.2 of 20.0 MB", "", ""]
     assert shown == (expected if stream.isatty() else [""])
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 clips"), (1, "1 clip"), (1000, "1,000 clips")]
+)
+def test_one_clip_is_not_many(clock: list[float], number: int, text: str) -> None:
+    assert counted(number) == text
+    stream = io.StringIO()
+    line = ProgressLine(number, stream)
+    clock[0] += 10
+    line.update({})
+    assert stream.getvalue() == f"0 of {text}, 0 failed, starting workers\n"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.support.audio_files import make_wav
 from training.synthesis.encode import encode
 from transforms import storage
 from transforms.audio import decode_audio
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import Clip
 
 
@@ -142,7 +142,7 @@ def test_a_folder_without_audio_is_refused_with_what_was_found(
         read_inputs([str(tmp_path)])
 
 
-def test_run_and_dry_run_say_what_was_left_out(
+def test_run_dry_run_and_manifest_say_what_was_left_out(
     tmp_path: pathlib.Path,
     tiny_model: pathlib.Path,
     fsdsinet: Command,
@@ -158,6 +158,14 @@ def test_run_and_dry_run_say_what_was_left_out(
     done = fsdsinet(*line)
     assert done.stderr.count(text) == 1
     assert text not in done.stdout
+    listed = ["manifest", f"{tmp_path}/in", "--output", f"{tmp_path}/m.csv"]
+    assert main(listed) == 0
+    assert capsys.readouterr() == (
+        f"1 clip: {tmp_path}/m.csv\n",
+        f"fsdsinet: {text} them\n",
+    )
+    assert main(["manifest", f"{tmp_path}/in/a.wav", *listed[2:]]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def not_utf8(folder: pathlib.Path) -> pathlib.Path:
@@ -205,7 +213,7 @@ def test_files_whose_names_are_not_utf8_are_processed(
     manifest, output = tmp_path / "m.csv", tmp_path / "out"
     fsdsinet("manifest", folder, "--output", manifest)
     line = ["extract", folder, "--model", tiny_model, "--output", output]
-    assert "1 clips ok, 0 failed" in fsdsinet(*line).stdout
+    assert "1 clip ok, 0 failed" in fsdsinet(*line).stdout
     assert "nothing to do: all 1 clips are done" in fsdsinet(*line).stdout
     ledger = pd.read_parquet(output / "ledger")
     (uri,) = ledger["uri"]

@@ -23,8 +23,8 @@ from pipeline.launch.plan import (
 )
 from tests.support.shards import plan_of
 from transforms import storage
-from transforms.elements import Failure
-from transforms.manifest import manifest_rows, read_planned_shards, shard_name
+from transforms.elements import Failure, shard_name
+from transforms.manifest import manifest_rows, read_planned_shards
 
 
 def manifest_of(ids: list[str], **columns: list[object]) -> pa.Table:

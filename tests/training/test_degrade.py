@@ -17,7 +17,7 @@ from training.synthesis.degrade import (
 )
 from training.synthesis.formulas import render_formula
 from training.synthesis.signals import shape_spectrum
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 
 Random = np.random.Generator
 Step = Callable[[np.ndarray, Random], np.ndarray]

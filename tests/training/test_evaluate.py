@@ -18,7 +18,7 @@ from training.evaluate import (
 )
 from training.recipes.rendered import RECIPES, TRAINED_LABELS
 from training.recordings.held_out import Recording, fitted, read_qt_resource
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.models.registry import published_labels
 
 LABELS = published_labels()

@@ -7,7 +7,7 @@ from training.synthesis.effects import EFFECTS
 from training.synthesis.formulas import FORMULAS, render_formula
 from training.synthesis.oddities import ODDITIES
 from training.synthesis.signals import SIGNALS
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 
 SEEDS = range(6)
 

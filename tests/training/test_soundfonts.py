@@ -19,7 +19,7 @@ from training.synthesis.soundfonts import (
     render_phrases,
     usable_presets,
 )
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 
 FREEPATS = TRAINED_FONTS[-1]
 FREEPATS_PACKAGE = Package(FREEPATS.package, str(FREEPATS.path))

@@ -20,7 +20,7 @@ from training.graphs.sinet_graph import (
     SinetWeights,
     channels,
 )
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.engines.essentia import EssentiaEngine
 from transforms.front_end.patches import PatchSpec, cut_patches, log_mel, normalise
 from transforms.models.loading import load_model

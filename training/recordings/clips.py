@@ -12,8 +12,9 @@ from training.recipes.sources import Recordings
 from training.recordings.added_groups import ADDED_GROUPS
 from training.recordings.archives import list_sounds
 from training.recordings.groups import GROUPS
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ, decode_file
-from transforms.decoding.resampling import resample
+from transforms.decoding.ffmpeg import decode_file
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
+from transforms.resampling.whole import resample
 
 Random = np.random.Generator
 

@@ -14,8 +14,8 @@ import av
 import numpy as np
 
 from training.recordings.clips import read_audio
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
-from transforms.decoding.resampling import resample
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
+from transforms.resampling.whole import resample
 
 _SHARE = pathlib.Path("/usr/share")
 PACKAGES = (

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from training.synthesis.signals import shape_spectrum
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 
 Array = np.ndarray
 Random = np.random.Generator

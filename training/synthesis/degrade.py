@@ -14,10 +14,11 @@ import numpy as np
 
 from training.synthesis.encode import encode
 from training.synthesis.signals import coloured_noise, shape_spectrum
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ, decode_file
-from transforms.decoding.resampling import resample
+from transforms.decoding.ffmpeg import decode_file
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray
 from transforms.essentia_import import essentia_standard
+from transforms.resampling.whole import resample
 
 Random = np.random.Generator
 

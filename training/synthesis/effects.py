@@ -21,7 +21,7 @@ from training.synthesis.building_blocks import (
     wandering,
 )
 from training.synthesis.signals import Signal
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 
 # In metres per second, in air of 20 degrees Celsius.
 _SPEED_OF_SOUND = 343.0

@@ -5,7 +5,7 @@ import numpy as np
 from training.synthesis.effects import EFFECTS
 from training.synthesis.oddities import ODDITIES
 from training.synthesis.signals import SIGNALS, Random, Signal
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 
 FORMULAS: dict[str, Signal] = {
     formula.__name__: formula for formula in (*SIGNALS, *EFFECTS, *ODDITIES)

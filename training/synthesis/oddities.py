@@ -21,7 +21,7 @@ from training.synthesis.building_blocks import (
     wandering,
 )
 from training.synthesis.signals import Signal
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 
 
 def machinery(t: Array, rng: Random) -> Array:

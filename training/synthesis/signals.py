@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 
 Random = np.random.Generator
 Signal = Callable[[np.ndarray, Random], np.ndarray]

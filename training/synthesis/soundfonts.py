@@ -22,7 +22,7 @@ import numpy as np
 from training.recipes.sources import DrumKit, Drums, Played, Preset
 from training.synthesis.midi import Score
 from training.synthesis.phrases import Phrase, play
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 
 _FOLDER = pathlib.Path("/usr/share/sounds")
 _DRUM_BANK = 128

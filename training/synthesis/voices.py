@@ -17,8 +17,8 @@ import numpy as np
 import soundfile
 
 from training.recipes.sources import Speech
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
-from transforms.decoding.resampling import resample
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
+from transforms.resampling.whole import resample
 
 Random = np.random.Generator
 Program = Literal["espeak", "flite", "festival"]

@@ -1,358 +1,289 @@
-"""Decodes one audio file with FFmpeg (PyAV), to the samples of Essentia's MonoLoader.
+"""Decodes audio files with FFmpeg (PyAV), to the samples of Essentia's MonoLoader.
 
 MonoLoader itself uses FFmpeg 2.8.12, which crashes the process on healthy Opus files
-and on damaged files. The rules below give the same samples with a current FFmpeg: MP3
-is decoded with the fixed-point decoder, and the encoder delay of AAC, Vorbis and WMA is
-kept as the old version kept it (measured in tests/end_to_end/test_reference.py).
+and on damaged files. The rules here and in `frames` give the same samples with a
+current FFmpeg: MP3 is decoded with the fixed-point decoder, and the encoder delay of
+AAC, Vorbis and WMA is kept as the old version kept it (measured in
+tests/end_to_end/test_reference.py).
 """
 
-import dataclasses
+import contextlib
+import itertools
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any, BinaryIO
 
 import av
-import av.codec.context
 import numpy as np
 
-from transforms.decoding.corrected_file import CorrectedFile, corrected
-from transforms.decoding.ogg_chain import chained_formats
-from transforms.decoding.truncated_files import is_truncated
+from transforms.decoding.frames import FrameReader
+from transforms.decoding.headers import mp3_headers
+from transforms.decoding.headers.corrected_file import corrected
+from transforms.decoding.headers.ogg_chain import chained_formats
+from transforms.decoding.headers.truncated_files import is_truncated
+from transforms.decoding.mixing import DecodedAudio, Mixer, to_float
+from transforms.decoding.sample_rates import check_rate, decode_error
 from transforms.elements import ClipError, FloatArray
-
-SAMPLE_RATE_HZ = 22050
-# libsamplerate accepts ratios from 1/256 to 256 (src_is_valid_ratio).
-MIN_RATE_HZ, MAX_RATE_HZ = SAMPLE_RATE_HZ / 256, SAMPLE_RATE_HZ * 256
-
-_KEEP_ENCODER_DELAY = {"aac", "vorbis", "wmav1", "wmav2"}
-# Shortest run of full-scale samples that counts as clipping; a shorter one is a peak.
-_CLIPPING_RUN = 3
-_FULL_SCALE = 0.9999
-# Channels cancel each other if their mix is this far below them (40 dB), everywhere.
-_CANCELLED = 0.01
-# Error of rounding to 16 bits, which is left where quiet channels cancel each other.
-_ROUNDING = 2**-15
-# Integer formats: the value of silence, and the factor that maps to the range -1..1.
-_INTEGER_SCALE = {
-    "u8": (128, 2.0**-7),
-    "s16": (0, 2.0**-15),
-    "s32": (0, 2.0**-31),
-    "s64": (0, 2.0**-63),
-}
 
 # First bytes of a PCM WAV file. Some discs hide DTS audio in such files, and FFmpeg
 # would search far into the file for it, which takes 10 ms. 32 kB are enough: they hold
 # several DTS frames.
 _PCM_WAV = re.compile(rb"RIFF....WAVEfmt ....\x01\x00", re.DOTALL)
 _PCM_WAV_OPTIONS = {"probesize": "32768"}
+# Containers in which FFmpeg finds every sample of PCM again without decoding.
+_PCM_CONTAINERS = {"wav", "w64", "aiff"}
+
+# Index of a sample whose place in the file is unknown; larger than any other.
+UNKNOWN_POSITION = 1 << 62
+
+_FREE_FORMAT = (
+    "it is an MP3 file of the free format, which FFmpeg cannot decode; convert it to "
+    "WAV, for instance with lame --decode"
+)
 
 av.logging.set_level(None)
 
 
-@dataclasses.dataclass(frozen=True)
-class DecodedAudio:
-    """The samples of a file, at the sample rate of the file.
-
-    Attributes:
-        samples: float32 [num_samples], downmixed to mono.
-        sample_rate_hz: Sample rate of `samples` and of the file.
-        num_channels: Number of channels in the file.
-        codec: FFmpeg's name of the codec; empty for samples that were in memory.
-        flags: Any of channels_cancel, clipped, damaged, more_audio, multichannel,
-            truncated.
-    """
-
-    samples: FloatArray
-    sample_rate_hz: int
-    num_channels: int
-    codec: str
-    flags: tuple[str, ...]
+class LongRecordingError(Exception):
+    """A clip is longer than was asked for."""
 
 
-def decode_file(clip_id: str, file: BinaryIO) -> DecodedAudio:
+def decode_file(
+    clip_id: str, file: BinaryIO, longest_s: float | None = None
+) -> DecodedAudio:
     """Decodes the first audio stream of a file and mixes it to mono.
 
     Args:
         clip_id: Id of the clip, for messages.
         file: Seekable file, positioned at its start.
+        longest_s: Duration above which decoding stops; None for no limit.
 
     Raises:
         ClipError: not_audio, unsupported_codec, empty, unsupported_rate or
             format_change.
+        LongRecordingError: if the audio is longer than `longest_s`.
     """
-    try:
-        source = corrected(file)
-        with av.open(
-            source.file,
-            mode="r",
-            metadata_errors="replace",
-            io_open=_refuse_reference,
-            options=_open_options(source.file),
-        ) as container:
-            if not container.streams.audio:
-                raise _error(clip_id, "not_audio", "found no audio stream in the file")
-            return _decode_stream(clip_id, container, source)
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise _error(
-            clip_id,
-            "not_audio",
-            f"FFmpeg cannot read the file ({_first_line(error)}); "
-            "check that it is audio and complete",
-        ) from error
+    with AudioFile(clip_id, file) as audio:
+        chunks, num_samples = [], 0
+        for chunk in audio.chunks():
+            chunks.append(chunk)
+            num_samples += len(chunk)
+            if longest_s is not None and num_samples > longest_s * audio.sample_rate_hz:
+                raise LongRecordingError
+        samples = np.concatenate(chunks)
+        flags = audio.flags(num_samples)
+    return DecodedAudio(
+        samples, audio.sample_rate_hz, audio.num_channels, audio.codec, flags
+    )
+
+
+class AudioFile:
+    """The first audio stream of a file, read frame by frame.
+
+    Attributes:
+        sample_rate_hz: Sample rate of the first frame.
+        num_channels: Number of channels of the first frame.
+        codec: FFmpeg's name of the codec.
+        can_seek: Whether `seek` finds the exact samples of a file of this format.
+
+    Raises:
+        ClipError: not_audio, unsupported_codec, empty or unsupported_rate.
+    """
+
+    def __init__(self, clip_id: str, file: BinaryIO) -> None:
+        self._clip_id = clip_id
+        self._mixer = Mixer()
+        with self._errors(file):
+            self._source = corrected(file)
+            self._container = av.open(
+                self._source.file,
+                mode="r",
+                metadata_errors="replace",
+                io_open=_refuse_reference,
+                options=_open_options(self._source.file),
+            )
+        try:
+            with self._errors(file):
+                self._open_stream()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_stream(self) -> None:
+        if not self._container.streams.audio:
+            problem = "found no audio stream in the file"
+            raise decode_error(self._clip_id, "not_audio", problem)
+        self._stream = self._container.streams.audio[0]
+        if self._stream.codec_context is None:
+            problem = "FFmpeg has no decoder for its audio; convert it to WAV or FLAC"
+            raise decode_error(self._clip_id, "unsupported_codec", problem)
+        self.codec = self._stream.codec_context.name.removesuffix("float")
+        check_rate(self._clip_id, self._stream.codec_context.sample_rate)
+        self._reader = FrameReader(self._container, self._stream)
+        frames = self._reader.frames()
+        first = next(frames, None)
+        if first is None:
+            problem = f"the {self.codec} stream holds no samples; check the file"
+            raise decode_error(self._clip_id, "empty", problem)
+        check_rate(self._clip_id, first.sample_rate)
+        self.sample_rate_hz = first.sample_rate
+        self.num_channels = first.layout.nb_channels
+        self._frames: Iterator[av.AudioFrame] = itertools.chain([first], frames)
+        self._position: int | None = -self._reader.num_skipped
+        names = set(self._container.format.name.split(","))
+        is_pcm = self.codec.startswith("pcm_") and bool(names & _PCM_CONTAINERS)
+        self.can_seek = is_pcm or (self.codec == "flac" and "flac" in names)
+        self._time_base = self._stream.time_base or Fraction(1, self.sample_rate_hz)
+
+    def __enter__(self) -> "AudioFile":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the container, not the file."""
+        self._container.close()
+
+    def chunks(self) -> Iterator[FloatArray]:
+        """Yields the samples from the start to the end: float32 [n], mixed to mono.
+
+        Raises:
+            ClipError: format_change, not_audio, or empty if there are no samples.
+        """
+        is_empty = True
+        for at, frame in self.frames():
+            mixed = self._mixer.mix(self.channels(frame))[max(0, -at) :]
+            if len(mixed):
+                is_empty = False
+                yield mixed
+        if is_empty:
+            problem = f"the {self.codec} stream holds no samples; check the file"
+            raise decode_error(self._clip_id, "empty", problem)
+
+    def frames(self) -> Iterator[tuple[int, av.AudioFrame]]:
+        """Yields frames and the index of the first sample of each.
+
+        Samples with an index below 0 are the delay of an encoder and do not count.
+
+        Raises:
+            ClipError: format_change.
+        """
+        with self._errors(self._source.file):
+            for frame in self._frames:
+                self._check_format(frame)
+                if self._position is None:
+                    self._position = self._sought(frame)
+                at = self._position
+                self._position += frame.samples
+                yield at, frame
+
+    def channels(self, frame: av.AudioFrame) -> FloatArray:
+        """Samples of a frame: float32 [num_channels, num_samples].
+
+        Raises:
+            ClipError: not_audio if PyAV cannot convert them, such as those of 64 bits.
+        """
+        with self._errors(self._source.file):
+            return to_float(frame)
+
+    def seek(self, sample: int) -> None:
+        """Continues at a frame that holds a sample, or at one before it.
+
+        If there is no such frame, `frames` yields none, or one with a larger index.
+        """
+        assert self.can_seek
+        offset = round(Fraction(sample, self.sample_rate_hz) / self._time_base)
+        self._frames, self._position = iter(()), None
+        with contextlib.suppress(av.error.FFmpegError):
+            self._container.seek(offset, stream=self._stream)
+            self._frames = self._reader.frames()
+
+    def _sought(self, frame: av.AudioFrame) -> int:
+        """Index of the first sample of the frame after a seek."""
+        if frame.pts is None:
+            return UNKNOWN_POSITION
+        start = frame.pts - (self._stream.start_time or 0)
+        return round(start * self._time_base * self.sample_rate_hz)
+
+    def flags(self, num_samples: int) -> tuple[str, ...]:
+        """Flags of the file, after all `chunks` were read.
+
+        Args:
+            num_samples: Number of samples of all chunks.
+
+        Raises:
+            ClipError: format_change.
+        """
+        flags = self._mixer.flags()
+        if self.is_damaged():
+            self._check_chain()
+            flags.add("damaged")
+        if self._source.has_more_audio:
+            flags.add("more_audio")
+        duration_s = num_samples / self.sample_rate_hz
+        if self._source.has_cut_samples or is_truncated(
+            self._source.file, self._container, self._stream, duration_s
+        ):
+            flags.add("truncated")
+        return tuple(sorted(flags))
+
+    def is_damaged(self) -> bool:
+        """Whether parts that may be audio were left out of what was read."""
+        return self._reader.is_damaged(self._source.file)
+
+    def forget_damage(self) -> None:
+        """Makes `is_damaged` tell about what is read from now on."""
+        self._reader.forget_damage()
+
+    def _check_format(self, frame: av.AudioFrame) -> None:
+        before = (self.sample_rate_hz, self.num_channels)
+        found = (frame.sample_rate, frame.layout.nb_channels)
+        if found != before:
+            raise self._format_change(before, found)
+
+    def _check_chain(self) -> None:
+        """FFmpeg stops where the format changes in Vorbis; it does not tell why."""
+        formats = chained_formats(self._source.file)
+        for found in formats[1:]:
+            if found != formats[0]:
+                raise self._format_change(formats[0], found)
+
+    def _format_change(
+        self, before: tuple[int, int], found: tuple[int, int]
+    ) -> ClipError:
+        return decode_error(
+            self._clip_id,
+            "format_change",
+            f"the format changes within the file, from {before[0]} Hz and {before[1]} "
+            f"channels to {found[0]} Hz and {found[1]} channels; split the file where "
+            "the format changes",
+        )
+
+    @contextlib.contextmanager
+    def _errors(self, file: BinaryIO) -> Iterator[None]:
+        """Raises errors of FFmpeg as ClipError."""
+        try:
+            yield
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            is_invalid = isinstance(error, av.error.InvalidDataError)
+            if is_invalid and mp3_headers.is_free_format(file):
+                raise decode_error(
+                    self._clip_id, "unsupported_codec", _FREE_FORMAT
+                ) from error
+            raise decode_error(
+                self._clip_id,
+                "not_audio",
+                f"FFmpeg cannot read the file ({_first_line(error)}); "
+                "check that it is audio and complete",
+            ) from error
 
 
 def _open_options(file: BinaryIO) -> dict[str, str]:
     start = file.read(22)
     file.seek(0)
     return _PCM_WAV_OPTIONS if _PCM_WAV.match(start) else {}
-
-
-def _decode_stream(clip_id: str, container: Any, source: CorrectedFile) -> DecodedAudio:
-    stream = container.streams.audio[0]
-    if stream.codec_context is None:
-        problem = "FFmpeg has no decoder for its audio; convert it to WAV or FLAC"
-        raise _error(clip_id, "unsupported_codec", problem)
-    codec = stream.codec_context.name.removesuffix("float")
-    _check_rate(clip_id, stream.codec_context.sample_rate)
-    mixer = _Mixer(clip_id)
-    reader = _FrameReader(container, stream)
-    for frame in reader.frames():
-        mixer.add(frame)
-    samples = mixer.samples()[reader.num_skipped :]
-    if not len(samples):
-        raise _error(
-            clip_id, "empty", f"the {codec} stream holds no samples; check the file"
-        )
-    flags = mixer.flags()
-    if reader.num_errors:
-        _check_chain(clip_id, source.file)
-        flags.add("damaged")
-    if source.has_more_audio:
-        flags.add("more_audio")
-    if is_truncated(
-        source.file, container, stream, len(samples) / mixer.sample_rate_hz
-    ):
-        flags.add("truncated")
-    return DecodedAudio(
-        samples, mixer.sample_rate_hz, mixer.num_channels, codec, tuple(sorted(flags))
-    )
-
-
-def mix_samples(samples: FloatArray, sample_rate_hz: int) -> DecodedAudio:
-    """Mixes samples that are in memory to mono, as `decode_file` mixes those of a file.
-
-    Args:
-        samples: float32 [num_samples] or [num_channels, num_samples], full scale at 1.
-        sample_rate_hz: Sample rate of `samples`.
-
-    Raises:
-        ValueError: if there are no samples, or the shape or the rate is not as above.
-    """
-    channels = np.atleast_2d(np.asarray(samples, np.float32))
-    if channels.ndim != 2 or not channels.size:
-        raise ValueError(
-            f"got samples of shape {np.shape(samples)}, expected [num_samples] or "
-            "[num_channels, num_samples]"
-        )
-    if not MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ:
-        raise ValueError(
-            f"got a sample rate of {sample_rate_hz} Hz, expected {MIN_RATE_HZ:.0f} to "
-            f"{MAX_RATE_HZ:.0f} Hz"
-        )
-    mixed = _downmix(channels)
-    found = {
-        "channels_cancel": len(channels) > 1 and _cancels(channels, mixed),
-        "clipped": _has_clipping(channels),
-        "multichannel": len(channels) > 2,
-    }
-    flags = tuple(name for name, is_set in found.items() if is_set)
-    return DecodedAudio(mixed, sample_rate_hz, len(channels), codec="", flags=flags)
-
-
-class _FrameReader:
-    """Reads the frames of a stream by MonoLoader's rules.
-
-    Attributes:
-        num_errors: Number of packets that could not be decoded and were left out.
-        num_skipped: Number of samples to drop from the start of the stream; valid after
-            the first frame.
-    """
-
-    def __init__(self, container: Any, stream: Any) -> None:
-        self.num_errors = 0
-        self.num_skipped = 0
-        self._container = container
-        self._stream = stream
-        self._context = stream.codec_context
-        if self._context.name == "mp3float":
-            self._context = av.CodecContext.create("mp3", "r")
-        elif self._context.name in _KEEP_ENCODER_DELAY:
-            self._context.flags2 |= av.codec.context.Flags2.skip_manual
-
-    def frames(self) -> Iterator[av.AudioFrame]:
-        first = True
-        for packet in self._packets():
-            for frame in self._decode(packet):
-                if first and self._context.name == "vorbis":
-                    self.num_skipped = _skip_samples(frame)
-                first = False
-                yield frame
-
-    def _packets(self) -> Iterator[av.Packet | None]:
-        try:
-            for packet in self._container.demux(self._stream):
-                if packet.size:
-                    yield packet
-        except av.error.FFmpegError:
-            self.num_errors += 1
-        # None flushes the decoder. FFmpeg 2.8 did not flush WMA decoders.
-        if not self._context.name.startswith("wmav"):
-            yield None
-
-    def _decode(self, packet: av.Packet | None) -> list[av.AudioFrame]:
-        try:
-            return list(self._context.decode(packet))
-        except av.error.EOFError:
-            return []
-        except av.error.FFmpegError:
-            if not self._is_flac_header(packet):
-                self.num_errors += 1
-            return []
-
-    def _is_flac_header(self, packet: av.Packet | None) -> bool:
-        """True for a header of a later part of a chained Ogg file.
-
-        The decoder expects none after the first frame. Every frame starts with 0xff.
-        """
-        names = (self._context.name, self._container.format.name)
-        is_header = packet is not None and bytes(packet)[:1] != b"\xff"
-        return names == ("flac", "ogg") and is_header
-
-
-class _Mixer:
-    """Collects frames as mono float32 and checks that their format does not change."""
-
-    def __init__(self, clip_id: str) -> None:
-        self.sample_rate_hz = 0
-        self.num_channels = 0
-        self._clip_id = clip_id
-        self._chunks: list[FloatArray] = []
-        self._clipped = False
-        # None until a frame is not silent. Most files need one comparison.
-        self._cancels: bool | None = None
-
-    def add(self, frame: av.AudioFrame) -> None:
-        found = (frame.sample_rate, frame.layout.nb_channels)
-        if not self._chunks:
-            _check_rate(self._clip_id, frame.sample_rate)
-            self.sample_rate_hz, self.num_channels = found
-        elif found != (self.sample_rate_hz, self.num_channels):
-            before = (self.sample_rate_hz, self.num_channels)
-            raise _format_change(self._clip_id, before, found)
-        channels = _to_float(frame)
-        self._clipped = self._clipped or _has_clipping(channels)
-        mixed = _downmix(channels)
-        if self._cancels is not False and len(channels) > 1:
-            self._cancels = _cancels(channels, mixed, self._cancels)
-        self._chunks.append(mixed)
-
-    def samples(self) -> FloatArray:
-        return np.concatenate(self._chunks) if self._chunks else np.empty(0, np.float32)
-
-    def flags(self) -> set[str]:
-        found = {
-            "channels_cancel": self._cancels,
-            "clipped": self._clipped,
-            "multichannel": self.num_channels > 2,
-        }
-        return {name for name, is_set in found.items() if is_set}
-
-
-def _to_float(frame: av.AudioFrame) -> FloatArray:
-    """Converts a frame as FFmpeg does: float32 [num_channels, num_samples], -1 to 1."""
-    values = frame.to_ndarray()
-    if not frame.format.is_planar:
-        values = values.reshape(-1, frame.layout.nb_channels).T
-    kind = frame.format.name.removesuffix("p")
-    if kind not in _INTEGER_SCALE:
-        return values.astype(np.float32, copy=False)
-    zero, scale = _INTEGER_SCALE[kind]
-    # float32 cannot hold every 32-bit integer, so these are scaled in float64.
-    wide: np.ndarray = values.astype(
-        np.float32 if kind in ("u8", "s16") else np.float64
-    )
-    return ((wide - zero) * scale).astype(np.float32)
-
-
-def _downmix(channels: FloatArray) -> FloatArray:
-    """Mixes to mono: (L+R)*0.5 as MonoLoader does; more channels are averaged."""
-    if len(channels) == 1:
-        return channels[0]
-    total = channels[0] + channels[1]
-    for channel in channels[2:]:
-        total = total + channel
-    return total * np.float32(1 / len(channels))
-
-
-def _cancels(
-    channels: FloatArray, mixed: FloatArray, before: bool | None = None
-) -> bool | None:
-    """True if the mix is far below the channels; `before` if all are too quiet."""
-    left = float(np.abs(mixed).max(initial=0))
-    if left < _CANCELLED * float(np.abs(channels).max(initial=0)):
-        return True
-    return before if left <= _ROUNDING else False
-
-
-def _has_clipping(channels: FloatArray) -> bool:
-    full = np.abs(channels) >= _FULL_SCALE
-    if not full.any():
-        return False
-    runs = np.lib.stride_tricks.sliding_window_view(
-        full, min(_CLIPPING_RUN, full.shape[1]), axis=1
-    )
-    return full.shape[1] >= _CLIPPING_RUN and bool(runs.all(axis=-1).any())
-
-
-def _skip_samples(frame: Any) -> int:
-    """Samples to skip at the start: a little-endian u32 in SKIP_SAMPLES side data."""
-    for data in frame.side_data.keys():
-        if "SKIP_SAMPLES" in repr(data):
-            return int.from_bytes(bytes(data)[:4], "little")
-    return 0
-
-
-def _check_rate(clip_id: str, sample_rate_hz: int) -> None:
-    if not sample_rate_hz:
-        problem = "found no audio in the file; check that it is audio and complete"
-        raise _error(clip_id, "not_audio", problem)
-    if not MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ:
-        raise _error(
-            clip_id,
-            "unsupported_rate",
-            f"got a sample rate of {sample_rate_hz} Hz, expected {MIN_RATE_HZ:.0f} to "
-            f"{MAX_RATE_HZ:.0f} Hz; the header of the file is probably damaged",
-        )
-
-
-def _check_chain(clip_id: str, file: BinaryIO) -> None:
-    """FFmpeg stops where the format changes in Vorbis; it does not tell why."""
-    formats = chained_formats(file)
-    for found in formats[1:]:
-        if found != formats[0]:
-            raise _format_change(clip_id, formats[0], found)
-
-
-def _format_change(
-    clip_id: str, before: tuple[int, int], found: tuple[int, int]
-) -> ClipError:
-    return _error(
-        clip_id,
-        "format_change",
-        f"the format changes within the file, from {before[0]} Hz and {before[1]} "
-        f"channels to {found[0]} Hz and {found[1]} channels; split the file where the "
-        "format changes",
-    )
 
 
 def _refuse_reference(url: str, *_: Any) -> BinaryIO:
@@ -362,7 +293,3 @@ def _refuse_reference(url: str, *_: Any) -> BinaryIO:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def _error(clip_id: str, error_type: str, problem: str) -> ClipError:
-    return ClipError("decode", error_type, f"cannot decode clip {clip_id}: {problem}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -58,20 +59,24 @@ def _without_spaces(uri: str) -> str | None:
 
 def openers(
     clips: Sequence[Clip], open_clip: Callable[[Clip], BinaryIO] = open_audio
-) -> Iterator[tuple[Clip, Opener]]:
-    """Yields clips in order, each with a function that opens its audio.
+) -> Iterator[tuple[list[Clip], Opener]]:
+    """Yields clips that follow each other and are of one file.
 
-    When a clip is yielded, a thread starts to fetch the next clip if it is remote.
+    The function that is yielded with them opens the file for the first of them that has
+    not failed. When clips are yielded, a thread starts to fetch the next file if it is
+    remote.
     """
+    groups = [list(g) for _, g in itertools.groupby(clips, lambda clip: clip.uri)]
     with ThreadPoolExecutor(1, "read-ahead") as reader:
         ready: Opener | None = None
-        for clip, following in zip(clips, [*clips[1:], None], strict=True):
-            opener = ready or functools.partial(open_clip, clip)
+        for group, following in zip(groups, [*groups[1:], None], strict=True):
+            opener = ready or functools.partial(open_clip, _first_to_open(group))
             ready = None
-            if (
-                following
-                and not following.failure
-                and not storage.is_local(following.uri)
-            ):
-                ready = reader.submit(open_clip, following).result
-            yield clip, opener
+            first = _first_to_open(following or group)
+            if following and not first.failure and not storage.is_local(first.uri):
+                ready = reader.submit(open_clip, first).result
+            yield group, opener
+
+
+def _first_to_open(clips: Sequence[Clip]) -> Clip:
+    return next((clip for clip in clips if not clip.failure), clips[0])

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray, Prediction
 from transforms.engines.contract import Engine, ModelSpec
 from transforms.engines.essentia import EssentiaEngine

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray
 from transforms.essentia_import import algorithm
 

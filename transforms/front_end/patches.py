@@ -1,28 +1,32 @@
 """Turns a waveform into the log-mel patches that the models read.
 
 The steps are those of Essentia's TensorflowPredictFSDSINet, with one difference. For
-silent frames, Essentia draws noise with a seed from the clock; here the seed is fixed,
-so that results can be repeated.
+silent frames, Essentia draws noise with a seed from the clock; here the noise depends
+on the index of the frame alone, so that results can be repeated, and parts of a
+recording can be computed alone.
 """
 
 import dataclasses
-from typing import Any, Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray
 from transforms.errors import unknown_value
 from transforms.essentia_import import algorithm, essentia
 from transforms.front_end.mel import FRAME_SAMPLES, NUM_MELS, log_mel_bands
 
 # Stored with every output. Increase it when any number that is computed here changes.
-FRONT_END_VERSION = 1
+FRONT_END_VERSION = 2
 
 HOP_SAMPLES = 220
 PATCH_FRAMES = 101
-_SILENCE_LEVEL_DB = -100
+# Largest amplitude of the noise in silent frames: Essentia's level of -100 dB (power).
+_NOISE = np.float32(1e-10)
+# Number of silent frames for which noise is made at a time.
+_CHUNK_FRAMES = 512
 # Essentia calls a frame silent if its float32 mean square is below 1e-10. Frames below
 # twice that, by numpy's sum, are passed to Essentia, which decides.
 _PERHAPS_SILENT = 2e-10
@@ -57,6 +61,12 @@ class PatchSpec:
         if self.last_patch not in choices:
             raise ValueError(unknown_value("last_patch", self.last_patch, choices))
 
+    def num_patches(self, num_frames: int) -> int:
+        """Number of patches of a clip."""
+        num_full = max(0, (num_frames - PATCH_FRAMES) // self.patch_hop + 1)
+        remain = num_full * self.patch_hop < num_frames
+        return num_full + (self.last_patch == "repeat" and remain)
+
     def start_s(self, patches: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
         """Starts of patches in their clip: patch * hop * 220 / 22050 seconds.
 
@@ -81,27 +91,67 @@ def normalise(waveform: FloatArray) -> FloatArray:
     Args:
         waveform: float32 [num_samples], not empty.
     """
-    centred = waveform - np.float32(algorithm("Mean")(waveform))
-    peak = max(centred.max(), -centred.min())
-    if peak != 0:
-        centred /= np.float32(peak + np.float32(0.005))
-    return centred
+    mean = np.float32(algorithm("Mean")(waveform))
+    return Level(mean, waveform.min(), waveform.max()).normalise(waveform)
 
 
-def cut_frames(waveform: FloatArray) -> FloatArray:
+class Level(NamedTuple):
+    """What `normalise` needs to know of a whole clip.
+
+    Attributes:
+        mean: Mean of the samples, float32: a running sum in the order of the samples.
+        lowest: Smallest sample.
+        highest: Largest sample.
+    """
+
+    mean: np.float32
+    lowest: np.float32
+    highest: np.float32
+
+    def normalise(self, samples: FloatArray) -> FloatArray:
+        """Normalises samples of the clip: float32 [any number of samples]."""
+        centred = samples - self.mean
+        peak = max(self.highest - self.mean, -(self.lowest - self.mean))
+        if peak != 0:
+            centred /= np.float32(peak + np.float32(0.005))
+        return centred
+
+
+def count_frames(num_samples: int) -> int:
+    """Number of frames of a clip."""
+    return -(-num_samples // HOP_SAMPLES) + 1
+
+
+def samples_of_frames(start: int, stop: int) -> tuple[int, int]:
+    """First sample and end of the samples of frames; they may lie outside a clip."""
+    before = FRAME_SAMPLES // 2
+    return start * HOP_SAMPLES - before, (stop - 1) * HOP_SAMPLES + before
+
+
+def cut_frames(
+    samples: FloatArray, first: int = 0, start: int = 0, stop: int | None = None
+) -> FloatArray:
     """Cuts a frame of 660 samples every 220 samples; frame i is centred at 220 i.
 
+    Args:
+        samples: float32 [num_samples]. A clip, or the part of it that the frames need;
+            outside of it the clip is taken for zero.
+        first: Index in the clip of the first of the samples.
+        start: Index of the first frame.
+        stop: End of the frames; None for the last frame of the clip.
+
     Returns:
-        float32 [ceil(num_samples / 220) + 1, 660], a read-only view of a copy that is
-        padded with zeros on both sides.
+        float32 [stop - start, 660], a read-only view of a copy that is padded with
+        zeros on both sides.
     """
-    num_frames = -(-len(waveform) // HOP_SAMPLES) + 1
-    before = FRAME_SAMPLES // 2
-    last_end = (num_frames - 1) * HOP_SAMPLES + FRAME_SAMPLES
-    padded = np.zeros(max(before + len(waveform), last_end), np.float32)
-    padded[before : before + len(waveform)] = waveform
+    stop = count_frames(first + len(samples)) if stop is None else stop
+    begin, end = samples_of_frames(start, stop)
+    padded = np.zeros(end - begin, np.float32)
+    part = samples[max(0, begin - first) : max(0, end - first)]
+    at = max(0, first - begin)
+    padded[at : at + len(part)] = part
     frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME_SAMPLES)
-    return frames[: last_end - FRAME_SAMPLES + 1 : HOP_SAMPLES]
+    return frames[::HOP_SAMPLES]
 
 
 def log_mel(waveform: FloatArray) -> tuple[FloatArray, int]:
@@ -113,17 +163,57 @@ def log_mel(waveform: FloatArray) -> tuple[FloatArray, int]:
     Returns:
         float32 [num_frames, 96], and the number of silent frames.
     """
-    frames = cut_frames(waveform)
+    return log_mel_of_frames(cut_frames(waveform), 0, len(waveform))
+
+
+def log_mel_of_frames(
+    frames: FloatArray, start: int, num_samples: int
+) -> tuple[FloatArray, int]:
+    """Computes the log-mel bands of consecutive frames.
+
+    Args:
+        frames: float32 [num_frames, 660], from `cut_frames`.
+        start: Index in the clip of the first frame.
+        num_samples: Number of samples of the clip.
+
+    Returns:
+        float32 [num_frames, 96], and the number of silent frames.
+    """
     result = log_mel_bands(frames)
     silent = _silent_frames(frames)
-    if len(silent):
-        noise = _seeded_noise()
-        noisy = (
-            noise(_as_cut_when_silent(frames[index], int(index), len(waveform)))
-            for index in silent
-        )
-        result[silent] = log_mel_bands(np.stack([*noisy]))
+    for at in range(0, len(silent), _CHUNK_FRAMES):
+        chosen = silent[at : at + _CHUNK_FRAMES]
+        cut = [
+            _as_cut_when_silent(frames[index], start + int(index), num_samples)
+            for index in chosen
+        ]
+        result[chosen] = log_mel_bands(np.stack(cut) + noise(start + chosen))
     return result, len(silent)
+
+
+def noise(frames: npt.NDArray[np.integer]) -> FloatArray:
+    """Noise for silent frames: even between -1e-10 and 1e-10, as Essentia's.
+
+    The numbers are those of SplitMix64 (Steele, Lea and Flood 2014), which needs no
+    state: number 660 i + j is that of sample j of frame i.
+
+    Args:
+        frames: int [num_frames]. Indices of frames in their clip.
+
+    Returns:
+        float32 [num_frames, 660].
+    """
+    numbers = np.arange(1, FRAME_SAMPLES + 1, dtype=np.uint64)
+    first: npt.NDArray[np.uint64] = frames.astype(np.uint64) * np.uint64(FRAME_SAMPLES)
+    bits: npt.NDArray[np.uint64] = first[:, np.newaxis] + numbers
+    bits *= np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    bits ^= bits >> np.uint64(31)
+    # 24 bits, which float32 holds exactly.
+    even = (bits >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-23)
+    result: FloatArray = (even - np.float32(1)) * _NOISE
+    return result
 
 
 def cut_patches(mel: FloatArray, spec: PatchSpec) -> FloatArray:
@@ -141,14 +231,12 @@ def cut_patches(mel: FloatArray, spec: PatchSpec) -> FloatArray:
         one more if frames remain after the last full hop.
     """
     hop = spec.patch_hop
-    num_full = max(0, (len(mel) - PATCH_FRAMES) // hop + 1)
-    start = num_full * hop
-    num_patches = num_full
-    if spec.last_patch == "repeat" and start < len(mel):
+    num_patches = spec.num_patches(len(mel))
+    start = (num_patches - 1) * hop
+    if num_patches and start + PATCH_FRAMES > len(mel):
         remaining = mel[start:]
         cycle = np.arange(len(remaining), PATCH_FRAMES) % len(remaining)
         mel = np.concatenate([mel, remaining[cycle]])
-        num_patches += 1
     if not num_patches:
         return np.empty((0, PATCH_FRAMES, NUM_MELS), np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(mel, PATCH_FRAMES, axis=0)
@@ -161,11 +249,6 @@ def _silent_frames(frames: FloatArray) -> np.ndarray:
     perhaps = np.flatnonzero(power < _PERHAPS_SILENT)
     is_silent = essentia().isSilent
     return np.array([i for i in perhaps if is_silent(frames[i])], np.intp)
-
-
-def _seeded_noise() -> Any:
-    """Essentia's noise for silent frames, with the same seed for every clip."""
-    return algorithm("NoiseAdder", fixSeed=True, level=_SILENCE_LEVEL_DB)
 
 
 def _as_cut_when_silent(frame: FloatArray, index: int, num_samples: int) -> FloatArray:

@@ -2,7 +2,8 @@
 
 A clip may kill its worker: it may be too long for the memory, or crash a decoder. The
 process that started the worker then writes a note into the job's folder, with the clip
-that was in hand. A clip with two notes is not tried again. The worker of a clip that
+that was in hand. A clip with two notes is not tried again; for a clip that is computed
+in parts, two notes about the same part count. The worker of a clip that
 takes longer than its time limit is killed, and the clip is not tried again either.
 """
 
@@ -23,27 +24,35 @@ _DIED, _TIMEOUT = "died", "timeout"
 NO_CLIP = "none"
 
 
-def note_death(job_folder: str, clip_id: str | None, problem: str) -> None:
+def note_death(
+    job_folder: str, clip_id: str | None, problem: str, part: str | None = None
+) -> None:
     """Notes in a job's folder that a worker died.
 
     Args:
         job_folder: Path or uri of the job's folder.
         clip_id: The clip that was in hand; None between clips.
         problem: How the worker ended.
+        part: The part of the clip that was in hand, in words; None for all of it.
     """
-    _write_note(job_folder, _DIED, clip_id, problem)
+    _write_note(job_folder, _DIED, clip_id, part, problem)
 
 
-def note_timeout(job_folder: str, clip_id: str, limit_s: float) -> None:
+def note_timeout(
+    job_folder: str, clip_id: str, limit_s: float, part: str | None = None
+) -> None:
     """Notes in a job's folder that a worker was killed because a clip took too long."""
     problem = f"it was not read and decoded within {limit_s:,.0f} s"
-    _write_note(job_folder, _TIMEOUT, clip_id, problem)
+    _write_note(job_folder, _TIMEOUT, clip_id, part, problem)
 
 
-def _write_note(job_folder: str, cause: str, clip_id: str | None, problem: str) -> None:
-    name = f"{_clip_key(clip_id)}-{cause}-{uuid.uuid4().hex}.json"
+def _write_note(
+    job_folder: str, cause: str, clip_id: str | None, part: str | None, problem: str
+) -> None:
+    name = f"{_clip_key(clip_id, part)}-{cause}-{uuid.uuid4().hex}.json"
+    note = {"clip_id": clip_id, "part": part, "problem": problem}
     with publish(join(job_folder, _FOLDER, name)) as file:
-        file.write(json.dumps({"clip_id": clip_id, "problem": problem}).encode())
+        file.write(json.dumps(note).encode())
 
 
 def count_deaths(job_folder: str) -> collections.Counter[str]:
@@ -65,7 +74,10 @@ def given_up(job_folder: str) -> dict[str, Failure]:
         if cause == _TIMEOUT or (key != NO_CLIP and deaths[key] == _DEATHS_A_CLIP):
             note = json.loads(read_file(uri))
             failure = _timeout if cause == _TIMEOUT else _worker_died
-            failures[note["clip_id"]] = failure(**note)
+            where = f"{note['part']} of clip" if note["part"] else "clip"
+            failures[note["clip_id"]] = failure(
+                f"{where} {note['clip_id']}", note["problem"]
+            )
     return failures
 
 
@@ -76,26 +88,27 @@ def _notes(job_folder: str) -> Iterator[tuple[str, str, str]]:
         yield key, cause, info.uri
 
 
-def _clip_key(clip_id: str | None) -> str:
+def _clip_key(clip_id: str | None, part: str | None) -> str:
     if clip_id is None:
         return NO_CLIP
-    return hashlib.sha256(clip_id.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    name = "\0".join([clip_id, part or ""])
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
-def _worker_died(clip_id: str, problem: str) -> Failure:
+def _worker_died(clip: str, problem: str) -> Failure:
     return Failure(
         "worker",
         "worker_died",
-        f"worker processes died {_DEATHS_A_CLIP} times while working on clip {clip_id} "
+        f"worker processes died {_DEATHS_A_CLIP} times while working on {clip} "
         f"(the last: {problem}); it may be too long for the memory or crash the "
         "decoder: split or re-encode it",
     )
 
 
-def _timeout(clip_id: str, problem: str) -> Failure:
+def _timeout(clip: str, problem: str) -> Failure:
     return Failure(
         "worker",
         "timeout",
-        f"cannot use clip {clip_id}: {problem}, so its worker was stopped; re-encode "
-        "it, or raise --clip-timeout if its disk or store is slow",
+        f"cannot use {clip}: {problem}, so its worker was stopped; re-encode it, or "
+        " raise --clip-timeout if its disk or store is slow",
     )

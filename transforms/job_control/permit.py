@@ -15,6 +15,7 @@ import socket
 from collections.abc import Iterator, Mapping
 
 import apache_beam as beam
+import pyarrow.parquet as pq
 
 from transforms.elements import Shard
 from transforms.job_control.counters import count
@@ -25,6 +26,7 @@ from transforms.storage import (
     StorageError,
     join,
     look_up,
+    open_arrow,
     read_file,
     shown,
 )
@@ -102,8 +104,11 @@ def admit_shard(shard: Shard, output: str, permit: Permit) -> Iterator[Shard]:
     permit.check()
     report_job(permit.folder)
     # The runner may have started the job again after this shard was committed.
-    if look_up(join(output, "ledger", part_name(shard.shard_id))):
+    if _is_committed(shard, output):
         count("shards_skipped")
+        for index in _not_in_ledger(shard, output):
+            # Long recordings are committed alone, after the rest of their shard.
+            yield from admit_shard(shard.alone(index), output, permit)
         return
     failures = given_up(permit.folder)
     clips = (
@@ -111,6 +116,18 @@ def admit_shard(shard: Shard, output: str, permit: Permit) -> Iterator[Shard]:
         for clip in shard.clips
     )
     yield dataclasses.replace(shard, clips=tuple(clips)) if failures else shard
+
+
+def _is_committed(shard: Shard, output: str) -> bool:
+    return bool(look_up(join(output, "ledger", part_name(shard.shard_id))))
+
+
+def _not_in_ledger(shard: Shard, output: str) -> list[int]:
+    """Indices of the clips that are not in the ledger file of their shard."""
+    with open_arrow(join(output, "ledger", part_name(shard.shard_id))) as file:
+        found = pq.ParquetFile(file).read(columns=["clip_id"])["clip_id"].to_pylist()
+    done = set(found)
+    return [i for i, clip in enumerate(shard.clips) if clip.clip_id not in done]
 
 
 @dataclasses.dataclass

@@ -24,6 +24,7 @@ class WorkerStatus:
 
     Attributes:
         job: Folder of the cluster job that the worker works for (see `permit.py`).
+        part: The part of the clip in hand, in words; None for all of it.
         limit_s: Time that the clip in hand may take from `deadline_s - limit_s` on.
         deadline_s: When the clip in hand has taken too long, on the monotonic clock,
             which all processes of a machine share. None if there is no limit.
@@ -35,6 +36,7 @@ class WorkerStatus:
     num_patches: int = 0
     audio_s: float = 0.0
     job: str | None = None
+    part: str | None = None
     limit_s: float | None = None
     deadline_s: float | None = None
 
@@ -58,16 +60,20 @@ def _status_file() -> _StatusFile | None:
     return _StatusFile(folder) if folder else None
 
 
-def report_clip(clip_id: str | None, limit_s: float | None = None) -> None:
+def report_clip(
+    clip_id: str | None, limit_s: float | None = None, part: str | None = None
+) -> None:
     """Notes the clip in hand.
 
     Args:
         clip_id: Id of the clip; None when there is none.
         limit_s: Time after which this worker is to be killed, unless it reports again.
+        part: The part of the clip in hand, in words; None for all of it.
     """
     file = _status_file()
     if file:
         file.status.clip_id = clip_id
+        file.status.part = part
         file.status.limit_s = limit_s
         file.status.deadline_s = limit_s and time.monotonic() + limit_s
         file.write()
@@ -89,6 +95,15 @@ def add_done(failed: bool, num_patches: int, audio_s: float) -> None:
         status.clips_failed += failed
         status.num_patches += num_patches
         status.audio_s += audio_s
+        file.write()
+
+
+def add_part(num_patches: int, audio_s: float) -> None:
+    """Adds a finished part of a clip to the totals."""
+    file = _status_file()
+    if file:
+        file.status.num_patches += num_patches
+        file.status.audio_s += audio_s
         file.write()
 
 

@@ -11,12 +11,12 @@ Prediction (the reference's output), or text that says why the engine cannot be 
 import pickle
 import sys
 
-from transforms.decoding.resampling import compile_kernel
 from transforms.elements import Prediction
 from transforms.engines.agreement import disagreement, reference
 from transforms.engines.contract import ModelSpec
 from transforms.engines.registered import ENGINES
 from transforms.job_control.child_process import die_with_parent
+from transforms.resampling.whole import compile_kernel
 
 
 def check_engine(spec: ModelSpec) -> Prediction | str:

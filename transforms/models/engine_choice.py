@@ -35,7 +35,7 @@ from transforms.models.cache import COMPILED, cache_folder, keep_compiled_code
 _REFERENCE = "essentia"
 # Modules whose code decides what an engine computes or what numba compiles.
 _SOURCES = (
-    "decoding/resampling*.py",
+    "resampling/*.py",
     "engines/agreement.py",
     "engines/network.py",
     "engines/winograd/*.py",

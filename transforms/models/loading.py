@@ -36,6 +36,28 @@ _PUBLISHED_INPUT_SIZES = (NUM_MELS, PATCH_FRAMES, 1)
 _UNREADABLE = re.compile(r"[=%\\/?*\[\]{}\x00-\x1f]+")
 # Readers return a number or a date for such a name, but not if it has a word.
 _NUMBER_OR_DATE = re.compile(r"[+\-.]*\d(?!.*[^\W\d_]{3})")
+# They also know words of dates: fastparquet reads `may`, `5 may`, `sat10` and `m3` as
+# dates, and `1 day` as a duration. The rules are those of dateutil and pandas.
+_MONTH = (
+    "(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|"
+    "aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
+_DAY = "(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?"
+_FILLER = "ad|and|at|m|nd|of|on|rd|st|t|th"
+_UNIT = (
+    "[dhws]|days?|hrs?|hours?|mins?|minutes?|secs?|seconds?|ms|us|ns|"
+    "(?:milli|micro|nano)(?:s|secs?|seconds?)?"
+)
+_CLOCK = "[apz]|am|pm|utc|gmt"
+_WORD_END = r"(?![^\W\d_])"
+_DATE_IN_WORDS = re.compile(
+    rf"(?:[ .,;'+-]|(?:{_FILLER}|{_DAY}){_WORD_END}|(?:{_UNIT})(?=\.\d))*"
+    rf"(?:\d|{_MONTH}{_WORD_END})"
+    rf"(?:[\d .,:;'+-]|(?:{_MONTH}|{_DAY}|{_FILLER}|{_UNIT}|{_CLOCK}){_WORD_END})*",
+    re.IGNORECASE,
+)
+# As in ISO 8601: P1D, PT5M.
+_DURATION = re.compile(r"-?P(?=.*\d)[\dDHMSTW.+-]*")
 _NOT_TEXT = frozenset(
     "true false nan nat inf infinity null epoch now today "
     "__hive_default_partition__".split()
@@ -64,15 +86,25 @@ def load_models(names: list[str]) -> tuple[ModelSpec, ...]:
 
 def _check_name(name: str) -> None:
     readable = _UNREADABLE.sub("-", name)
-    is_text = readable.lower() not in _NOT_TEXT and not _NUMBER_OR_DATE.match(readable)
-    readable = readable if is_text else f"model-{readable.strip('_')}"
+    if not _is_text(readable):
+        readable = f"model-{readable.strip('_')}"
     if readable != name:
         raise ModelError(
             f"readers of Parquet mistake the folder of a model named {name!r}: "
-            "expected a name that is not a number, a date or a constant, and that has "
-            f"none of = % \\ / ? * [ ] {{ }}; rename its files, for example to "
-            f"{readable}.pb and {readable}.json"
+            "expected a name that is not a number, a date, a duration or a constant, "
+            "and that has none of = % \\ / ? * [ ] { }; rename its files, for example "
+            f"to {readable}.pb and {readable}.json"
         )
+
+
+def _is_text(name: str) -> bool:
+    """False if readers of Parquet return something else than text for a name."""
+    return not (
+        name.strip().lower().lstrip("+-") in _NOT_TEXT
+        or _NUMBER_OR_DATE.match(name)
+        or _DATE_IN_WORDS.fullmatch(name)
+        or _DURATION.fullmatch(name)
+    )
 
 
 def load_model(name: str) -> ModelSpec:

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
+from pipeline.console import counted
 from pipeline.errors import ConfigError
 from pipeline.results.evaluation.evaluate import (
     CONFIDENCE,
@@ -65,7 +66,7 @@ def table_lines(evaluation: Evaluation, all_classes: bool) -> list[str]:
     part = f", split {truth.split}" if truth.split else ""
     lines = [
         f"model {evaluation.snapshot.model}, {evaluation.settings.aggregate} over "
-        f"patches, {evaluation.num_evaluated:,} clips of {truth.source}{part}"
+        f"patches, {counted(evaluation.num_evaluated)} of {truth.source}{part}"
     ]
     lines += [f"NOT FINISHED: {evaluation.unfinished}"] if evaluation.unfinished else []
     lines += _missing_lines(evaluation)
@@ -187,7 +188,7 @@ def draw_classes(evaluation: Evaluation) -> Figure:
     truth = evaluation.truth
     part = f", {truth.split}" if truth.split else ""
     figure.suptitle(
-        f"{evaluation.snapshot.model}: {evaluation.num_evaluated:,} clips{part}"
+        f"{evaluation.snapshot.model}: {counted(evaluation.num_evaluated)}{part}"
         + (" (run not finished)" if evaluation.unfinished else ""),
         parse_math=False,
     )

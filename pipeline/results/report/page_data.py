@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import os
 import re
+import urllib.parse
 from collections import Counter
 from typing import Any
 
@@ -26,7 +27,6 @@ from pipeline.results.report.labels import LabelStatistics, label_statistics
 from pipeline.results.report.projection import NUM_PLACED, project
 from pipeline.results.report.run_facts import run_facts, run_state, run_tiles
 from transforms import storage
-from transforms.storage import URI_SCHEME
 
 _MAX_TEXT = 300
 _COLUMNS = [
@@ -123,9 +123,7 @@ def _clips(ledger: pa.Table, chosen: list[str], page_folder: str) -> dict[str, A
         rows = found.to_numpy()
     table = ledger.take(rows)
     folders: dict[str, int] = {}
-    # Without signatures: a signed URL gives access to whoever has the page.
-    uris = map(storage.unsigned, table["uri"].to_pylist())
-    split = [os.path.split(uri) for uri in uris]
+    split = [os.path.split(_shown_uri(uri)) for uri in table["uri"].to_pylist()]
     index = [folders.setdefault(folder, len(folders)) for folder, _ in split]
     duration = np.array(table["duration_s"].to_pylist(), np.float32)
     flags = {
@@ -159,18 +157,31 @@ def _times(table: pa.Table) -> dict[int, list[str]]:
     }
 
 
+def _shown_uri(uri: str) -> str:
+    """Returns the path of a local file, or the uri of another file.
+
+    A path that is not UTF-8 stays a file uri with escapes. A URL has no signature: a
+    signed URL gives access to whoever has the page.
+    """
+    if storage.is_local(uri):
+        return storage.in_utf8(storage.local_path(uri))
+    return storage.unsigned(uri)
+
+
 def _address(folder: str, page_folder: str) -> tuple[str | None, str]:
-    """Returns the address of a folder for the page: a relative path or a URL.
+    """Returns the address of a folder for the page: an escaped relative path or a URL.
 
     If the page cannot read the folder, the address is None, and the text says why.
     """
-    scheme = re.match(URI_SCHEME, folder + "/")
-    if scheme is None:
+    if storage.is_local(folder + "/"):
+        # The slash: the folder of a file uri in the root folder is `file:`.
+        path = storage.local_path(folder + "/")
         # Folders are looked up, not clips: that would be slow on network disks.
-        if os.path.isdir(folder):
-            return os.path.relpath(folder, page_folder), ""
+        if os.path.isdir(path):
+            relative = os.path.relpath(path, page_folder)
+            return urllib.parse.quote(relative, errors="surrogateescape"), ""
         return None, "the folder of the file did not exist when this page was written"
-    if scheme[0].lower() in ("http://", "https://"):
+    if re.match("https?://", f"{folder}/", re.IGNORECASE):
         return folder, ""
     return None, "the file is in a store that a page cannot read"
 

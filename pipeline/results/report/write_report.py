@@ -13,18 +13,19 @@ import json
 import os
 import pathlib
 import string
-
-from plotly.offline import get_plotlyjs
+from typing import TYPE_CHECKING
 
 from pipeline.dataset.folder import Dataset
 from pipeline.errors import ConfigError
-from pipeline.results.report.page_data import Limits, collect
 from transforms.storage import StorageError, publish
+
+if TYPE_CHECKING:
+    from pipeline.results.report.page_data import Limits
 
 _PAGE = importlib.resources.files("pipeline.results.report") / "page"
 
 
-def write_report(output: str, path: str, limits: Limits | None = None) -> int:
+def write_report(output: str, path: str, limits: "Limits | None" = None) -> int:
     """Writes the page of a dataset.
 
     Args:
@@ -39,8 +40,6 @@ def write_report(output: str, path: str, limits: Limits | None = None) -> int:
         ConfigError: if the page cannot be written.
         DatasetError: if the folder holds no dataset, or a damaged one.
     """
-    dataset = Dataset(output)
-    dataset.existing_run()
     page = pathlib.Path(os.path.abspath(path))
     if page.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(
@@ -52,6 +51,11 @@ def write_report(output: str, path: str, limits: Limits | None = None) -> int:
         raise ConfigError(
             f"cannot write report {path}: the folder {page.parent} does not exist"
         )
+    dataset = Dataset(output)
+    dataset.existing_run()
+    # scikit-learn takes seconds to import; wrong arguments are refused before.
+    from pipeline.results.report.page_data import Limits, collect
+
     content = build_page(collect(dataset, str(page.parent), limits or Limits()))
     content_bytes = content.encode("utf-8")
     try:
@@ -64,6 +68,8 @@ def write_report(output: str, path: str, limits: Limits | None = None) -> int:
 
 def build_page(data: dict[str, object]) -> str:
     """Returns the page, which contains its data, styles, scripts and Plotly."""
+    from plotly.offline import get_plotlyjs
+
     library, script = get_plotlyjs(), _read("page.js")
     return string.Template(_read("page.html")).substitute(
         title=html.escape(os.path.basename(str(data["dataset"]))),

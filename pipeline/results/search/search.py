@@ -176,7 +176,9 @@ def write_found(found: list[Found], path: str) -> None:
             else:
                 text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
                 file.write(text.encode("utf-8"))
-    except (storage.StorageError, OSError) as error:
+    except storage.StorageError as error:
+        raise ConfigError(f"cannot write {error}") from error
+    except OSError as error:
         raise ConfigError(f"cannot write {storage.shown(path)}: {error}") from error
 
 

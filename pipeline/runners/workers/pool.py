@@ -164,9 +164,9 @@ class WorkerPool:
             return
         try:
             if pid in self._overdue and status.clip_id and status.limit_s:
-                note_timeout(job_folder, status.clip_id, status.limit_s)
+                note_timeout(job_folder, status.clip_id, status.limit_s, status.part)
             else:
-                note_death(job_folder, status.clip_id, problem)
+                note_death(job_folder, status.clip_id, problem, status.part)
         except StorageError as error:
             clip = json.dumps(status.clip_id)
             print(

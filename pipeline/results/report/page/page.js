@@ -286,7 +286,7 @@
     showNearest();
   }
   function showPlayer() {
-    const [, address, why] = data.folders[folderOf[open]];
+    const [folder, address, why] = data.folders[folderOf[open]];
     const note = element("p", undefined, { class: "quiet" });
     $("player").replaceChildren(note);
     if (address === null) {
@@ -295,8 +295,9 @@
     }
     let source;
     try {
-      const whole = (address ? address + "/" : "") + files[open];
-      source = /^https?:\/\//i.test(address) ? whole : whole.split("/").map(encodeURIComponent).join("/");
+      // In a uri the name is escaped already, perhaps with bytes that are not UTF-8.
+      const name = /^(https?|file):/i.test(folder) ? files[open] : encodeURIComponent(files[open]);
+      source = address + "/" + name;
     } catch {
       note.textContent = "No player: the file's name is not valid Unicode.";
       return;

@@ -1,16 +1,12 @@
-"""Reads the header of a WAV file: RIFF, big-endian RIFX, and RF64 of over 4 GB."""
+"""Reads the header of a WAV file: RIFF, RIFX (big-endian), RF64 and Wave64."""
 
 import dataclasses
-import os
 import struct
-from collections.abc import Iterator
 from typing import BinaryIO
 
+from transforms.decoding.headers.chunks import Chunk, ChunkedFile, ChunkLayout
+
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
-_BYTE_ORDERS = {b"RIFF": "<", b"RIFX": ">", b"RF64": "<", b"BW64": "<"}
-# A file has a few chunks. The limit keeps a header of zeros from taking minutes.
-_MAX_CHUNKS = 1000
-_UNKNOWN_SIZE = 0xFFFFFFFF
 _FORMAT_SIZE = 16
 
 
@@ -19,6 +15,7 @@ class WavHeader:
     """The header of a WAV file.
 
     Attributes:
+        is_wave64: True for a Wave64 file.
         byte_order: `<` or `>`, as in `struct`.
         format_tag: Format of the samples; for the extensible format, that of its
             subformat.
@@ -34,6 +31,7 @@ class WavHeader:
         data_size: Stated size of the samples in bytes.
     """
 
+    is_wave64: bool
     byte_order: str
     format_tag: int
     is_extensible: bool
@@ -55,61 +53,28 @@ class WavHeader:
         return self.block_align // self.num_channels * 8
 
 
-def read_wav_header(file: BinaryIO) -> WavHeader | None:
+def read_wav_header(file: BinaryIO, chunked: ChunkedFile) -> WavHeader | None:
     """The header of a WAV file; None if it is no WAV file or has no usual header.
 
     Args:
         file: Seekable file; its position changes.
+        chunked: Chunks of the file.
     """
-    file.seek(0)
-    start = file.read(12)
-    byte_order = _BYTE_ORDERS.get(start[:4], "")
-    if not byte_order or start[8:] != b"WAVE":
+    is_wav = chunked.layout.is_head_counted or chunked.start[8:12] == b"WAVE"
+    form = next((chunk for chunk in chunked.chunks if chunk.name == b"fmt "), None)
+    if not is_wav or not form or not chunked.samples:
         return None
-    format_at, content, long_size = 0, b"", 0
-    for name, at, size in chunks(file, byte_order):
-        if name == b"ds64":
-            file.seek(at + 8)
-            long_size = int.from_bytes(file.read(8), "little")
-        elif name == b"fmt " and not format_at:
-            file.seek(at)
-            format_at, content = at, file.read(min(size, 40))
-        elif name == b"data":
-            data_size = long_size if long_size and size == _UNKNOWN_SIZE else size
-            if len(content) < _FORMAT_SIZE:
-                return None
-            return _header(byte_order, content, format_at, at, data_size)
-    return None
-
-
-def chunks(
-    file: BinaryIO, byte_order: str, position: int = 12
-) -> Iterator[tuple[bytes, int, int]]:
-    """Yields the name, the position of the content and the size of each chunk.
-
-    Args:
-        file: Seekable file; its position changes.
-        byte_order: `<` or `>`, as in `struct`.
-        position: Position of the first chunk.
-    """
-    for _ in range(_MAX_CHUNKS):
-        file.seek(position)
-        start = file.read(8)
-        if len(start) < 8:
-            return
-        (size,) = struct.unpack(f"{byte_order}I", start[4:])
-        yield start[:4], position + 8, size
-        position += 8 + size + size % 2
-
-
-def size_of(file: BinaryIO) -> int:
-    """Size of a file in bytes; its position changes."""
-    return file.seek(0, os.SEEK_END)
+    file.seek(form.at)
+    content = file.read(min(form.size, 40))
+    if len(content) < _FORMAT_SIZE:
+        return None
+    return _header(content, form.at, chunked.layout, chunked.samples)
 
 
 def _header(
-    byte_order: str, content: bytes, format_at: int, data_at: int, data_size: int
+    content: bytes, format_at: int, layout: ChunkLayout, samples: Chunk
 ) -> WavHeader:
+    byte_order = ">" if layout.byte_order == "big" else "<"
     tag, num_channels, rate_hz, _, block_align, bits = struct.unpack(
         f"{byte_order}HHIIHH", content[:_FORMAT_SIZE]
     )
@@ -118,6 +83,7 @@ def _header(
     if is_extensible:
         valid_bits, tag = struct.unpack(f"{byte_order}H4xI", content[18:28])
     return WavHeader(
+        is_wave64=layout.is_head_counted,
         byte_order=byte_order,
         format_tag=tag,
         is_extensible=is_extensible,
@@ -128,6 +94,6 @@ def _header(
         valid_bits=valid_bits,
         format_at=format_at,
         format_size=len(content),
-        data_at=data_at,
-        data_size=data_size,
+        data_at=samples.at,
+        data_size=samples.size,
     )

@@ -3,7 +3,7 @@
 For a fixed ratio, the interpolated sinc is a fixed filter. If the ratio is a power of
 two (44.1 kHz, 88.2 kHz, 11.025 kHz), Essentia's float32 ratio is exact and the filter
 never drifts. Two matrix products a block then give the same samples in a fraction of
-the time. For other rates numba compiles the algorithm itself (`resampling_kernel`);
+the time. For other rates numba compiles the algorithm itself (`kernel`);
 without numba, Essentia resamples them.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.decoding.ffmpeg import SAMPLE_RATE_HZ
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray
 from transforms.essentia_import import algorithm
 
@@ -54,44 +54,86 @@ def resample(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
     fixed = fixed_filter(sample_rate_hz)
     if fixed is not None:
         result = fixed.run(samples)
-    elif _has_numba():
+    elif has_numba():
         result = resample_by_kernel(samples, sample_rate_hz)
     else:
         result = resample_by_essentia(samples, sample_rate_hz)
-    if len(samples) % _MONOLOADER_BLOCK == 0:
-        result = result[: _unflushed_length(len(samples), sample_rate_hz)]
+    if is_unflushed(len(samples)):
+        result = result[: unflushed_length(len(samples), sample_rate_hz)]
     return result
 
 
 def resample_by_kernel(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
     """Resamples from any rate with numba; the filter is flushed at the end."""
-    # numba takes half a second to import, and is not available on every platform.
-    from transforms.decoding.resampling_kernel import interpolate
+    max_count = int(len(samples) * float32_ratio(sample_rate_hz)) + 2
+    result, _ = interpolate_part(samples, sample_rate_hz, 0, (0, 0.0), None, max_count)
+    return result
 
-    ratio = _float32_ratio(sample_rate_hz)
-    return interpolate(samples, ratio, _TABLE_STEP, _taps(sample_rate_hz))
+
+def interpolate_part(
+    samples: FloatArray,
+    sample_rate_hz: int,
+    first: int,
+    position: tuple[int, float],
+    num_samples: int | None,
+    max_count: int,
+) -> tuple[FloatArray, tuple[int, float]]:
+    """Resamples a part of a clip with numba.
+
+    Args:
+        samples: float32 [n]. The part; outside of it the clip is taken for silent.
+        sample_rate_hz: Sample rate of the clip.
+        first: Index in the clip of the first sample of the part.
+        position: Place of the first output: the index of the sample before it, and the
+            fraction to the next sample.
+        num_samples: Number of samples of the clip, at which outputs end; None for the
+            end of the part.
+        max_count: Largest number of outputs.
+
+    Returns:
+        float32 [up to max_count], and the place of the next output.
+    """
+    # numba takes half a second to import, and is not available on every platform.
+    from transforms.resampling.kernel import interpolate
+
+    return interpolate(
+        samples,
+        float32_ratio(sample_rate_hz),
+        _TABLE_STEP,
+        _taps(sample_rate_hz),
+        position,
+        first,
+        first + len(samples) if num_samples is None else num_samples,
+        max_count,
+    )
+
+
+def filter_reach(sample_rate_hz: int) -> int:
+    """Number of samples to each side of an output that `interpolate_part` reads."""
+    return len(_taps(sample_rate_hz).remainders)
 
 
 @functools.lru_cache(maxsize=8)
 def _taps(sample_rate_hz: int) -> Any:
-    from transforms.decoding.resampling_kernel import arrange, increment_of
+    from transforms.resampling.kernel import arrange, increment_of
 
-    increment = increment_of(_float32_ratio(sample_rate_hz), _TABLE_STEP)
+    increment = increment_of(float32_ratio(sample_rate_hz), _TABLE_STEP)
     return arrange(sinc_table().astype(np.float32), _TABLE_SIZE, increment)
 
 
 def compile_kernel() -> None:
     """Compiles the kernel for other rates, or loads it from numba's cache."""
-    if _has_numba():
+    if has_numba():
         resample_by_kernel(np.zeros(1, np.float32), 48000)
 
 
 @functools.cache
-def _has_numba() -> bool:
+def has_numba() -> bool:
+    """Whether the kernel can be used."""
     return importlib.util.find_spec("numba") is not None
 
 
-def _float32_ratio(sample_rate_hz: int) -> float:
+def float32_ratio(sample_rate_hz: int) -> float:
     """Output samples per input sample, rounded as Essentia rounds the ratio."""
     return float(np.float32(SAMPLE_RATE_HZ) / np.float32(sample_rate_hz))
 
@@ -116,6 +158,9 @@ def _essentia_resampler(from_hz: float, to_hz: float) -> Callable[..., Any]:
 class FixedFilter:
     """A filter that turns blocks of input into blocks of output.
 
+    Blocks are filtered in steps of `_BLOCKS_AT_ONCE`, counted from the start of the
+    clip, because the order of sums may depend on the number of blocks.
+
     Attributes:
         top: float64 [block of input, block of output]. Weights of the first of the two
             input blocks.
@@ -129,25 +174,57 @@ class FixedFilter:
     reach: int
     ratio: fractions.Fraction
 
+    @property
+    def step(self) -> int:
+        """Number of outputs in a step."""
+        return _BLOCKS_AT_ONCE * int(self.top.shape[1])
+
+    def num_outputs(self, num_samples: int) -> int:
+        """Number of outputs of a clip.
+
+        libsamplerate computes an output only if the next one, too, is in the clip.
+        """
+        return math.ceil(num_samples * self.ratio) - 1
+
     def run(self, samples: FloatArray) -> FloatArray:
-        """Filters a clip. Returns float32 [ceil(num_samples * ratio) - 1].
+        """Filters a clip. Returns float32 [num_outputs(num_samples)].
 
         Sums are float64, as in libsamplerate. Only their order differs, and the
         difference is smaller than float32 can represent.
         """
+        return self.part(samples, 0, 0, self.num_outputs(len(samples)))
+
+    def part(
+        self, samples: FloatArray, first: int, start: int, stop: int
+    ) -> FloatArray:
+        """Filters a part of a clip. Returns float32 [stop - start].
+
+        Args:
+            samples: float32 [n]. The part; outside of it the clip is taken for silent.
+            first: Index in the clip of the first sample of the part.
+            start: Index in the clip of the first output; a multiple of `step`.
+            stop: End of the outputs; a multiple of `step`, or the end of the clip.
+        """
         size_in, size_out = self.top.shape
-        # libsamplerate computes an output only if the next one, too, is in the clip.
-        result = np.empty(math.ceil(len(samples) * self.ratio) - 1, np.float32)
-        step = _BLOCKS_AT_ONCE * size_out
-        for start in range(0, len(result), step):
-            num_blocks = -(-min(step, len(result) - start) // size_out)
-            first = start // size_out * size_in - self.reach
-            blocks = _zero_padded(samples, first, (num_blocks + 1) * size_in)
+        result = np.empty(stop - start, np.float32)
+        for at in range(start, stop, self.step):
+            num_blocks = -(-min(self.step, stop - at) // size_out)
+            begin = at // size_out * size_in - self.reach - first
+            blocks = _zero_padded(samples, begin, (num_blocks + 1) * size_in)
             blocks = blocks.reshape(-1, size_in)
             outputs = blocks[:-1] @ self.top
             outputs += blocks[1:] @ self.bottom
-            result[start : start + step] = outputs.reshape(-1)[: len(result) - start]
+            result[at - start :][: self.step] = outputs.reshape(-1)[: stop - at]
         return result
+
+    def needed(self, start: int, stop: int) -> tuple[int, int]:
+        """First sample and end of the samples that the outputs of a part need."""
+        size_in, size_out = self.top.shape
+        num_blocks = -(-stop // size_out) + 1
+        return (
+            start // size_out * size_in - self.reach,
+            num_blocks * size_in - self.reach,
+        )
 
 
 @functools.cache
@@ -207,12 +284,17 @@ def _zero_padded(samples: FloatArray, start: int, size: int) -> np.ndarray:
     return result
 
 
-def _unflushed_length(num_samples: int, sample_rate_hz: int) -> int:
+def is_unflushed(num_samples: int) -> bool:
+    """Whether MonoLoader loses the end of a clip with this number of samples."""
+    return num_samples % _MONOLOADER_BLOCK == 0
+
+
+def unflushed_length(num_samples: int, sample_rate_hz: int) -> int:
     """Number of output samples of the resampler before its filter is flushed.
 
     libsamplerate's sinc_process stops when at most half its filter lies ahead of the
     read position (src_sinc.c). Tests compare the result with MonoLoader for 12 rates.
     """
-    ratio = _float32_ratio(sample_rate_hz)
+    ratio = float32_ratio(sample_rate_hz)
     half_filter = round((_TABLE_SIZE + 2) / _TABLE_STEP / min(ratio, 1.0)) + 1
     return max(0, math.ceil((num_samples - half_filter) * ratio))

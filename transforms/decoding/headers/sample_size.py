@@ -4,7 +4,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from transforms.decoding.wav_header import PCM, WavHeader, size_of
+from transforms.decoding.headers.wav_header import PCM, WavHeader
 
 # Number of bytes examined at the start, in the middle and at the end of the samples.
 _EXAMINED_SIZE = 60_000
@@ -14,7 +14,7 @@ _FLOAT24_EXPONENTS = (126, 151)
 _FLOAT24_PART = 0.9
 
 
-def container_bits(file: BinaryIO, header: WavHeader) -> int | None:
+def container_bits(file: BinaryIO, header: WavHeader, file_size: int) -> int | None:
     """Bits that a sample takes in the file; None if FFmpeg decides.
 
     The stated bits of a sample and the stated size of a block may differ: either fewer
@@ -24,6 +24,7 @@ def container_bits(file: BinaryIO, header: WavHeader) -> int | None:
     Args:
         file: Seekable file; its position changes.
         header: Header of the file.
+        file_size: Size of the file in bytes.
 
     Raises:
         ValueError: if the samples fit no reading of the header.
@@ -32,10 +33,14 @@ def container_bits(file: BinaryIO, header: WavHeader) -> int | None:
     by_block = header.block_bits
     if by_block <= stated or by_block not in (16, 24, 32, 64):
         return stated
-    words = _examined_words(file, header, by_block // 8)
+    # Size 0 means that the samples go on to the end of the file.
+    end = min(header.data_at + header.data_size, file_size)
+    end = end if header.data_size else file_size
+    words = _examined_words(file, header, end, by_block // 8)
     is_padded = words.any() and not words[:, : (by_block - stated) // 8].any()
     # CoolEdit wrote floats with a header like that of integers, and FFmpeg reads them.
-    if header.format_tag == PCM and (header.bits, by_block) == (24, 32):
+    is_pcm_wav = header.format_tag == PCM and not header.is_wave64
+    if is_pcm_wav and (header.bits, by_block) == (24, 32):
         if not words.any() or _are_floats24(words):
             return None
         if not is_padded:
@@ -43,9 +48,11 @@ def container_bits(file: BinaryIO, header: WavHeader) -> int | None:
     return by_block if is_padded else stated
 
 
-def _examined_words(file: BinaryIO, header: WavHeader, width: int) -> np.ndarray:
+def _examined_words(
+    file: BinaryIO, header: WavHeader, end: int, width: int
+) -> np.ndarray:
     """Some samples: uint8 [num_samples, width], the lowest byte first."""
-    size = min(header.data_size, size_of(file) - header.data_at) // width * width
+    size = (end - header.data_at) // width * width
     parts = []
     for place in {0, size // 2, max(0, size - _EXAMINED_SIZE)}:
         begin = place // width * width

@@ -1,4 +1,4 @@
-"""Finds the end of the ID3v2 tags at the start of a file."""
+"""Finds the end of ID3v2 tags."""
 
 from typing import BinaryIO
 
@@ -6,13 +6,13 @@ _HEADER_SIZE = 10
 _HAS_FOOTER = 0x10
 
 
-def id3_end(file: BinaryIO) -> int:
-    """Position after the ID3v2 tags at the start of a file; 0 if it has none.
+def id3_end(file: BinaryIO, position: int = 0) -> int:
+    """Position after the ID3v2 tags that begin at a position.
 
     Args:
         file: Seekable file; its position changes.
+        position: Position of the first tag; it is returned if no tag is there.
     """
-    position = 0
     while True:
         file.seek(position)
         header = file.read(_HEADER_SIZE)

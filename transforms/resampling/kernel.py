@@ -67,27 +67,42 @@ def arrange(table: np.ndarray, size: int, increment: int) -> Taps:
 
 
 def interpolate(
-    samples: np.ndarray, ratio: float, entries: int, taps: Taps
-) -> np.ndarray:
-    """Resamples a clip.
+    samples: np.ndarray,
+    ratio: float,
+    entries: int,
+    taps: Taps,
+    position: tuple[int, float],
+    first: int,
+    num_samples: int,
+    max_count: int,
+) -> tuple[np.ndarray, tuple[int, float]]:
+    """Resamples a part of a clip.
 
     Args:
-        samples: float32 [num_samples].
+        samples: float32 [n]. The part; outside of it the clip is taken for silent.
         ratio: Output samples per input sample.
         entries: Entries of the table of coefficients per input sample.
         taps: Taps that were arranged for `increment_of(ratio, entries)`.
+        position: Place in the clip of the first output: the index of the sample before
+            it, and the fraction to the next sample.
+        first: Index in the clip of the first sample of the part; the filter reaches
+            `len(taps.remainders)` samples to both sides of an output.
+        num_samples: Number of samples of the clip, at which outputs end.
+        max_count: Largest number of outputs.
 
     Returns:
-        float32 [about num_samples * ratio].
+        float32 [up to max_count], and the place of the next output.
     """
     back = taps.reversed()
     reach = len(taps.remainders)
     padded = np.zeros(len(samples) + 2 * reach, np.float32)
     padded[reach : reach + len(samples)] = samples
-    result = np.empty(int(len(samples) * ratio) + 2, np.float32)
-    count = _fill(
+    result = np.empty(max_count, np.float32)
+    count, whole, part = _fill(
         padded,
-        len(samples),
+        first,
+        *position,
+        num_samples,
         ratio,
         float(entries),
         back.values,
@@ -98,7 +113,7 @@ def interpolate(
         taps.remainders,
         result,
     )
-    return result[:count]
+    return result[:count], (whole, part)
 
 
 def increment_of(ratio: float, entries: int) -> int:
@@ -139,6 +154,9 @@ def _half(
 @njit(**_OPTIONS)
 def _fill(
     padded: np.ndarray,
+    first: int,
+    whole: int,
+    part: float,
     num_samples: int,
     ratio: float,
     entries: float,
@@ -149,21 +167,24 @@ def _fill(
     steps: np.ndarray,
     remainders: np.ndarray,
     result: np.ndarray,
-) -> int:
-    """Fills `result`; returns the number of samples written."""
+) -> tuple[int, int, float]:
+    """Fills `result`; returns the number of samples written and the next position.
+
+    The read position is `whole`, the index of a sample in the clip, and `part`, the
+    fraction to the next sample. `padded` begins `reach` samples before sample `first`.
+    """
     reach = len(remainders)
     scale = min(ratio, 1.0)
     advance = 1.0 / ratio
     stride = entries * scale
     increment = int(np.rint(stride * ONE))
-    # The read position: the index of a sample, and the fraction to the next sample.
-    whole, part = 0, 0.0
     count = 0
     while count < len(result) and whole + part + (advance + 1e-20) < num_samples:
         start = int(np.rint(part * stride * ONE))
-        left = _half(back_values, back_steps, back_remainders, start, padded, whole + 1)
+        at = whole + 1 - first
+        left = _half(back_values, back_steps, back_remainders, start, padded, at)
         rest = increment - start
-        right = _half(values, steps, remainders, rest, padded, reach + whole + 1)
+        right = _half(values, steps, remainders, rest, padded, reach + at)
         result[count] = np.float32(scale * (left + right))
         count += 1
         part += advance
@@ -172,4 +193,4 @@ def _fill(
             remainder += 1.0
         whole += int(np.rint(part - remainder))
         part = remainder
-    return count
+    return count, whole, part

@@ -1,0 +1,174 @@
+"""Computes the segments of a long recording, and joins their results."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.elements import Clip, FloatArray, Prediction, Shard, ShardSummary
+from transforms.engines.contract import Engine, ModelSpec
+from transforms.front_end.patches import (
+    PatchSpec,
+    cut_frames,
+    cut_patches,
+    log_mel_of_frames,
+)
+from transforms.job_control.counters import timed
+from transforms.job_control.permit import Permit
+from transforms.parquet import (
+    Pooled,
+    count_outcomes,
+    ledger_table,
+    patches_table,
+    pooled_table,
+    write_table,
+    write_tables,
+)
+from transforms.recordings.measure import Recording, Segment
+from transforms.recordings.unfinished import UnfinishedRecording
+from transforms.schemas import DatasetSpec, part_name, patches_schema
+from transforms.storage import join
+
+
+def compute_segment(
+    recording: Recording,
+    segment: Segment,
+    samples: FloatArray,
+    spec: PatchSpec,
+    engines: Mapping[str, Engine],
+) -> tuple[dict[str, Prediction], bool]:
+    """Computes the patches of a segment and runs the models on them.
+
+    Args:
+        recording: The recording.
+        segment: The segment.
+        samples: float32 [segment.samples], at 22,050 Hz.
+        spec: How patches are cut.
+        engines: Engines by name of the model.
+
+    Returns:
+        Predictions by name of the model, and whether all frames are silent.
+    """
+    with timed("log_mel"):
+        normalised = recording.level.normalise(samples)
+        frames = cut_frames(normalised, segment.samples[0], *segment.frames)
+        mel, num_silent = log_mel_of_frames(
+            frames, segment.frames[0], recording.num_samples
+        )
+        if not segment.is_last:
+            # The frames after the last whole patch belong to the next segment.
+            spec = dataclasses.replace(spec, last_patch="discard")
+        patches = cut_patches(mel, spec)
+    with timed("inference"):
+        predictions = {name: engine.run(patches) for name, engine in engines.items()}
+    return predictions, bool(num_silent == len(mel))
+
+
+def finish(
+    clip: Clip,
+    shard: Shard,
+    recording: Recording,
+    folder: UnfinishedRecording,
+    output: str,
+    spec: DatasetSpec,
+    permit: Permit | None,
+) -> ShardSummary:
+    """Joins the results of all segments and commits the recording, the ledger last.
+
+    Two workers may do this at once. Both write the same rows to the same files.
+
+    Args:
+        clip: The clip, without results.
+        shard: Shard with this clip alone.
+        recording: The recording.
+        folder: Folder with the results of all segments.
+        output: Folder of the dataset.
+        spec: What is written.
+        permit: Permit of the job.
+
+    Raises:
+        PermitError: if the job may no longer write; nothing is committed.
+    """
+    segments = recording.segments(spec.patch_spec)
+    num_patches = segments[-1].patches[1]
+    part = part_name(shard.shard_id)
+    with timed("commit"):
+        for number, model in enumerate(spec.models):
+            pooling = _Pooling(clip.clip_id)
+            tables = _tables(clip, segments, folder, spec, number, pooling)
+            name = f"model={model.name}"
+            schema = patches_schema(spec, model)
+            write_tables(join(output, "patches", name, part), schema, tables)
+            pooled = pooled_table(pooling.result(), spec, model)
+            write_table(join(output, "clips", name, part), pooled)
+        is_silent = all(folder.is_silent(segment.index) for segment in segments)
+        flags = (*recording.flags, *(["silent"] if is_silent else []))
+        clip = dataclasses.replace(clip, info=recording.info, flags=flags)
+        shard = dataclasses.replace(shard, clips=(clip,))
+        if permit:
+            permit.check()
+        ledger = ledger_table(shard, spec, num_patches)
+        write_table(join(output, "ledger", part), ledger)
+    folder.remove()
+    return count_outcomes(shard, num_patches)
+
+
+def _tables(
+    clip: Clip,
+    segments: Sequence[Segment],
+    folder: UnfinishedRecording,
+    spec: DatasetSpec,
+    number: int,
+    pooling: "_Pooling",
+) -> Iterator[pa.Table]:
+    """Yields the patches of each segment, and pools them."""
+    model: ModelSpec = spec.models[number]
+    for segment in segments:
+        prediction = folder.read_prediction(segment.index, number)
+        pooling.add(prediction)
+        part = dataclasses.replace(clip, predictions={model.name: prediction})
+        yield patches_table(Shard("", (part,)), spec, model, segment.patches[0])
+
+
+class _Pooling:
+    """Pools predictions over patches, to the bits of `mean_over_patches` on all."""
+
+    def __init__(self, clip_id: str) -> None:
+        self._clip_id = clip_id
+        self._num_patches = 0
+        self._sums: list[np.ndarray] = []
+        self._highest: FloatArray | None = None
+
+    def add(self, prediction: Prediction) -> None:
+        matrices = (prediction.activations, prediction.embeddings)
+        if not len(matrices[0]):
+            return
+        # Sums run over the patches in order.
+        before = self._sums or [np.zeros((0, m.shape[1])) for m in matrices]
+        self._sums = [
+            np.add.reduce(np.concatenate([sums.reshape(-1, m.shape[1]), m]), axis=0)
+            for sums, m in zip(before, matrices, strict=True)
+        ]
+        self._num_patches += len(matrices[0])
+        highest = matrices[0].max(axis=0)
+        if self._highest is not None:
+            highest = np.maximum(self._highest, highest)
+        self._highest = highest
+
+    def result(self) -> list[Pooled]:
+        """The pooled clip; nothing if it has no patches."""
+        if self._highest is None:
+            return []
+        activations, embeddings = (
+            (sums / self._num_patches).astype(np.float32) for sums in self._sums
+        )
+        return [
+            Pooled(
+                self._clip_id,
+                self._num_patches,
+                activations,
+                self._highest,
+                embeddings,
+            )
+        ]
