@@ -144,6 +144,13 @@ class Snapshot:
         """Whether `clips` or `patches` has a column; False if nothing is committed."""
         return bool(self.parts) and column in self._schema(table).names
 
+    def has_excerpts(self) -> bool:
+        """Whether clips may be parts of files; the ledger then has their times.
+
+        A ledger without excerpts may have other columns named `start_s` and `end_s`.
+        """
+        return self.has_column("patches", "file_start_s")
+
     def schema(self, table: str, column: str) -> pa.Schema:
         """Returns the schema of `clips` or `patches`.
 

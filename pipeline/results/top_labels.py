@@ -44,7 +44,7 @@ def list_top_labels(
 
 
 def _cell(value: Any) -> str:
-    text = str(value or "")
+    text = "" if value is None else str(value)
     return text if len(text) <= _MAX_WIDTH else f"{text[: _MAX_WIDTH - 1]}…"
 
 

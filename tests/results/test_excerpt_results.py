@@ -12,8 +12,15 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.cli.main import main
+from pipeline.dataset.folder import Dataset
+from pipeline.dataset.snapshot import Snapshot
 from pipeline.errors import ConfigError
 from pipeline.launch.identity import check_same_identity, identity
+from pipeline.results.evaluation.evaluate import Settings, evaluate
+from pipeline.results.plots import read_activations
+from pipeline.results.report.page_data import Limits, collect
+from pipeline.results.search.search import clip_embedding, search
 from tests.support.made_dataset import make_dataset, scored
 from transforms.engines.contract import ModelSpec
 from transforms.front_end.patches import PatchSpec
@@ -27,7 +34,7 @@ RESULTS = {
     "other": scored([[0.2, 0.8]], [[-1.0, 0.5]]),
 }
 CARRIED: dict[str, Sequence[object]] = {
-    "start_s": [60.0, None, 90.0, None],
+    "start_s": [60.0, 0.0, 90.0, None],
     "end_s": [61.5, 60.0, None, None],
     "site": ["n", "n", "n", "s"],
 }
@@ -89,3 +96,66 @@ def test_only_a_dataset_with_excerpts_says_so_in_its_identity() -> None:
         check_same_identity(identity(plain), identity(excerpts))
     names = ["clip_id", "patch", "start_s", "end_s", "file_start_s", "file_end_s"]
     assert patches_schema(excerpts, model).names == [*names, "activations"]
+
+
+def test_excerpts_are_listed_with_columns_of_times(
+    output: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["top", str(output), "--column", "start_s"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "other               Rain 0.80, Bell 0.20",
+        "site-0-60     0.0   Rain 0.90, Bell 0.10",
+        "site-60-61.5  60.0  Bell 0.80, Rain 0.20",
+        "site-90-end   90.0  failed: not_audio",
+    ]
+
+
+def test_an_excerpt_is_drawn_with_its_own_times(output: pathlib.Path) -> None:
+    snapshot = Snapshot(str(output), None)
+    clip = read_activations(snapshot, "site-60-61.5")
+    np.testing.assert_allclose(clip.start_s, [0, HOP_S])
+    with pytest.raises(ConfigError, match="3 clips are named 'site.wav': give one"):
+        snapshot.find_clip("site.wav")
+    assert snapshot.find_clip("other.wav") == "other"
+
+
+def test_excerpts_of_one_file_are_found(output: pathlib.Path) -> None:
+    snapshot = Snapshot(str(output), None)
+    own_id, query = clip_embedding(snapshot, "site-0-60")
+    found = search(snapshot, query, 3, own_id, by_patch=True, where="site = 'n'")
+    assert [(row.clip_id, row.start_s, row.uri) for row in found] == [
+        ("site-60-61.5", 0, "/audio/site.wav")
+    ]
+
+
+def test_excerpts_are_scored_by_clip_id(
+    output: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = tmp_path / "truth.csv"
+    lines = ["clip_id,labels", "site-60-61.5,Bell", "site-0-60,Rain", "site-90-end,"]
+    truth.write_text("\n".join(lines))
+    settings = Settings(num_resamples=5, missing="skip")
+    found = evaluate(str(output), str(truth), None, None, settings)
+    assert (found.joined_by, found.num_evaluated) == ("clip_id", 2)
+    assert found.overall["mAP"].value == 1
+    truth.write_text("clip_id,labels\nsite.wav,Bell\n")
+    with pytest.raises(ConfigError, match="several clips in .*name clips by clip_id"):
+        evaluate(str(output), str(truth), None, None, settings)
+
+
+def test_the_report_has_the_times_of_excerpts(output: pathlib.Path) -> None:
+    clips = collect(Dataset(str(output)), "/", Limits())["clips"]
+    times = {clips["id"][row]: times for row, times in clips["times"].items()}
+    assert times == {"site-60-61.5": ["60", "61.5"], "site-0-60": ["0", "60"]}
+
+
+def test_columns_that_are_named_like_times_are_no_times(
+    tmp_path: pathlib.Path,
+) -> None:
+    columns: dict[str, Sequence[object]] = {"begin": [1.0, 2.0, 3.0, 4.0]}
+    folder = make_dataset(tmp_path / "out", RESULTS, LABELS, columns)
+    for part in (folder / "ledger").iterdir():
+        table = pq.read_table(part)
+        names = ["start_s" if n == "begin" else n for n in table.column_names]
+        pq.write_table(table.rename_columns(names), part)
+    assert collect(Dataset(str(folder)), "/", Limits())["clips"]["times"] == {}

@@ -20,6 +20,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from pipeline.results.report.page_data import Limits
 from pipeline.results.report.write_report import write_report
+from tests.support.made_dataset import make_dataset, scored
 from tests.support.synthetic_dataset import write_synthetic_dataset
 
 # Far longer than anything takes on a busy machine.
@@ -88,6 +89,11 @@ def text(browser: webdriver.Chrome, name: str) -> str:
 
 def wait_for(browser: webdriver.Chrome, name: str, part: str) -> None:
     WebDriverWait(browser, WAIT_S).until(lambda chrome: part in text(chrome, name))
+
+
+def wait_until(browser: webdriver.Chrome, condition: str) -> None:
+    script = f"return {condition}"
+    WebDriverWait(browser, WAIT_S).until(lambda chrome: chrome.execute_script(script))
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +225,34 @@ def test_audio_beside_the_page_plays(
     WebDriverWait(browser, WAIT_S).until(lambda chrome: chrome.execute_script(length))
     address = browser.execute_script("return document.querySelector('audio').src")
     assert unquote_to_bytes(address.removeprefix("file://")) == os.fsencode(path)
+    check_quiet(browser)
+
+
+def test_the_player_of_an_excerpt_plays_its_part_of_the_file(
+    browser: webdriver.Chrome, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(32000), 8000)
+    results = {"middle": scored([0.1, 0.9]), "end": scored([0.3, 0.2])}
+    times: dict[str, list[object]] = {"start_s": [1.25, 3.0], "end_s": [2.5, None]}
+    output = tmp_path / "out"
+    make_dataset(output, results, ("Bell", "Rain"), times, uris=[str(path)] * 2)
+    write_report(str(output), str(tmp_path / "report.html"))
+    show(browser, tmp_path / "report.html")
+    for clip, part, fact in (
+        ("middle", "#t=1.25,2.5", "from 1.25 s to 2.5 s of the file"),
+        ("end", "#t=3", "from 3 s to the end of the file"),
+    ):
+        browser.execute_script(
+            "document.getElementById('search').value = arguments[0];"
+            "document.getElementById('find').requestSubmit()",
+            clip,
+        )
+        assert fact in text(browser, "clip-facts")
+        source = browser.execute_script("return document.querySelector('audio').src")
+        assert source == path.as_uri() + part
+        start = part.removeprefix("#t=").partition(",")[0]
+        wait_until(browser, f"document.querySelector('audio').currentTime === {start}")
     check_quiet(browser)
 
 

@@ -108,7 +108,23 @@ def _run(
             "last_patch": "repeat",
             "front_end_version": FRONT_END_VERSION,
         },
-        "config": {"models": [spec.graph_path], "outputs": [*outputs]},
+        "config": {
+            "inputs": ["m.csv"],
+            "models": [spec.graph_path],
+            "outputs": [*outputs],
+            "patch_hop": 50,
+            "last_patch": "repeat",
+        },
         "manifest": {"num_clips": num_clips},
-        "models": [{"name": spec.name, "path": spec.graph_path, "sha256": spec.sha256}],
+        "models": [
+            {
+                "name": spec.name,
+                "path": spec.graph_path,
+                "sha256": spec.sha256,
+                "num_classes": len(spec.labels),
+                "embedding_size": spec.embedding_size,
+            }
+        ],
+        "num_workers": 1,
+        "versions": {},
     }

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pipeline.dataset.folder import Dataset
 from pipeline.dataset.snapshot import Snapshot
 from pipeline.dataset.summary import ledger_totals
+from pipeline.inputs.excerpts import END, START, time_text
 from pipeline.results.report.clips import (
     ClipRows,
     choose_clips,
@@ -62,7 +63,8 @@ def collect(dataset: Dataset, page_folder: str, limits: Limits) -> dict[str, Any
     """
     is_running = dataset.is_being_written()
     snapshots = _snapshots(dataset)
-    run, ledger = snapshots[0].run, snapshots[0].ledger(_COLUMNS)
+    times = [START, END] if snapshots[0].has_excerpts() else []
+    run, ledger = snapshots[0].run, snapshots[0].ledger([*_COLUMNS, *times])
     totals = ledger_totals(ledger)
     statistics = [label_statistics(snapshot) for snapshot in snapshots]
     chosen = _choose(ledger, statistics, max(1, limits.clips // len(snapshots)))
@@ -134,8 +136,24 @@ def _clips(ledger: pa.Table, chosen: list[str], page_folder: str) -> dict[str, A
             "folder": _packed(np.array(index, np.uint32)),
             "duration_s": _packed(duration),
             "flags": flags,
+            "times": _times(table),
         },
         "folders": [[folder, *_address(folder, page_folder)] for folder in folders],
+    }
+
+
+def _times(table: pa.Table) -> dict[int, list[str]]:
+    """Returns start and end of the excerpts as text, in seconds; an end may be empty.
+
+    They are part of an address, in which a number has no exponent.
+    """
+    if START not in table.column_names:
+        return {}
+    rows = zip(table[START].to_pylist(), table[END].to_pylist(), strict=True)
+    return {
+        row: [time_text(start or 0.0), "" if end is None else time_text(end)]
+        for row, (start, end) in enumerate(rows)
+        if start is not None or end is not None
     }
 
 

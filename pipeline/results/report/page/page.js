@@ -277,7 +277,9 @@
     $("clip-title").textContent = ids[open];
     $("clip-path").textContent = path(open);
     const flags = data.clips.flags[open] || [];
-    $("clip-facts").textContent = seconds(durations[open]) + (flags.length ? ", flags: " + flags.join(", ") : "");
+    const [start, end] = data.clips.times[open] || [];
+    const part = start === undefined ? "" : `, from ${start} s to ${end ? end + " s" : "the end"} of the file`;
+    $("clip-facts").textContent = seconds(durations[open]) + part + (flags.length ? ", flags: " + flags.join(", ") : "");
     showPlayer();
     showClipLabels();
     drawHeat();
@@ -307,7 +309,9 @@
       audio.remove();
       note.textContent = "No player: the file is not at the address that this page expects, or this browser cannot play its format.";
     });
-    audio.src = source;
+    // A media fragment: the browser plays this part of the file only.
+    const times = data.clips.times[open];
+    audio.src = times ? source + "#t=" + times.filter(Boolean).join(",") : source;
     // Reads the header of a local file at once, to find out whether it plays. Loads
     // nothing from a network before the user presses play.
     if (location.protocol === "file:" && source.startsWith("./")) audio.preload = "metadata";
