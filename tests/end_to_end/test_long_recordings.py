@@ -7,19 +7,15 @@ import signal as signals
 from collections.abc import Callable
 
 import pytest
-import soundfile
 
 from tests.conftest import Command
-from tests.support.audio_files import make_readable, signal
+from tests.support.audio_files import make_recordings
 from tests.support.datasets import assert_same_dataset, assert_tidy, read
 from tests.support.killed_runs import workers_on
 from tests.support.processes import DEADLINE_S, running, wait_for
 
-# With this hop, segments of 64 patches take 3.2 s. All recordings are so short that the
-# last product of the tiny model sums in the same order for a segment and for the whole.
-HOP = 5
-SECONDS = 15.0
-OPTIONS = ("--patch-hop", str(HOP), "--workers", "2")
+# With this hop, segments of 64 patches take 3.2 s.
+OPTIONS = ("--patch-hop", "5", "--workers", "2")
 SHORT = ("--long-clip", "6")
 ONE_WORKER = ("--workers", "1")
 pytestmark = pytest.mark.timeout(900)
@@ -27,18 +23,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Recordings of several formats, a short clip, and files that cannot be read."""
-    folder = tmp_path_factory.mktemp("recordings")
-    for name in ("pcm16_44k.wav", "flac.flac", "mp3_44k.mp3", "vorbis.ogg"):
-        make_readable(folder, name, seconds=SECONDS)
-    make_readable(folder, "pcm16_22k.wav", seconds=2)
-    bad = signal(22050 * 14, 22050)[0]
-    bad[22050 * 13] = float("nan")
-    soundfile.write(folder / "nan.wav", bad, 22050, "FLOAT")
-    cut = folder / "cut.wav"
-    make_readable(folder, "pcm16_48k.wav", seconds=SECONDS).rename(cut)
-    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 3 // 4])
-    return folder
+    return make_recordings(tmp_path_factory.mktemp("recordings"))
 
 
 @pytest.fixture(scope="module")
