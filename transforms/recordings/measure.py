@@ -7,6 +7,7 @@ can then be computed alone, with the numbers of the whole.
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,7 @@ class FirstPass:
 
     def take(self, chunks: Iterable[FloatArray]) -> Iterator[FloatArray]:
         """Takes all samples; yields the samples at 22,050 Hz as they are computed."""
-        for samples in _grouped(chunks):
+        for samples in _read_ahead(_grouped(chunks)):
             self.num_source += len(samples)
             self._num_bad += len(samples) - int(np.count_nonzero(np.isfinite(samples)))
             self._total += float(samples.sum(dtype=np.float64))
@@ -208,6 +209,15 @@ class FirstPass:
             segment_patches=self._segment_patches,
             checkpoints=tuple(self._checkpoints),
         )
+
+
+def _read_ahead(chunks: Iterator[FloatArray]) -> Iterator[FloatArray]:
+    """Yields chunks, each read by a thread while the one before it is in use."""
+    with ThreadPoolExecutor(1, "first-pass") as reader:
+        following = reader.submit(next, chunks, None)
+        while (chunk := following.result()) is not None:
+            following = reader.submit(next, chunks, None)
+            yield chunk
 
 
 def _grouped(chunks: Iterable[FloatArray]) -> Iterator[FloatArray]:

@@ -10,7 +10,7 @@ from transforms.decoding.mixing import Mixer
 from transforms.elements import AudioInfo, Clip, ClipError, FloatArray
 from transforms.front_end.patches import PatchSpec
 from transforms.recordings.measure import FirstPass, Recording, Segment
-from transforms.resampling.parts import needed_samples, resample_part
+from transforms.resampling.parts import is_slow, needed_samples, resample_part
 
 
 def first_pass(
@@ -27,8 +27,7 @@ def first_pass(
         file: Seekable file, positioned at its start.
         spec: How patches are cut.
         segment_patches: Number of patches in a segment.
-        keep: Takes the samples at 22,050 Hz, in order, if parts of the file cannot be
-            read without what is before them.
+        keep: Takes the samples at 22,050 Hz, in order, if a second pass would be slow.
 
     Raises:
         ClipError: if the clip cannot be decoded.
@@ -38,8 +37,9 @@ def first_pass(
         return _first_pass_of_excerpt(clip, file, size, spec, segment_patches, keep)
     with AudioFile(clip.clip_id, file) as audio:
         taken = FirstPass(audio.sample_rate_hz, spec, segment_patches)
+        is_kept = _is_kept(audio)
         for samples in taken.take(audio.chunks()):
-            if not audio.can_seek:
+            if is_kept:
                 keep(samples)
         flags = audio.flags(taken.num_source)
         info = _info(audio, taken.num_source)
@@ -59,9 +59,10 @@ def _first_pass_of_excerpt(
         first, stop = reader.samples_of(clip.start_s, clip.end_s)
         taken = FirstPass(reader.audio.sample_rate_hz, spec, segment_patches)
         damage: set[str] = set()
+        is_kept = _is_kept(reader.audio)
         for samples in taken.take(reader.pieces(first, stop, mixer)):
             damage |= reader.damage()
-            if not reader.audio.can_seek:
+            if is_kept:
                 keep(samples)
         flags = mixer.flags() | damage
         if stop is not None and taken.num_source < stop - first:
@@ -75,6 +76,11 @@ def _first_pass_of_excerpt(
             size,
             reader.audio.can_seek,
         )
+
+
+def _is_kept(audio: AudioFile) -> bool:
+    """Whether a second pass would decode what is not needed, or resample slowly."""
+    return not audio.can_seek or is_slow(audio.sample_rate_hz)
 
 
 def _info(audio: AudioFile, num_samples: int) -> AudioInfo:

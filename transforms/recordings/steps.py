@@ -137,14 +137,12 @@ def _measure(
             return known
         folder.remove()
         kept = KeptSamples(folder, spec, segment_patches)
-        keep = kept.take if job.spread else lambda samples: None
         with timed("first_pass"):
             recording = dataclasses.replace(
-                first_pass(clip, file, spec, segment_patches, keep),
+                first_pass(clip, file, spec, segment_patches, kept.take),
                 file_modified=modified,
             )
-        if job.spread and not recording.can_seek:
-            kept.finish(recording)
+        kept.finish(recording)
     folder.write_recording(recording)
     count("recordings_measured")
     return recording

@@ -7,8 +7,8 @@
 A file appears when it is complete. A segment with results is done, also after the run
 was killed. The folder is removed when the recording has its row in the ledger.
 
-Some formats can be decoded from the start only. If segments go to several workers, the
-first pass keeps the samples of each segment, until the segment has results.
+Some formats can be decoded from the start only, and some rates are slow to resample.
+The first pass then keeps the samples of each segment, until the segment has results.
 """
 
 import json

@@ -38,6 +38,11 @@ class Checkpoint(NamedTuple):
     part: float = 0.0
 
 
+def is_slow(sample_rate_hz: int) -> bool:
+    """Whether resampling from this rate takes as long as a third of the model VGG41."""
+    return sample_rate_hz != SAMPLE_RATE_HZ and fixed_filter(sample_rate_hz) is None
+
+
 def needed_samples(
     sample_rate_hz: int, start: Checkpoint, stop: int
 ) -> tuple[int, int]:
