@@ -66,7 +66,6 @@ def compute_segment(
 
 
 def finish(
-    clip: Clip,
     shard: Shard,
     recording: Recording,
     folder: UnfinishedRecording,
@@ -79,8 +78,7 @@ def finish(
     Two workers may do this at once. Both write the same rows to the same files.
 
     Args:
-        clip: The clip, without results.
-        shard: Shard with this clip alone.
+        shard: Shard with the recording alone, without results.
         recording: The recording.
         folder: Folder with the results of all segments.
         output: Folder of the dataset.
@@ -90,6 +88,7 @@ def finish(
     Raises:
         PermitError: if the job may no longer write; nothing is committed.
     """
+    clip = shard.clips[0]
     segments = recording.segments(spec.patch_spec)
     num_patches = segments[-1].patches[1]
     part = part_name(shard.shard_id)

@@ -33,7 +33,7 @@ from transforms.recordings.reading import first_pass, open_parts, read_segment, 
 from transforms.recordings.segments import compute_segment, finish
 from transforms.recordings.unfinished import UnfinishedRecording
 from transforms.schemas import DatasetSpec, part_name
-from transforms.storage import join, look_up
+from transforms.storage import StorageError, join, look_up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,12 +137,10 @@ def _measure(
             return known
         folder.remove()
         kept = KeptSamples(folder, spec, segment_patches)
-        with timed("first_pass"):
-            recording = dataclasses.replace(
-                first_pass(clip, file, spec, segment_patches, kept.take),
-                file_modified=modified,
-            )
-        kept.finish(recording)
+        with timed("first_pass"), _clip_errors(clip):
+            recording = first_pass(clip, file, spec, segment_patches, kept.take)
+            kept.finish(recording)
+    recording = dataclasses.replace(recording, file_modified=modified)
     folder.write_recording(recording)
     count("recordings_measured")
     return recording
@@ -153,16 +151,29 @@ def _opened(clip: Clip, job: RecordingJob, part: str) -> Iterator[BinaryIO]:
     """Opens the file of a recording and notes the clip and its part as in hand.
 
     Raises:
-        ClipError: if the file cannot be opened, or for unforeseen errors of the block.
+        ClipError: if the file cannot be opened.
     """
     report_clip(clip.clip_id, job.timeout_s, part)
     with open_audio(clip) as file:
         limit_s = job.timeout_s + size_of(file) * TIMEOUT_S_PER_BYTE
         report_clip(clip.clip_id, limit_s, part)
-        try:
-            yield file
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            raise unexpected_error(clip.clip_id, error) from error
+        yield file
+
+
+@contextlib.contextmanager
+def _clip_errors(clip: Clip, part: str = "") -> Iterator[None]:
+    """Raises errors of a clip with the part in hand, unforeseen ones as ClipError."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except ClipError as error:
+        if not part:
+            raise
+        problem = f"{error} (in {part})"
+        raise ClipError(error.stage, error.error_type, problem) from error
+    except Exception as error:
+        raise unexpected_error(clip.clip_id, error) from error
 
 
 def run_task(
@@ -195,12 +206,25 @@ def run_task(
         return
     report_clip(clip.clip_id, part="joining the segments")
     segments = task.recording.segments(job.dataset.patch_spec)
-    if len(folder.done()) == len(segments) and not job.is_committed(shard):
-        yield finish(
-            clip, shard, task.recording, folder, job.output, job.dataset, job.permit
-        )
-        add_done(False, num_patches=0, audio_s=0.0)
+    if len(folder.done()) == len(segments):
+        yield from _join(task.shard, task.recording, folder, job)
     report_clip(None)
+
+
+def _join(
+    shard: Shard, recording: Recording, folder: UnfinishedRecording, job: RecordingJob
+) -> Iterator[ShardSummary]:
+    """Commits a recording unless another worker does so at the same time."""
+    output, dataset, permit = job.output, job.dataset, job.permit
+    try:
+        summary = finish(shard, recording, folder, output, dataset, permit)
+    except StorageError:
+        # The other worker has removed the folder.
+        if not job.is_committed(shard):
+            raise
+        return
+    add_done(False, num_patches=0, audio_s=0.0)
+    yield summary
 
 
 def _compute_segments(
@@ -228,10 +252,11 @@ def _compute_segments(
             _check_not_given_up(clip, job)
             samples = folder.read_samples(segment.index)
             if samples is None:
-                if reader is None:
-                    file = stack.enter_context(_opened(clip, job, part))
-                    reader = stack.enter_context(open_parts(clip, file, recording))
-                samples = read_segment(clip, recording, segment, reader)
+                with _clip_errors(clip, part):
+                    if reader is None:
+                        file = stack.enter_context(_opened(clip, job, part))
+                        reader = stack.enter_context(open_parts(clip, file, recording))
+                    samples = read_segment(clip, recording, segment, reader)
             report_clip(clip.clip_id, part=part)
             predictions, is_silent = compute_segment(
                 recording, segment, samples, job.dataset.patch_spec, engines
