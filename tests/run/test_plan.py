@@ -54,7 +54,7 @@ def test_every_row_is_in_the_ledger_or_in_one_shard_within_limits(
     lengths = np.array(audio_s)[[i not in done for i in range(len(audio_s))]]
     plan = Plan(manifest, pending, lengths, limits)
     ids = [rows["clip_id"].to_pylist() for rows in shards(plan)]
-    assert len({shard_name(rows) for rows in shards(plan)}) == len(ids)
+    assert len({shard_name(clips) for clips in ids}) == len(ids)
     assert len(ids) == plan.num_shards
     in_order = sorted(ids, key=lambda clips: int(clips[0]))
     assert [i for clips in in_order for i in clips] == pending["clip_id"].to_pylist()
@@ -66,7 +66,7 @@ def test_every_row_is_in_the_ledger_or_in_one_shard_within_limits(
 
 
 def names_of(plan: Plan) -> list[str]:
-    return [shard_name(rows) for rows in shards(plan)]
+    return [shard_name(rows["clip_id"].to_pylist()) for rows in shards(plan)]
 
 
 def test_shard_names_depend_only_on_their_clips() -> None:

@@ -191,7 +191,7 @@ import dataclasses
 local, path, engine = sys.argv[1:]
 spec = dataclasses.replace(load_model(local), engine=engine, graph_path=path)
 inference.preload([spec])
-print(*("here" for _ in inference._PRELOADED))
+print(*("here" for _ in inference._LOADED))
 """
     done = subprocess.run(
         [sys.executable, "-c", script, TINY_GRAPH, path, engine],

@@ -5,6 +5,7 @@ import pathlib
 from types import SimpleNamespace
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.dataset.folder import Dataset
@@ -67,13 +68,27 @@ def test_a_committed_shard_is_skipped(
 ) -> None:
     ledger = pathlib.Path(dataset.root, "ledger", part_name(shard.shard_id))
     ledger.parent.mkdir()
-    ledger.touch()
+    pq.write_table(pa.table({"clip_id": ["a", "bad"]}), ledger)
 
     def check(found: list[Shard]) -> None:
         assert found == []
 
     counters = run_transform(AdmitShards(dataset.root, permit), shard, check)
     assert counters == {"shards_skipped": 1}
+    assert admitted(dataset, permit, shard) == []
+
+
+def test_a_recording_that_is_not_in_the_ledger_file_of_its_shard_passes_alone(
+    dataset: Dataset, permit: Permit, shard: Shard
+) -> None:
+    ledger = pathlib.Path(dataset.root, "ledger")
+    ledger.mkdir()
+    rows = pa.table({"clip_id": ["bad"]})
+    pq.write_table(rows, ledger / part_name(shard.shard_id))
+    (alone,) = admitted(dataset, permit, shard)
+    assert alone.clips == shard.clips[:1]
+    assert alone.rows is not None and alone.rows["clip_id"].to_pylist() == ["a"]
+    pq.write_table(rows, ledger / part_name(alone.shard_id))
     assert admitted(dataset, permit, shard) == []
 
 

@@ -79,3 +79,16 @@ def make_wav(
 ) -> pathlib.Path:
     """Writes a mono 16-bit WAV file."""
     return encode(path, signal(num_samples, rate_hz, seed=seed), rate_hz, "pcm_s16le")
+
+
+def make_recordings(folder: pathlib.Path, seconds: float = 15.0) -> pathlib.Path:
+    """Writes recordings of several formats, a short clip, and files with faults."""
+    for name in ("pcm16_44k.wav", "flac.flac", "mp3_44k.mp3", "vorbis.ogg"):
+        make_readable(folder, name, seconds)
+    make_readable(folder, "pcm16_22k.wav", seconds=2)
+    samples = signal(round(22050 * seconds), 22050)
+    samples[:, -22050] = float("nan")
+    encode(folder / "nan.wav", samples, 22050, "pcm_f32le")
+    cut = make_readable(folder, "pcm16_48k.wav", seconds).rename(folder / "cut.wav")
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 3 // 4])
+    return folder

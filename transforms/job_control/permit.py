@@ -124,6 +124,8 @@ def _is_committed(shard: Shard, output: str) -> bool:
 
 def _not_in_ledger(shard: Shard, output: str) -> list[int]:
     """Indices of the clips that are not in the ledger file of their shard."""
+    if len(shard.clips) == 1:
+        return []
     with open_arrow(join(output, "ledger", part_name(shard.shard_id))) as file:
         found = pq.ParquetFile(file).read(columns=["clip_id"])["clip_id"].to_pylist()
     done = set(found)

@@ -52,7 +52,9 @@ class KeptSamples:
             segment = inner_segment(self._index, self._segment_patches, self._spec)
 
     def finish(self, recording: Recording) -> None:
-        """Writes the samples of the last segments."""
+        """Writes the samples of the last segments, if samples were taken."""
+        if not self._parts:
+            return
         for segment in recording.segments(self._spec)[self._index :]:
             if not self.is_full:
                 self._write(segment)

@@ -23,7 +23,7 @@ from transforms.front_end.patches import (
 from transforms.job_control.status import report_read
 from transforms.resampling.parts import Checkpoint, PartResampler
 
-# Engines take batches of 16 or 64 patches, and sum in another order for fewer than 20.
+# Engines take batches of 16 or 64 patches, and may sum in another order for fewer.
 # Segments of whole batches, of which none is small, give the numbers of the whole.
 BATCH_PATCHES = 64
 # Samples that are resampled at a time, about a second.

@@ -37,6 +37,10 @@ Array = np.ndarray
 # For each block: the patches it takes at a time, and the tiles it transforms at a time.
 _PATCHES = (1, 1, 4, 16)
 _TILES = (12, 12, 12, 96)
+# OpenBLAS has another kernel for products of up to this many multiplications. It sums
+# in another order. Long recordings are computed in parts of at least 64 patches, which
+# must have the numbers of the whole.
+_SMALL_PRODUCT, _MANY_PATCHES = 1_000_000, 64
 # Zeros around the maps that low-pass filters read.
 _BORDER = 2
 
@@ -72,7 +76,7 @@ class WinogradEngine:
         empty = np.empty((0, len(kernel)), np.float32)
         joined = np.concatenate([empty, *embeddings])
         with np.errstate(over="ignore"):
-            activations = 1 / (1 + np.exp(-(joined @ kernel + bias)))
+            activations = 1 / (1 + np.exp(-(_product(joined, kernel) + bias)))
         return Prediction(activations, joined)
 
     def _embed(self, patches: FloatArray) -> FloatArray:
@@ -81,6 +85,17 @@ class WinogradEngine:
         maps = last.output.maps(len(patches))
         embedding: FloatArray = maps.mean(axis=2).max(axis=1)
         return embedding[:, : len(self._dense[0])]
+
+
+def _product(embeddings: FloatArray, kernel: FloatArray) -> FloatArray:
+    """Multiplies; from 64 embeddings on, no row depends on the number of rows."""
+    num_rows = len(embeddings)
+    if num_rows >= _MANY_PATCHES and num_rows * kernel.size <= _SMALL_PRODUCT:
+        padded = np.zeros((_SMALL_PRODUCT // kernel.size + 1, len(kernel)), np.float32)
+        padded[:num_rows] = embeddings
+        embeddings = padded
+    result: FloatArray = (embeddings @ kernel)[:num_rows]
+    return result
 
 
 class _Stack:
