@@ -43,6 +43,7 @@ def _run_clip(clip: Clip, engines: Mapping[str, Engine]) -> Clip:
 
 _LOADED: dict[ModelSpec, Engine] = {}
 _LOADING = threading.Lock()
+_COUNTED: set[ModelSpec] = set()
 
 
 def preload(models: Sequence[ModelSpec]) -> None:
@@ -68,6 +69,20 @@ def load_engines(
         return {spec.name: _LOADED[spec] for spec, _ in models}
 
 
+def count_loads(models: Iterable[ModelSpec]) -> None:
+    """Counts each model once a process, whichever step runs it first.
+
+    Beam accepts counts only while an element is processed, and loads models before.
+    """
+    for spec in models:
+        with _LOADING:
+            is_new = spec not in _COUNTED
+            _COUNTED.add(spec)
+        if is_new:
+            count("model_loads")
+            count(f"model_loads_{spec.engine}")
+
+
 def with_factories(
     models: Sequence[ModelSpec],
 ) -> tuple[tuple[ModelSpec, EngineFactory], ...]:
@@ -76,14 +91,7 @@ def with_factories(
 
 
 class LoadedModels(dict[str, Engine]):
-    """Engines by model name. Beam keeps weak references, which a dict does not allow.
-
-    Attributes:
-        counted: Whether the loads were counted. Beam accepts counts only while a shard
-            is processed.
-    """
-
-    counted = False
+    """Engines by model name. A plain dict does not allow Beam's weak references."""
 
 
 class ShardModelHandler(ModelHandler[Shard, Shard, LoadedModels]):
@@ -106,11 +114,7 @@ class ShardModelHandler(ModelHandler[Shard, Shard, LoadedModels]):
         model: LoadedModels,
         inference_args: dict[str, Any] | None = None,
     ) -> Iterable[Shard]:
-        if not model.counted:
-            model.counted = True
-            for spec, _ in self._models:
-                count("model_loads")
-                count(f"model_loads_{spec.engine}")
+        count_loads(spec for spec, _ in self._models)
         return [run_models(shard, model) for shard in batch]
 
     def should_skip_batching(self) -> bool:

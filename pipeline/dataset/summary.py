@@ -14,7 +14,14 @@ from pipeline.dataset.folder import Dataset
 TOTALS_COLUMNS = ["status", "error_type", "duration_s", "num_patches"]
 _NUM_TOP = 5
 _NUM_REASONS = 10
-_STEPS = "decode resample log_mel inference commit".split()
+_STEPS = {
+    "first_pass": "first pass",
+    "decode": "decode",
+    "resample": "resample",
+    "log_mel": "log-mel",
+    "inference": "inference",
+    "commit": "commit",
+}
 
 
 def dataset_totals(dataset: Dataset) -> dict[str, Any]:
@@ -90,8 +97,7 @@ def _work_lines(counters: dict[str, int]) -> list[str]:
     if not steps:
         return []
     times = ", ".join(
-        f"{name.replace('_', '-')} {counters[f'{name}_us'] / 1e6:,.1f} s"
-        for name in steps
+        f"{_STEPS[name]} {counters[f'{name}_us'] / 1e6:,.1f} s" for name in steps
     )
     loads = ", ".join(
         f"{number} {name.removeprefix('model_loads_')}"

@@ -3,6 +3,8 @@
 import shlex
 import time
 
+import pyarrow.compute as pc
+
 from pipeline.console import ProgressLine
 from pipeline.dataset.folder import Dataset
 from pipeline.dataset.summary import dataset_totals, finish_run, summary_text
@@ -88,12 +90,14 @@ def _ask(dataset: Dataset, note: JobNote) -> JobState | None:
 def _wait(dataset: Dataset, note: JobNote, num_clips: int) -> JobState | None:
     """Shows progress until the job has ended. Ctrl-C ends only the waiting."""
     progress = ProgressLine(num_clips)
-    done = dataset.read_ledger(["status"])["status"].to_pylist()
-    progress.set_committed(len(done), done.count("failed"))
-    ledger = LedgerWatch(dataset)
+    ledger = dataset.read_ledger(["status", "duration_s"])
+    done = ledger["status"].to_pylist()
+    audio_s = pc.sum(ledger["duration_s"]).as_py() or 0.0
+    progress.set_committed(len(done), done.count("failed"), audio_s)
+    watch = LedgerWatch(dataset)
     try:
         while (job := _ask(dataset, note)) and not job.has_ended:
-            progress.update({0: ledger.poll()}, f"job {job.state.lower()}")
+            progress.update({0: watch.poll()}, watch.note(job.state))
             time.sleep(_INTERVAL_S)
         return job
     finally:

@@ -29,6 +29,7 @@ from pipeline.launch.changed_files import ChangedFiles, find_changed, remove_par
 from pipeline.launch.cluster_jobs import check_no_job, detached_text
 from pipeline.launch.forecast import predict_audio_s
 from pipeline.launch.identity import check_same_identity, dataset_spec, identity
+from pipeline.launch.pending_audio import PendingAudio
 from pipeline.launch.plan import (
     Plan,
     by_file,
@@ -229,12 +230,17 @@ def _run_job(run: Run, early: JobProcess | None) -> dict[str, int] | None:
 
     def replan(given_up: Mapping[str, Failure]) -> bool:
         dataset.remove_uncommitted()
-        ledger = dataset.read_ledger(["clip_id", "status"])
+        ledger = dataset.read_ledger(["clip_id", "status", "duration_s"])
         progress.set_committed(
-            ledger.num_rows, pc.sum(pc.equal(ledger["status"], "failed")).as_py() or 0
+            ledger.num_rows,
+            pc.sum(pc.equal(ledger["status"], "failed")).as_py() or 0,
+            pc.sum(ledger["duration_s"]).as_py() or 0.0,
         )
         done = pc.is_in(plan.pending["clip_id"], value_set=ledger["clip_id"])
         left = plan.select(pc.invert(done))
+        progress.set_pending(
+            PendingAudio(left.pending["clip_id"], left.audio_s, run.config.long_clip)
+        )
         dataset.remove_unfinished(left.pending["clip_id"])
         if not left.pending.num_rows:
             return False

@@ -211,7 +211,7 @@ def _wait(request: JobRequest, result: Any) -> dict[str, int]:
                 raise JobError(
                     f"the Dataflow job is {state}; the Cloud console tells why"
                 )
-            request.progress.update({0: ledger.poll()}, f"job {str(state).lower()}")
+            request.progress.update({0: ledger.poll()}, ledger.note(str(state)))
     except KeyboardInterrupt:
         print("fsdsinet: asking Dataflow to cancel the job", file=sys.stderr)
         result.cancel()

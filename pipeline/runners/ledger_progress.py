@@ -1,12 +1,14 @@
-"""LedgerWatch: follows a job on a cluster by the ledger files that it commits."""
+"""LedgerWatch: follows a job on a cluster by the files that it commits."""
 
 import time
 
 import pyarrow.compute as pc
 
+from pipeline.console import counted
 from pipeline.dataset.folder import Dataset
 from transforms import storage
 from transforms.job_control.status import WorkerStatus
+from transforms.recordings.unfinished import num_done_segments
 
 _INTERVAL_S = 2.0
 
@@ -18,7 +20,20 @@ class LedgerWatch:
         self._dataset = dataset
         self._seen = set(dataset.parts("ledger"))
         self._next = 0.0
+        self._num_segments = 0
         self.total = WorkerStatus()
+
+    def note(self, state: str) -> str:
+        """The state of the job, and the segments of recordings that are not committed.
+
+        Args:
+            state: State of the job as its cluster names it.
+        """
+        text = f"job {state.lower()}"
+        if self._num_segments:
+            segments = counted(self._num_segments, "segment", "segments")
+            text += f", {segments} of recordings in hand done"
+        return text
 
     def poll(self) -> WorkerStatus:
         """Clips, patches and seconds of audio in these files."""
@@ -28,6 +43,7 @@ class LedgerWatch:
         new = [uri for uri in self._dataset.parts("ledger") if uri not in self._seen]
         if new:
             self._add(new)
+        self._num_segments = num_done_segments(self._dataset.root)
         # Listing a bucket with many files is slow. It may take a tenth of the time.
         self._next = time.monotonic() + max(
             _INTERVAL_S, 10 * (time.monotonic() - start)

@@ -16,6 +16,8 @@ import pathlib
 import time
 
 STATUS_FOLDER_VARIABLE = "FSDSINET_STATUS_FOLDER"
+# Shortest time between two notes of the position of a first pass.
+_READ_INTERVAL_S = 0.2
 
 
 @dataclasses.dataclass
@@ -28,6 +30,14 @@ class WorkerStatus:
         limit_s: Time that the clip in hand may take from `deadline_s - limit_s` on.
         deadline_s: When the clip in hand has taken too long, on the monotonic clock,
             which all processes of a machine share. None if there is no limit.
+        read_s: Seconds of the recording in hand that its first pass has read; None
+            outside a first pass.
+        recording_s: Duration of the recording in hand; None before its first pass.
+        started_s: When the part in hand was begun, on the clock of `deadline_s`; None
+            between parts.
+        parts_s: Time that the finished parts of recordings took.
+        parts_audio_s: Seconds of audio in the finished parts, also in `audio_s`.
+        reused_s: Seconds of audio in parts that an earlier run finished.
     """
 
     clip_id: str | None = None
@@ -39,6 +49,12 @@ class WorkerStatus:
     part: str | None = None
     limit_s: float | None = None
     deadline_s: float | None = None
+    read_s: float | None = None
+    recording_s: float | None = None
+    started_s: float | None = None
+    parts_s: float = 0.0
+    parts_audio_s: float = 0.0
+    reused_s: float = 0.0
 
 
 class _StatusFile:
@@ -48,8 +64,10 @@ class _StatusFile:
         self.status = WorkerStatus()
         path = pathlib.Path(folder) / f"{os.getpid()}.json"
         self._descriptor = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+        self.written_s = 0.0
 
     def write(self) -> None:
+        self.written_s = time.monotonic()
         line = json.dumps(dataclasses.asdict(self.status)) + "\n"
         os.pwrite(self._descriptor, line.encode("ascii"), 0)
 
@@ -72,10 +90,40 @@ def report_clip(
     """
     file = _status_file()
     if file:
+        if clip_id != file.status.clip_id:
+            file.status.recording_s = file.status.started_s = None
+        file.status.read_s = None
         file.status.clip_id = clip_id
         file.status.part = part
         file.status.limit_s = limit_s
         file.status.deadline_s = limit_s and time.monotonic() + limit_s
+        file.write()
+
+
+def report_read(seconds: float) -> None:
+    """Notes how much of the recording in hand its first pass has read.
+
+    A call soon after the last write notes nothing.
+    """
+    file = _status_file()
+    if file and time.monotonic() - file.written_s >= _READ_INTERVAL_S:
+        file.status.read_s = seconds
+        file.write()
+
+
+def begin_part(clip_id: str, part: str, recording_s: float) -> None:
+    """Notes the part of a recording in hand, which `add_part` ends.
+
+    Args:
+        clip_id: Id of the recording.
+        part: The part in words.
+        recording_s: Duration of the recording.
+    """
+    file = _status_file()
+    if file:
+        report_clip(clip_id, part=part)
+        file.status.recording_s = recording_s
+        file.status.started_s = time.monotonic()
         file.write()
 
 
@@ -99,11 +147,24 @@ def add_done(failed: bool, num_patches: int, audio_s: float) -> None:
 
 
 def add_part(num_patches: int, audio_s: float) -> None:
-    """Adds a finished part of a clip to the totals."""
+    """Adds the part of a recording that `begin_part` began to the totals."""
     file = _status_file()
     if file:
-        file.status.num_patches += num_patches
-        file.status.audio_s += audio_s
+        status = file.status
+        status.num_patches += num_patches
+        status.audio_s += audio_s
+        if status.started_s is not None:
+            status.parts_s += time.monotonic() - status.started_s
+            status.parts_audio_s += audio_s
+            status.started_s = None
+        file.write()
+
+
+def add_reused(audio_s: float) -> None:
+    """Adds parts of a recording that an earlier run finished to the totals."""
+    file = _status_file()
+    if file:
+        file.status.reused_s += audio_s
         file.write()
 
 

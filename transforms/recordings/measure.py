@@ -21,6 +21,7 @@ from transforms.front_end.patches import (
     count_frames,
     samples_of_frames,
 )
+from transforms.job_control.status import report_read
 from transforms.resampling.parts import Checkpoint, PartResampler
 
 # Engines take batches of 16 or 64 patches, and may sum in another order for fewer.
@@ -140,6 +141,7 @@ class FirstPass:
         self.num_source = 0
         self._num_bad = 0
         self._total = 0.0
+        self._sample_rate_hz = sample_rate_hz
         self._spec = spec
         self._segment_patches = segment_patches
         self._resampler = PartResampler(sample_rate_hz)
@@ -152,6 +154,7 @@ class FirstPass:
         """Takes all samples; yields the samples at 22,050 Hz as they are computed."""
         for samples in _read_ahead(_grouped(chunks)):
             self.num_source += len(samples)
+            report_read(self.num_source / self._sample_rate_hz)
             self._num_bad += len(samples) - int(np.count_nonzero(np.isfinite(samples)))
             self._total += float(samples.sum(dtype=np.float64))
             before = self._resampler.checkpoint

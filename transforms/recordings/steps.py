@@ -20,11 +20,17 @@ from transforms.decoding.reading import CLIP_TIMEOUT_S, LONGEST_S, open_audio
 from transforms.elements import Clip, ClipError, Shard, ShardSummary
 from transforms.engines.contract import ModelSpec
 from transforms.engines.registered import EngineFactory
-from transforms.inference import load_engines, with_factories
+from transforms.inference import count_loads, load_engines, with_factories
 from transforms.job_control.counters import count, timed
 from transforms.job_control.deaths import given_up
 from transforms.job_control.permit import Permit
-from transforms.job_control.status import add_done, add_part, report_clip
+from transforms.job_control.status import (
+    add_done,
+    add_part,
+    add_reused,
+    begin_part,
+    report_clip,
+)
 from transforms.manifest import FILE_MODIFIED_COLUMN
 from transforms.parquet import commit_shard
 from transforms.recordings.kept_samples import KeptSamples
@@ -102,10 +108,13 @@ def measure_recording(shard: Shard, job: RecordingJob) -> Iterator[Task]:
     except ClipError as error:
         yield Task(_failed(shard, error), None, ())
         return
+    # This worker may wait long for other first passes.
+    report_clip(None)
     done, kept = folder.done(), folder.kept()
     segments = recording.segments(job.dataset.patch_spec)
     left = [segment.index for segment in segments if segment.index not in done]
     count("segments_reused", len(segments) - len(left))
+    add_reused(sum(_duration_s(s, job) for s in segments if s.index in done))
     spread = [i for i in left if job.spread and (recording.can_seek or i in kept)]
     for index in spread:
         yield Task(shard, recording, (index,))
@@ -241,6 +250,7 @@ def _compute_segments(
     clip, recording = task.shard.clips[0], task.recording
     assert recording is not None
     engines = load_engines(models)
+    count_loads(spec for spec, _ in models)
     segments = recording.segments(job.dataset.patch_spec)
     done = folder.done()
     with contextlib.ExitStack() as stack:
@@ -250,6 +260,7 @@ def _compute_segments(
                 continue
             part = _describe(segment, len(segments), job)
             _check_not_given_up(clip, job)
+            begin_part(clip.clip_id, part, recording.info.duration_s)
             samples = folder.read_samples(segment.index)
             if samples is None:
                 with _clip_errors(clip, part):
@@ -263,8 +274,7 @@ def _compute_segments(
             )
             folder.write_results(segment.index, predictions, is_silent)
             num_patches = segment.patches[1] - segment.patches[0]
-            (duration_s,) = job.dataset.patch_spec.start_s(np.array([num_patches]))
-            add_part(num_patches, float(duration_s))
+            add_part(num_patches, _duration_s(segment, job))
             count("segments")
 
 
@@ -273,6 +283,12 @@ def _describe(segment: Segment, num_segments: int, job: RecordingJob) -> str:
     times = job.dataset.patch_spec.start_s(np.array(segment.patches))
     begin, end = (str(datetime.timedelta(seconds=round(s))) for s in times.tolist())
     return f"segment {segment.index + 1} of {num_segments} ({begin} to {end})"
+
+
+def _duration_s(segment: Segment, job: RecordingJob) -> float:
+    """Seconds from the start of a segment to the start of the next one."""
+    begin, end = job.dataset.patch_spec.start_s(np.array(segment.patches)).tolist()
+    return float(end - begin)
 
 
 def _check_not_given_up(clip: Clip, job: RecordingJob) -> None:
@@ -317,7 +333,7 @@ class RunRecordings(beam.PTransform):
 
     Input: Shard with one long recording. Output: ShardSummary for each that is
     committed. Counters: `recordings_measured`, `segments`, `segments_reused`,
-    `first_pass_us` and those of CommitShard.
+    `first_pass_us`, those of RunModels but for Beam's, and those of CommitShard.
     """
 
     job: RecordingJob

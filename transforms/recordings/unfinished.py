@@ -154,6 +154,16 @@ class UnfinishedRecording:
         return self._file(f"samples-{index:05d}.f32")
 
 
+def num_done_segments(output: str) -> int:
+    """Number of segments with results, of all recordings that are not finished.
+
+    Args:
+        output: Folder of the dataset.
+    """
+    files = storage.list_files(storage.join(output, UNFINISHED_FOLDER), recursive=True)
+    return sum(bool(_SEGMENT.fullmatch(storage.file_name(f.uri))) for f in files)
+
+
 def is_unfinished_file(name: str) -> bool:
     """Whether a file in the folder of a recording was written by this module."""
     patterns = (_SEGMENT, _SAMPLES, _TEMPORARY)

@@ -68,11 +68,12 @@ class FlinkWatch:
                 raise JobError(
                     f"{error}; this has gone on for {_NO_ANSWER_S:.0f} s"
                 ) from error
-        state = self._job.state.lower() if self._job else "being submitted"
+        state = self._job.state if self._job else "being submitted"
         # The store may answer again in a moment. Workers try again by themselves.
         with contextlib.suppress(StorageError):
             self._ledger.poll()
-        self._request.progress.update({0: self._ledger.total}, f"job {state}")
+        note = self._ledger.note(state)
+        self._request.progress.update({0: self._ledger.total}, note)
         self._next_s = now + _INTERVAL_S
 
     def problems(self) -> list[str]:
