@@ -91,10 +91,11 @@ def test_job_has_image_threads_machines_and_no_session() -> None:
     assert options["temp_location"].startswith("gs://my-bucket/temporary")
     assert not any("main_session" in name for name in job["staged"])
     order = ["ReadManifest", "AdmitShards", "DecodeAudio", "ComputePatches",
-             "RunModels", "CommitShard"]  # fmt: skip
+             "RunModels", "CommitShard", "RunRecordings"]  # fmt: skip
     assert all(any(name in step for step in job["steps"]) for name in order)
-    # The only shuffle is that of the manifest rows.
-    assert [name for name in job["shuffles"] if "ReadManifest/Spread" not in name] == []
+    # Only manifest rows and segments of recordings are shuffled.
+    shuffled = {name.partition("/Reshuffle")[0] for name in job["shuffles"]}
+    assert shuffled == {"ReadManifest/Spread", "RunRecordings/SpreadSegments"}
 
 
 @needs_libraries
