@@ -11,6 +11,7 @@ import numpy as np
 from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray
 from transforms.resampling.whole import (
+    FixedFilter,
     filter_reach,
     fixed_filter,
     float32_ratio,
@@ -88,39 +89,61 @@ def resample_part(
     Returns:
         float32 [num_outputs], and the checkpoint of the next output.
     """
-    end = first + len(samples)
     if sample_rate_hz == SAMPLE_RATE_HZ:
+        end = first + len(samples)
         until = end if stop is None else min(stop, end)
         return samples[start.output - first : until - first], Checkpoint(until)
     fixed = fixed_filter(sample_rate_hz)
     if fixed:
-        if num_samples is None:
-            blocks = (end + fixed.reach) // fixed.top.shape[0] - 1
-            until = blocks * fixed.top.shape[1] // fixed.step * fixed.step
-        else:
-            until = fixed.num_outputs(num_samples)
-        if stop is not None:
-            until = min(until, -(-stop // fixed.step) * fixed.step)
-        until = max(until, start.output)
-        result = fixed.part(samples, first, start.output, until)
+        result = _by_filter(fixed, samples, first, start, stop, num_samples)
         place = (0, 0.0)
     else:
-        limit = num_samples
-        if limit is None:
-            limit = end - filter_reach(sample_rate_hz) - _MARGIN
-        ratio = float32_ratio(sample_rate_hz)
-        max_count = max(0, int((limit - start.whole) * ratio) + 2)
-        if stop is not None:
-            max_count = min(max_count, stop - start.output)
-        result, place = interpolate_part(
-            samples, sample_rate_hz, first, start[1:], limit, max_count
+        result, place = _by_kernel(
+            sample_rate_hz, samples, first, start, stop, num_samples
         )
     reached = Checkpoint(start.output + len(result), *place)
     if num_samples is not None and is_unflushed(num_samples):
         result = result[: unflushed_length(num_samples, sample_rate_hz) - start.output]
+    return result if stop is None else result[: stop - start.output], reached
+
+
+def _by_filter(
+    fixed: FixedFilter,
+    samples: FloatArray,
+    first: int,
+    start: Checkpoint,
+    stop: int | None,
+    num_samples: int | None,
+) -> FloatArray:
+    """Outputs to the end of a step of the filter, or of the recording."""
+    if num_samples is None:
+        size_in, size_out = fixed.top.shape
+        num_blocks = (first + len(samples) + fixed.reach) // size_in - 1
+        until = num_blocks * size_out // fixed.step * fixed.step
+    else:
+        until = fixed.num_outputs(num_samples)
     if stop is not None:
-        result = result[: stop - start.output]
-    return result, reached
+        until = min(until, -(-stop // fixed.step) * fixed.step)
+    return fixed.part(samples, first, start.output, max(until, start.output))
+
+
+def _by_kernel(
+    sample_rate_hz: int,
+    samples: FloatArray,
+    first: int,
+    start: Checkpoint,
+    stop: int | None,
+    num_samples: int | None,
+) -> tuple[FloatArray, tuple[int, float]]:
+    limit = num_samples
+    if limit is None:
+        limit = first + len(samples) - filter_reach(sample_rate_hz) - _MARGIN
+    ratio = float32_ratio(sample_rate_hz)
+    max_count = max(0, int((limit - start.whole) * ratio) + 2)
+    if stop is not None:
+        max_count = min(max_count, stop - start.output)
+    place = (start.whole, start.part)
+    return interpolate_part(samples, sample_rate_hz, first, place, limit, max_count)
 
 
 class PartResampler:

@@ -66,7 +66,10 @@ def resample(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
 def resample_by_kernel(samples: FloatArray, sample_rate_hz: int) -> FloatArray:
     """Resamples from any rate with numba; the filter is flushed at the end."""
     max_count = int(len(samples) * float32_ratio(sample_rate_hz)) + 2
-    result, _ = interpolate_part(samples, sample_rate_hz, 0, (0, 0.0), None, max_count)
+    num_samples = len(samples)
+    result, _ = interpolate_part(
+        samples, sample_rate_hz, 0, (0, 0.0), num_samples, max_count
+    )
     return result
 
 
@@ -75,7 +78,7 @@ def interpolate_part(
     sample_rate_hz: int,
     first: int,
     position: tuple[int, float],
-    num_samples: int | None,
+    num_samples: int,
     max_count: int,
 ) -> tuple[FloatArray, tuple[int, float]]:
     """Resamples a part of a clip with numba.
@@ -86,8 +89,7 @@ def interpolate_part(
         first: Index in the clip of the first sample of the part.
         position: Place of the first output: the index of the sample before it, and the
             fraction to the next sample.
-        num_samples: Number of samples of the clip, at which outputs end; None for the
-            end of the part.
+        num_samples: Number of samples of the clip, at which outputs end.
         max_count: Largest number of outputs.
 
     Returns:
@@ -103,7 +105,7 @@ def interpolate_part(
         _taps(sample_rate_hz),
         position,
         first,
-        first + len(samples) if num_samples is None else num_samples,
+        num_samples,
         max_count,
     )
 
