@@ -275,26 +275,28 @@ def test_a_large_file_is_read_in_parts_and_fails_if_the_store_goes_away(
     local = tmp_path / "in"
     local.mkdir()
     encode(local / "a.wav", samples, rate_hz, "pcm_f32le")
+    (local / "m.csv").write_text("uri,clip_id\na.wav,a\n")
     remote = f"s3://bucket/{tmp_path.name}"
     copy_folder(local, remote)
     with storage.open_file(f"{remote}/a.wav") as file:
         assert isinstance(file, RangedFile)
     outputs = {place: str(tmp_path / place) for place in ("disk", "bucket", "cut")}
     options = ["--model", tiny_model, "--output"]
-    fsdsinet("extract", str(local), *options, outputs["disk"])
-    fsdsinet("extract", remote, *options, outputs["bucket"])
+    fsdsinet("extract", local / "m.csv", *options, outputs["disk"])
+    fsdsinet("extract", f"{remote}/m.csv", *options, outputs["bucket"])
     assert_same(outputs["bucket"], outputs["disk"])
     proxy = CuttingProxy(minio)
     # The file has 35 MB.
     proxy.cut_answers_after = 20_000_000
     try:
         with environment(AWS_ENDPOINT_URL=proxy.url, FSDSINET_ATTEMPTS="1"):
-            fsdsinet("extract", remote, *options, outputs["cut"])
+            fsdsinet("extract", f"{remote}/m.csv", *options, outputs["cut"])
     finally:
         proxy.close()
     (row,) = Dataset(outputs["cut"]).read_ledger().to_pylist()
     assert (row["stage"], row["error_type"]) == ("read", "unreadable")
-    fsdsinet("extract", remote, *options, outputs["cut"], "--retry-failed")
+    assert row["error"].startswith(f"cannot read '{remote}/a.wav': ")
+    fsdsinet("extract", f"{remote}/m.csv", *options, outputs["cut"], "--retry-failed")
     assert_same(outputs["cut"], outputs["disk"])
 
 
