@@ -51,8 +51,8 @@ class ObjectStore:
     def open(self, uri: str) -> BinaryIO:
         """Opens a file; a large object of S3 is read in parts.
 
-        Arrow reads no parts from Google's stores: the file that it opens there counts
-        as closed.
+        Files in Google's stores are read whole: in the emulator of such a store,
+        Arrow's file for reading parts counts as closed when it was opened.
         """
         if scheme_of(uri) != "s3":
             return io.BytesIO(self.read(uri))
