@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.dataset.folder import Dataset
 from tests.conftest import Command
-from tests.support.audio_files import ODD_NAMES, make_wav
+from tests.support.audio_files import ODD_NAMES, make_wav, signal
 from tests.support.datasets import MODEL, ROW_ORDER
 from tests.support.killed_runs import kill_worker, worker_held
 from tests.support.object_stores import (
@@ -24,9 +24,11 @@ from tests.support.object_stores import (
     s3_environment,
 )
 from tests.support.processes import processes_naming, running, wait_for
+from training.synthesis.encode import encode
 from transforms import storage
 from transforms.decoding.reading import open_audio
 from transforms.elements import Clip, ClipError
+from transforms.storage import RangedFile
 
 TABLES = ("ledger", f"patches/model={MODEL}", f"clips/model={MODEL}")
 NUM_CLIPS = 24
@@ -262,6 +264,40 @@ def test_a_run_whose_store_goes_away_resumes(
     fsdsinet(*arguments)
     assert_same(output, undisturbed)
     assert_tidy(output)
+
+
+@pytest.mark.minio
+def test_a_large_file_is_read_in_parts_and_fails_if_the_store_goes_away(
+    minio: str, tmp_path: pathlib.Path, tiny_model: pathlib.Path, fsdsinet: Command
+) -> None:
+    rate_hz = 96_000
+    samples = signal(45 * rate_hz, rate_hz, num_channels=2)
+    local = tmp_path / "in"
+    local.mkdir()
+    encode(local / "a.wav", samples, rate_hz, "pcm_f32le")
+    (local / "m.csv").write_text("uri,clip_id\na.wav,a\n")
+    remote = f"s3://bucket/{tmp_path.name}"
+    copy_folder(local, remote)
+    with storage.open_file(f"{remote}/a.wav") as file:
+        assert isinstance(file, RangedFile)
+    outputs = {place: str(tmp_path / place) for place in ("disk", "bucket", "cut")}
+    options = ["--model", tiny_model, "--output"]
+    fsdsinet("extract", local / "m.csv", *options, outputs["disk"])
+    fsdsinet("extract", f"{remote}/m.csv", *options, outputs["bucket"])
+    assert_same(outputs["bucket"], outputs["disk"])
+    proxy = CuttingProxy(minio)
+    # The file has 35 MB.
+    proxy.cut_answers_after = 20_000_000
+    try:
+        with environment(AWS_ENDPOINT_URL=proxy.url, FSDSINET_ATTEMPTS="1"):
+            fsdsinet("extract", f"{remote}/m.csv", *options, outputs["cut"])
+    finally:
+        proxy.close()
+    (row,) = Dataset(outputs["cut"]).read_ledger().to_pylist()
+    assert (row["stage"], row["error_type"]) == ("read", "unreadable")
+    assert row["error"].startswith(f"cannot read '{remote}/a.wav': ")
+    fsdsinet("extract", f"{remote}/m.csv", *options, outputs["cut"], "--retry-failed")
+    assert_same(outputs["cut"], outputs["disk"])
 
 
 @pytest.mark.minio

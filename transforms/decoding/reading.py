@@ -23,7 +23,11 @@ LONGEST_S = 600
 
 
 def open_audio(clip: Clip) -> BinaryIO:
-    """Opens the audio of a clip for reading; remote audio is read into memory first.
+    """Opens the audio of a clip for reading.
+
+    Remote audio is read into memory first, or in parts if it is large. Reads of parts
+    raise ClipError if the store fails. FFmpeg does not change this error, as it would
+    an OSError.
 
     The decoder gets an open file, not a file name, because FFmpeg interprets names
     (`concat:`, `%03d`).
@@ -32,7 +36,10 @@ def open_audio(clip: Clip) -> BinaryIO:
         ClipError: not_found, not_a_file, unreadable or unsupported_uri.
     """
     try:
-        return storage.open_file(clip.uri)
+        file = storage.open_file(clip.uri)
+        if isinstance(file, storage.RangedFile):
+            file.convert_errors(_read_error)
+        return file
     except StorageError as error:
         trimmed = _without_spaces(clip.uri) if error.kind == "not_found" else None
         problem = error.problem
@@ -46,6 +53,11 @@ def open_audio(clip: Clip) -> BinaryIO:
             error.kind,
             f"cannot open {error.uri!r} for clip {clip.clip_id}: {problem}",
         ) from error
+
+
+def _read_error(error: StorageError) -> ClipError:
+    """The error of a read after the file was opened, for any clip of the file."""
+    return ClipError("read", error.kind, f"cannot read {error.uri!r}: {error.problem}")
 
 
 def _without_spaces(uri: str) -> str | None:
@@ -66,8 +78,8 @@ def openers(
     """Yields clips that follow each other and are of one file.
 
     The function that is yielded with them opens the file for the first of them that has
-    not failed. When clips are yielded, a thread starts to fetch the next file if it is
-    remote.
+    not failed. When clips are yielded, a thread starts to open the next file if it is
+    remote, which fetches the file unless it is read in parts.
     """
     groups = [list(g) for _, g in itertools.groupby(clips, lambda clip: clip.uri)]
     with ThreadPoolExecutor(1, "read-ahead") as reader:

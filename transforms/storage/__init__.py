@@ -21,6 +21,7 @@ import pyarrow.dataset as ds
 from transforms.storage.errors import StorageError
 from transforms.storage.local import LocalStore
 from transforms.storage.objects import ObjectStore
+from transforms.storage.ranges import RangedFile
 from transforms.storage.store import FileInfo, Held, Limits, Store, limits
 from transforms.storage.uris import (
     URI_SCHEME,
@@ -49,6 +50,7 @@ __all__ = [
     "Held",
     "Limits",
     "LostError",
+    "RangedFile",
     "StorageError",
     "WebStore",
     "absolute",
@@ -127,7 +129,11 @@ def read_file(uri: str | pathlib.Path) -> bytes:
 
 
 def open_file(uri: str) -> BinaryIO:
-    """Opens a file for reading and seeking; a remote file is read into memory first."""
+    """Opens a file for reading and seeking.
+
+    A remote file is read into memory first, or in parts if it is large (RangedFile).
+    In the second case reads raise StorageError, too.
+    """
     return store_for(uri).open(uri)
 
 

@@ -37,10 +37,11 @@ class Limits:
 
     Attributes:
         timeout_s: Time to wait for a connection, and for the next bytes.
-        total_s: Time for one file, with all attempts.
+        total_s: Time for one file, with all attempts; if a file is read in parts, for
+            one part.
         attempts: Number of attempts before giving up.
         backoff_s: Wait before the second attempt; doubled before each further attempt.
-        max_bytes: Largest size of a file from the web.
+        max_bytes: Largest size of a file from the web that is read whole.
     """
 
     timeout_s: float = 30.0
@@ -88,7 +89,10 @@ class Store(Protocol):
         """Returns the whole content of a file."""
 
     def open(self, uri: str) -> BinaryIO:
-        """Opens a file for reading and seeking; a remote file is read into memory."""
+        """Opens a file for reading and seeking.
+
+        A remote file is read into memory first, or in parts if it is large.
+        """
 
     def open_arrow(self, uri: str) -> pa.NativeFile:
         """Opens a file for Arrow."""

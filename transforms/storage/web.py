@@ -5,13 +5,15 @@ that every failure gets a message that names its cause.
 """
 
 import contextlib
+import dataclasses
+import functools
 import io
 import re
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import BinaryIO, Literal, NoReturn, TypeVar
+from typing import BinaryIO, Literal, NoReturn, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -25,12 +27,15 @@ from urllib3.exceptions import (
 )
 
 from transforms.storage.errors import StorageError
+from transforms.storage.ranges import WHOLE_BYTES, RangedFile
 from transforms.storage.store import FileInfo, Held, Limits, limits
 from transforms.storage.uris import quoted_url, shown
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset([301, 302, 303, 307, 308])
 _GOOD = frozenset([200, 206])
+# The file is shorter than the range of the request.
+_OUTSIDE = 416
 _NOT_FOUND = frozenset([404, 410])
 # Another attempt may help: the server, or a proxy on the way to it, is busy.
 _TEMPORARY = frozenset([408, 425, 429, 500, 502, 503, 504])
@@ -54,6 +59,15 @@ class LostError(Exception):
         self.is_lasting = is_lasting
 
 
+@dataclasses.dataclass(frozen=True)
+class _Version:
+    """What a server states about a file; it changes when the file changes."""
+
+    size: int
+    etag: str | None
+    modified: str | None
+
+
 class WebStore:
     """Files with http:// and https:// URLs."""
 
@@ -74,7 +88,36 @@ class WebStore:
         return self._try(uri, self._read_once)
 
     def open(self, uri: str) -> BinaryIO:
-        return io.BytesIO(self.read(uri))
+        """Opens a file; a large file is read in parts if the server sends parts."""
+        return self._try(uri, self._open_once)
+
+    def _open_once(self, url: str, deadline: float) -> BinaryIO:
+        with contextlib.closing(self.get(url)) as response:
+            version = _version_for_parts(response)
+            if not version:
+                return io.BytesIO(self._body(url, response, deadline))
+        fetch = functools.partial(self._fetch, url, version)
+        return cast(BinaryIO, RangedFile(version.size, fetch))
+
+    def _fetch(self, url: str, version: "_Version", begin: int, end: int) -> bytes:
+        return self._try(
+            url, functools.partial(self._fetch_once, version=version, part=(begin, end))
+        )
+
+    def _fetch_once(
+        self, url: str, deadline: float, version: "_Version", part: tuple[int, int]
+    ) -> bytes:
+        begin, end = part
+        field = {"Range": f"bytes={begin}-{end - 1}"}
+        accepted = _GOOD | {_OUTSIDE} | _NOT_FOUND
+        with contextlib.closing(self.get(url, field, accepted)) as response:
+            if response.status in _NOT_FOUND:
+                raise _unreadable(url, "was removed while it was read")
+            _check_part(url, response, version, begin, end)
+            data = self._body(url, response, deadline)
+        if len(data) != end - begin:
+            raise LostError(f"got {len(data):,} of {end - begin:,} bytes")
+        return data
 
     def open_arrow(self, uri: str) -> pa.NativeFile:
         return pa.BufferReader(self.read(uri))
@@ -90,8 +133,7 @@ class WebStore:
 
     def _ask_once(self, url: str, deadline: float) -> FileInfo:
         with contextlib.closing(self.get(url)) as response:
-            stated = response.headers.get("Content-Length", "")
-            return FileInfo(url, int(stated) if stated.isdecimal() else None)
+            return FileInfo(url, _stated_size(response))
 
     def get(
         self,
@@ -163,18 +205,19 @@ class WebStore:
         raise _unreadable(uri, f"{lost} ({attempt + 1} attempts); try again later")
 
     def _read_once(self, url: str, deadline: float) -> bytes:
-        response = self.get(url)
         # Closed, so that a connection with unread bytes does not return to the pool.
-        with contextlib.closing(response):
-            stated = response.headers.get("Content-Length", "")
-            self._check_size(url, int(stated) if stated.isdecimal() else 0)
-            data = io.BytesIO()
-            for chunk in _chunks(response):
-                data.write(chunk)
-                self._check_size(url, data.tell())
-                if time.monotonic() > deadline:
-                    problem = f"not complete after {self._limits.total_s:,.0f} s"
-                    raise _unreadable(url, problem)
+        with contextlib.closing(self.get(url)) as response:
+            return self._body(url, response, deadline)
+
+    def _body(self, url: str, response: Response, deadline: float) -> bytes:
+        self._check_size(url, _stated_size(response) or 0)
+        data = io.BytesIO()
+        for chunk in _chunks(response):
+            data.write(chunk)
+            self._check_size(url, data.tell())
+            if time.monotonic() > deadline:
+                problem = f"not complete after {self._limits.total_s:,.0f} s"
+                raise _unreadable(url, problem)
         return data.getvalue()
 
     def _check_size(self, url: str, num_bytes: int) -> None:
@@ -241,6 +284,45 @@ def _proxy_of(url: str) -> str | None:
     if not proxy or urllib.request.proxy_bypass(parts.netloc):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _stated_size(response: Response) -> int | None:
+    stated = response.headers.get("Content-Length", "")
+    return int(stated) if stated.isdecimal() else None
+
+
+def _version_for_parts(response: Response) -> _Version | None:
+    """The version of a file that is to be read in parts; None for other files.
+
+    Without ETag and date, a file that changes between two parts would go unnoticed.
+    """
+    headers, size = response.headers, _stated_size(response)
+    if size is None or size <= WHOLE_BYTES or response.status != 200:
+        return None
+    if headers.get("Accept-Ranges") != "bytes" or "Content-Encoding" in headers:
+        return None
+    version = _version_of(response, size)
+    return version if version.etag or version.modified else None
+
+
+def _version_of(response: Response, size: int) -> _Version:
+    headers = response.headers
+    return _Version(size, headers.get("ETag"), headers.get("Last-Modified"))
+
+
+def _check_part(
+    url: str, response: Response, version: _Version, begin: int, end: int
+) -> None:
+    """Raises StorageError unless an answer is the part of the same version."""
+    stated = response.headers.get("Content-Range", "")
+    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", stated)
+    if response.status == 206 and not found:
+        raise _unreadable(url, f"the server sends other parts than asked: {stated!r}")
+    size = int(found[3]) if found else _stated_size(response) or 0
+    if response.status == _OUTSIDE or _version_of(response, size) != version:
+        raise _unreadable(url, "has changed while it was read; try again")
+    if not found or (int(found[1]), int(found[2])) != (begin, end - 1):
+        raise _unreadable(url, f"the server sends other parts than asked: {stated!r}")
 
 
 def _chunks(response: Response) -> Iterator[bytes]:
