@@ -11,7 +11,12 @@ import pytest
 
 from pipeline.dataset.folder import Dataset
 from tests.conftest import Command
-from tests.support.audio_files import ODD_NAMES, make_wav, signal
+from tests.support.audio_files import (
+    ODD_NAMES,
+    make_recordings,
+    make_wav,
+    signal,
+)
 from tests.support.datasets import MODEL, ROW_ORDER
 from tests.support.killed_runs import kill_worker, worker_held
 from tests.support.object_stores import (
@@ -377,3 +382,36 @@ def test_google_buckets_give_the_same_dataset(
         fsdsinet(*arguments)
         assert_same(output, undisturbed)
         assert_tidy(output)
+
+
+@pytest.mark.minio
+@pytest.mark.timeout(300)
+def test_recordings_in_a_bucket_are_computed_in_segments_and_continued(
+    minio: str, tmp_path: pathlib.Path, tiny_model: pathlib.Path, fsdsinet: Command
+) -> None:
+    local = tmp_path / "in"
+    local.mkdir()
+    make_recordings(local, seconds=20)
+    names = sorted(path.name for path in local.iterdir())
+    rows = "".join(f"{name},{name}\n" for name in names)
+    (local / "m.csv").write_text(f"uri,clip_id\n{rows}")
+    remote = f"s3://bucket/{tmp_path.name}"
+    copy_folder(local, f"{remote}/in")
+    options: list[str | pathlib.Path] = ["--model", tiny_model]
+    options += ["--patch-hop", "5", "--workers", "2"]
+    expected, output = str(tmp_path / "whole"), f"{remote}/out"
+    fsdsinet("extract", local / "m.csv", *options, "--output", expected)
+    arguments: list[str | pathlib.Path] = ["extract", f"{remote}/in/m.csv", *options]
+    arguments += ["--long-clip", "6", "--output", output]
+
+    def segments() -> list[str]:
+        files = storage.list_files(f"{output}/unfinished", recursive=True)
+        return [info.uri for info in files if "segment-" in info.uri]
+
+    with running(arguments, tmp_path / "tmp") as process:
+        wait_for(segments)
+        process.kill()
+        process.communicate()
+    fsdsinet(*arguments)
+    assert_same(output, expected)
+    assert not storage.list_files(f"{output}/unfinished", recursive=True)
