@@ -219,5 +219,5 @@ class ExcerptReader:
         if self._end <= first:
             self.audio.forget_damage()
         else:
-            channels = self.audio.channels(frame)[:, max(0, -at) :]
+            channels = self.audio.channels([frame])[:, max(0, -at) :]
             self._kept.append((max(0, at), channels))

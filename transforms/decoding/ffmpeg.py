@@ -10,7 +10,7 @@ tests/end_to_end/test_reference.py).
 import contextlib
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any, BinaryIO
 
@@ -37,6 +37,8 @@ _LARGE_PACKETS = {"max_size": "131072"}
 # Containers in which FFmpeg finds every sample of PCM again without decoding.
 _PCM_CONTAINERS = {"wav", "w64", "aiff"}
 
+# Number of samples that are converted at a time: a second.
+_GROUP_SAMPLES = 1 << 15
 # Index of a sample whose place in the file is unknown; larger than any other.
 UNKNOWN_POSITION = 1 << 62
 
@@ -156,8 +158,8 @@ class AudioFile:
             ClipError: format_change, not_audio, or empty if there are no samples.
         """
         is_empty = True
-        for at, frame in self.frames():
-            mixed = self._mixer.mix(self.channels(frame))[max(0, -at) :]
+        for at, frames in _grouped(self.frames()):
+            mixed = self._mixer.mix(self.channels(frames))[max(0, -at) :]
             if len(mixed):
                 is_empty = False
                 yield mixed
@@ -182,14 +184,14 @@ class AudioFile:
                 self._position += frame.samples
                 yield at, frame
 
-    def channels(self, frame: av.AudioFrame) -> FloatArray:
-        """Samples of a frame: float32 [num_channels, num_samples].
+    def channels(self, frames: Sequence[av.AudioFrame]) -> FloatArray:
+        """Samples of consecutive frames: float32 [num_channels, num_samples].
 
         Raises:
             ClipError: not_audio if PyAV cannot convert them, such as those of 64 bits.
         """
         with self._errors(self._source.file):
-            return to_float(frame)
+            return to_float(frames)
 
     def seek(self, sample: int) -> None:
         """Continues at a frame that holds a sample, or at one before it.
@@ -281,6 +283,23 @@ class AudioFile:
                 f"FFmpeg cannot read the file ({_first_line(error)}); "
                 "check that it is audio and complete",
             ) from error
+
+
+def _grouped(
+    frames: Iterator[tuple[int, av.AudioFrame]],
+) -> Iterator[tuple[int, list[av.AudioFrame]]]:
+    """Joins short frames: converting them one by one takes longer than decoding."""
+    group: list[av.AudioFrame] = []
+    start = size = 0
+    for at, frame in frames:
+        start = start if group else at
+        group.append(frame)
+        size += frame.samples
+        if size >= _GROUP_SAMPLES:
+            yield start, group
+            group, size = [], 0
+    if group:
+        yield start, group
 
 
 def _open_options(source: CorrectedFile) -> dict[str, str]:

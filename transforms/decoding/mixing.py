@@ -1,6 +1,7 @@
 """Mixes the channels of audio to mono, and notes what its channels tell."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import av
 import numpy as np
@@ -115,9 +116,15 @@ class Mixer:
         return bool(runs.all(axis=-1).any())
 
 
-def to_float(frame: av.AudioFrame) -> FloatArray:
-    """Converts a frame as FFmpeg does: float32 [num_channels, num_samples], -1 to 1."""
+def to_float(frames: Sequence[av.AudioFrame]) -> FloatArray:
+    """Converts consecutive frames: float32 [num_channels, num_samples].
+
+    Values are -1 to 1, as FFmpeg converts them. All frames have the same format.
+    """
+    frame = frames[0]
     values = frame.to_ndarray()
+    if len(frames) > 1:
+        values = np.concatenate([f.to_ndarray() for f in frames], axis=1)
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T
     kind = frame.format.name.removesuffix("p")

@@ -246,6 +246,7 @@ def _compute_segments(
 
     Raises:
         ClipError: if a segment cannot be read; the message says which.
+        PermitError: if the job may no longer write.
     """
     clip, recording = task.shard.clips[0], task.recording
     assert recording is not None
@@ -272,6 +273,8 @@ def _compute_segments(
             predictions, is_silent = compute_segment(
                 recording, segment, samples, job.dataset.patch_spec, engines
             )
+            if job.permit:
+                job.permit.check()
             folder.write_results(segment.index, predictions, is_silent)
             num_patches = segment.patches[1] - segment.patches[0]
             add_part(num_patches, _duration_s(segment, job))
