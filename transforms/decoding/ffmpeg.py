@@ -19,7 +19,7 @@ import numpy as np
 
 from transforms.decoding.frames import FrameReader
 from transforms.decoding.headers import mp3_headers
-from transforms.decoding.headers.corrected_file import CorrectedFile, corrected
+from transforms.decoding.headers.corrected_file import corrected
 from transforms.decoding.headers.ogg_chain import chained_formats
 from transforms.decoding.headers.truncated_files import is_truncated
 from transforms.decoding.mixing import DecodedAudio, Mixer, to_float
@@ -31,9 +31,6 @@ from transforms.elements import ClipError, FloatArray
 # several DTS frames.
 _PCM_WAV = re.compile(rb"RIFF....WAVEfmt ....\x01\x00", re.DOTALL)
 _PCM_WAV_OPTIONS = {"probesize": "32768"}
-# Samples of PCM are read in packets of up to 128 kB. FFmpeg's own are a tenth of this,
-# and each takes 40 us to convert.
-_LARGE_PACKETS = {"max_size": "131072"}
 # Containers in which FFmpeg finds every sample of PCM again without decoding.
 _PCM_CONTAINERS = {"wav", "w64", "aiff"}
 
@@ -106,7 +103,7 @@ class AudioFile:
                 mode="r",
                 metadata_errors="replace",
                 io_open=_refuse_reference,
-                options=_open_options(self._source),
+                options=_open_options(self._source.file),
             )
         try:
             with self._errors(file):
@@ -302,11 +299,10 @@ def _grouped(
         yield start, group
 
 
-def _open_options(source: CorrectedFile) -> dict[str, str]:
-    start = source.file.read(22)
-    source.file.seek(0)
-    options = _PCM_WAV_OPTIONS if _PCM_WAV.match(start) else {}
-    return options | (_LARGE_PACKETS if source.is_wav_of_pcm else {})
+def _open_options(file: BinaryIO) -> dict[str, str]:
+    start = file.read(22)
+    file.seek(0)
+    return _PCM_WAV_OPTIONS if _PCM_WAV.match(start) else {}
 
 
 def _refuse_reference(url: str, *_: Any) -> BinaryIO:

@@ -46,13 +46,11 @@ class CorrectedFile:
         has_more_audio: True if data that may be audio follows the samples that the
             header states.
         has_cut_samples: True if the header states more samples than the file holds.
-        is_wav_of_pcm: True for WAV and RF64 files of uncompressed samples.
     """
 
     file: BinaryIO
     has_more_audio: bool = False
     has_cut_samples: bool = False
-    is_wav_of_pcm: bool = False
 
 
 def corrected(file: BinaryIO) -> CorrectedFile:
@@ -90,12 +88,7 @@ def corrected(file: BinaryIO) -> CorrectedFile:
         view = _big_endian(result, chunked)
     result = cast(BinaryIO, view) if view else result
     result.seek(0)
-    return CorrectedFile(
-        result,
-        trailing.is_audio,
-        has_cut_samples(chunked),
-        header is not None and header.format_tag in _SAMPLE_BITS,
-    )
+    return CorrectedFile(result, trailing.is_audio, has_cut_samples(chunked))
 
 
 def _without_tags(file: BinaryIO) -> BinaryIO:
