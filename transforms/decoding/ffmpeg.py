@@ -34,8 +34,9 @@ _PCM_WAV_OPTIONS = {"probesize": "32768"}
 # Containers in which FFmpeg finds every sample of PCM again without decoding.
 _PCM_CONTAINERS = {"wav", "w64", "aiff"}
 
-# Number of samples that are converted at a time: a second.
-_GROUP_SAMPLES = 1 << 15
+# Number of samples that are converted at a time, half a second. The system takes longer
+# to allocate arrays of 128 kB or more.
+_GROUP_SAMPLES = 1 << 14
 # Index of a sample whose place in the file is unknown; larger than any other.
 UNKNOWN_POSITION = 1 << 62
 
