@@ -9,10 +9,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import Command
-from tests.support.audio_files import make_recordings
+from tests.support.audio_files import make_readable, make_recordings
 from tests.support.datasets import assert_same_dataset, assert_tidy, read
 from tests.support.killed_runs import workers_on
 from tests.support.processes import DEADLINE_S, running, wait_for
+from transforms.job_control.status import read_statuses
 
 # With this hop, segments of 64 patches take 3.2 s.
 OPTIONS = ("--patch-hop", "5", "--workers", "2")
@@ -129,3 +130,39 @@ def test_kills_lose_and_double_nothing(
     counters = json.loads((output / "run.json").read_text())["counters"]
     assert counters.get("segments_reused", 0) >= num_done
     assert_done(output, whole)
+
+
+def worker_on_part(tmp: pathlib.Path, part: str, killed: list[int]) -> int | None:
+    """Process id of a worker on a part of a clip that is not in `killed`."""
+    for folder in tmp.glob("fsdsinet-*"):
+        for pid, status in read_statuses(str(folder)).items():
+            if (status.part or "").startswith(part) and pid not in killed:
+                return pid
+    return None
+
+
+def test_a_segment_that_kills_workers_twice_fails_the_recording(
+    tmp_path: pathlib.Path, fsdsinet: Command
+) -> None:
+    inputs, output, tmp = (tmp_path / name for name in ("in", "out", "tmp"))
+    inputs.mkdir()
+    make_readable(inputs, "pcm16_22k.wav", seconds=70)
+    # A segment takes seconds: 640 patches of 32 s.
+    arguments: list[str | pathlib.Path] = ["extract", inputs]
+    arguments += ["--model", "fsd-sinet-vgg41-tlpf-demo"]
+    arguments += ["--patch-hop", "5", "--long-clip", "64", "--output", output]
+    killed: list[int] = []
+    with running(arguments, tmp) as process:
+        for _ in range(2):
+            pid = wait_for(lambda: worker_on_part(tmp, "segment 2 of 3", killed))
+            assert pid is not None
+            killed.append(pid)
+            os.kill(pid, signals.SIGKILL)
+        process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0
+    (row,) = read(output, "ledger").to_pylist()
+    assert (row["stage"], row["error_type"]) == ("worker", "worker_died")
+    assert "working on segment 2 of 3 (0:00:32 to 0:01:04) of clip" in row["error"]
+    assert_tidy(output)
+    fsdsinet(*arguments, "--retry-failed")
+    assert read(output, "ledger")["status"].to_pylist() == ["ok"]
