@@ -133,3 +133,11 @@ def test_a_half_written_status_is_ignored(tmp_path: pathlib.Path) -> None:
     (tmp_path / "1.json").write_text('{"clip_id": "a", "clips_d')
     (tmp_path / "2.json").touch()
     assert read_statuses(str(tmp_path)) == {}
+
+
+def test_a_status_that_is_removed_while_the_folder_is_read_is_ignored(
+    tmp_path: pathlib.Path,
+) -> None:
+    # A link to nothing is listed and cannot be read, like a file removed in between.
+    (tmp_path / "1.json").symlink_to(tmp_path / "removed")
+    assert read_statuses(str(tmp_path)) == {}

@@ -172,8 +172,9 @@ def read_statuses(folder: str) -> dict[int, WorkerStatus]:
     """The last status of every worker process that wrote one, by process id."""
     statuses = {}
     for path in pathlib.Path(folder).glob("*.json"):
-        # A line may be incomplete while it is written. The next call reads it again.
-        with contextlib.suppress(ValueError):
+        # A line may be incomplete while it is written (the next call reads it again),
+        # and the pool removes the file of a worker that ended.
+        with contextlib.suppress(ValueError, FileNotFoundError):
             line = path.read_bytes().partition(b"\n")[0]
             statuses[int(path.stem)] = WorkerStatus(**json.loads(line))
     return statuses
