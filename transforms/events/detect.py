@@ -1,0 +1,238 @@
+"""Finds events in the activations of a clip, with pure functions on arrays.
+
+Scores are compared in float64: an activation of float32 is at or above a threshold if
+its exact value is.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage
+
+from transforms.elements import FloatArray
+from transforms.events.hierarchy import descendants
+from transforms.events.settings import EventSettings, LabelThresholds
+
+Times = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchTimes:
+    """Times of the patches of a clip, in seconds.
+
+    Attributes:
+        start_s: float64 [num_patches], starts of the patches, increasing.
+        duration_s: Duration of a patch.
+        hop_s: Time between the starts of two patches.
+        clip_end_s: End of the clip; no event ends later. A last patch that was filled
+            up by repetition does.
+    """
+
+    start_s: Times
+    duration_s: float
+    hop_s: float
+    clip_end_s: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Events:
+    """Events of one clip, sorted by start and then by label.
+
+    Attributes:
+        label: Indexes of the labels, int64 [num_events].
+        start_s: Starts in seconds, float64.
+        end_s: Ends in seconds, float64.
+        score_max: Highest score of the event's patches, float64, after smoothing.
+        score_mean: Mean of these scores, float64.
+        num_patches: Number of patches in which the label was detected, int64.
+    """
+
+    label: Integers
+    start_s: Times
+    end_s: Times
+    score_max: Times
+    score_mean: Times
+    num_patches: Integers
+
+    def take(self, rows: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> "Events":
+        """Returns some of the events."""
+        columns = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return Events(**{name: column[rows] for name, column in columns.items()})
+
+
+def find_events(
+    blocks: Iterable[FloatArray],
+    times: PatchTimes,
+    thresholds: LabelThresholds,
+    settings: EventSettings,
+) -> Events:
+    """Finds the events of a clip.
+
+    In this order: scores are smoothed; an event of a label begins with a patch at or
+    above the threshold and ends before the next patch below the low threshold; events
+    of one label that overlap, touch, or are at most `merge_gap_s` apart become one;
+    short events are dropped; with `leaves`, events of labels above others are dropped.
+
+    Args:
+        blocks: Activations of consecutive patches, float32 [any number, num_classes].
+        times: Times of all patches.
+        thresholds: Thresholds of the labels.
+        settings: Settings.
+    """
+    num_smooth = smoothing_patches(settings.smooth_s, times.hop_s)
+    points = _points_above(smooth(blocks, num_smooth), thresholds.lows)
+    events = _merged(_runs(points, thresholds.thresholds, times, settings), settings)
+    events = events.take(events.end_s - events.start_s >= settings.min_duration_s)
+    if settings.leaves:
+        events = events.take(_is_leaf(events, thresholds.labels))
+    if settings.labels:
+        wanted = [label in settings.labels for label in thresholds.labels]
+        events = events.take(np.array(wanted)[events.label])
+    return events.take(np.lexsort((events.label, events.start_s)))
+
+
+def smoothing_patches(smooth_s: float, hop_s: float) -> int:
+    """Number of patches of the median filter: the nearest odd number."""
+    return 2 * int(smooth_s / hop_s / 2) + 1
+
+
+def smooth(blocks: Iterable[FloatArray], num_patches: int) -> Iterator[FloatArray]:
+    """Filters scores with a median over patches, block by block.
+
+    Before the first and after the last patch, the filter sees that patch repeated.
+
+    Args:
+        blocks: float32 [any number, num_classes].
+        num_patches: Length of the filter, an odd number.
+
+    Yields:
+        Blocks with as many patches in all as were given.
+    """
+    half = num_patches // 2
+    held: FloatArray | None = None
+    for block in blocks:
+        if not half or not len(block):
+            yield block
+            continue
+        before = np.repeat(block[:1], half, axis=0) if held is None else held
+        held = np.concatenate([before, block])
+        yield _medians(held, half)
+        held = held[-2 * half :]
+    if held is not None:
+        yield _medians(np.concatenate([held, np.repeat(held[-1:], half, axis=0)]), half)
+
+
+def _medians(scores: FloatArray, half: int) -> FloatArray:
+    """Medians of all complete windows: `2 * half` patches fewer than given."""
+    if len(scores) <= 2 * half:
+        return scores[:0]
+    return scipy.ndimage.median_filter(scores, size=(2 * half + 1, 1))[half:-half]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Points:
+    """Scores at or above the low thresholds, sorted by label and patch."""
+
+    label: Integers
+    patch: Integers
+    score: Times
+
+
+def _points_above(blocks: Iterable[FloatArray], lows: Times) -> _Points:
+    found, begin = [], 0
+    for block in blocks:
+        patch, label = np.nonzero(block >= lows)
+        found.append((label, patch + begin, block[patch, label].astype(np.float64)))
+        begin += len(block)
+    empty = np.zeros(0, np.int64)
+    columns = zip((empty, empty, np.zeros(0)), *found, strict=True)
+    label, patch, score = map(np.concatenate, columns)
+    order = np.lexsort((patch, label))
+    return _Points(label[order], patch[order], score[order])
+
+
+def _runs(
+    points: _Points, thresholds: Times, times: PatchTimes, settings: EventSettings
+) -> Events:
+    """Events before merging: runs of patches, from the first at the threshold on."""
+    label, patch, score = points.label, points.patch, points.score
+    is_start = np.ones(len(label), bool)
+    is_start[1:] = (label[1:] != label[:-1]) | (patch[1:] != patch[:-1] + 1)
+    run = np.cumsum(is_start) - 1
+    # Points of a run before the first one at the threshold do not count.
+    is_high = score >= thresholds[label]
+    high = np.flatnonzero(is_high)
+    runs, first_high = np.unique(run[high], return_index=True)
+    begin = np.full(run[-1] + 1 if len(run) else 0, len(run))
+    begin[runs] = high[first_high]
+    kept = np.arange(len(run)) >= begin[run]
+    label, patch, score, run = label[kept], patch[kept], score[kept], run[kept]
+    _, first, count = np.unique(run, return_index=True, return_counts=True)
+    last = first + count - 1
+    start_s, end_s = bounds_of(patch[first], patch[last], times, settings)
+    if not len(first):
+        return Events(label, start_s, end_s, score, score, count)
+    score_max = np.maximum.reduceat(score, first)
+    mean = np.add.reduceat(score, first) / count
+    return Events(label[first], start_s, end_s, score_max, mean, count)
+
+
+def bounds_of(
+    first: Integers, last: Integers, times: PatchTimes, settings: EventSettings
+) -> tuple[Times, Times]:
+    """Returns start and end in seconds of runs of patches, from `first` to `last`.
+
+    With bounds `hop`, a patch stands for the hop in its middle, except that the first
+    patch begins with the clip and the last one ends where it ends itself.
+    """
+    start_s, end_s = times.start_s, times.start_s + times.duration_s
+    if settings.bounds == "hop":
+        margin_s = (times.duration_s - times.hop_s) / 2
+        middle_s = start_s + margin_s
+        # The middle of a patch that was filled up may be after the end of the clip.
+        is_inner = (start_s > start_s[:1]) & (middle_s < times.clip_end_s)
+        start_s = np.where(is_inner, middle_s, start_s)
+        end_s = np.append(end_s[:-1] - margin_s, end_s[-1:])
+    end_s = np.minimum(end_s, times.clip_end_s)[last]
+    return np.minimum(start_s[first], end_s), end_s
+
+
+def _merged(events: Events, settings: EventSettings) -> Events:
+    """Joins events of one label that are at most `merge_gap_s` apart."""
+    if not len(events.label):
+        return events
+    is_first = np.ones(len(events.label), bool)
+    is_first[1:] = (events.label[1:] != events.label[:-1]) | (
+        events.start_s[1:] - events.end_s[:-1] > settings.merge_gap_s
+    )
+    first = np.flatnonzero(is_first)
+    last = np.append(first[1:], len(is_first)) - 1
+    count = np.add.reduceat(events.num_patches, first)
+    total = np.add.reduceat(events.score_mean * events.num_patches, first)
+    return Events(
+        events.label[first],
+        events.start_s[first],
+        events.end_s[last],
+        np.maximum.reduceat(events.score_max, first),
+        total / count,
+        count,
+    )
+
+
+def _is_leaf(events: Events, labels: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+    """Whether no event of a label below overlaps an event, bool [num_events]."""
+    result = np.ones(len(events.label), bool)
+    index_of = {label: index for index, label in enumerate(labels)}
+    for label in np.unique(events.label):
+        below = [index_of[x] for x in descendants(labels[label]) if x in index_of]
+        others = events.take(np.isin(events.label, below))
+        own = events.label == label
+        # Of the events below, those that begin before the end and do not end before
+        # the start.
+        begun = np.searchsorted(np.sort(others.start_s), events.end_s[own], "left")
+        ended = np.searchsorted(np.sort(others.end_s), events.start_s[own], "right")
+        result[own] = begun == ended
+    return result
