@@ -19,7 +19,8 @@ SCHEMA_VERSION = 2
 OUTPUTS = ("activations", "embeddings")
 
 # A patch's frames start every 220 samples and the last one is 660 samples long.
-PATCH_DURATION_S = ((PATCH_FRAMES - 1) * HOP_SAMPLES + FRAME_SAMPLES) / SAMPLE_RATE_HZ
+PATCH_SAMPLES = (PATCH_FRAMES - 1) * HOP_SAMPLES + FRAME_SAMPLES
+PATCH_DURATION_S = PATCH_SAMPLES / SAMPLE_RATE_HZ
 
 LEDGER_FIELDS = (
     pa.field("clip_id", pa.string(), nullable=False),

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from pipeline.cli import (
     evaluate,
+    events,
     extract,
     job,
     manifest,
@@ -29,7 +30,10 @@ from transforms.errors import UserError
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 # In the order in which `fsdsinet --help` lists them.
-_COMMANDS = (extract, manifest, top, plot, report, evaluate, search, models, job)
+_COMMANDS = (
+    *(extract, manifest, top, events, plot, report, evaluate, search),
+    *(models, job),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

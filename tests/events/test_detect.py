@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+from fractions import Fraction
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,29 +11,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.events.detect import (
-    Events,
     PatchTimes,
     find_events,
     smooth,
     smoothing_patches,
 )
-from transforms.events.hierarchy import children, descendants
-from transforms.events.settings import EventSettings, Threshold
+from transforms.events.hierarchy import descendants, parents
+from transforms.events.settings import Bounds, EventSettings
+from transforms.events.thresholds import Threshold
+from transforms.front_end.patches import HOP_SAMPLES
 from transforms.models.loading import load_model
+from transforms.schemas import PATCH_SAMPLES
 
 HOP_S, DURATION_S = 0.5, 1.0
+RATE_HZ = 22050
 # A chain, a pair of siblings and a label without relations.
 LABELS = ("Animal", "Bark", "Dog", "Cat", "Wind")
-Row = tuple[str, float, float, float, float, int]
+Row = tuple[str, Fraction | float, Fraction | float, float, float, int]
 
 
 @dataclasses.dataclass
 class Plain:
-    """The definition of an event, patch by patch. Times are those of the patches."""
+    """The definition of an event, patch by patch, with exact times.
+
+    `hop` and `length` of a patch are numbers of samples.
+    """
 
     options: EventSettings
     scores: np.ndarray
     clip_end_s: float
+    hop: int = RATE_HZ // 2
+    length: int = RATE_HZ
 
     def events(self) -> list[Row]:
         smoothed = self.smoothed()
@@ -46,16 +56,18 @@ class Plain:
                     continue
                 one = Threshold(value, self.options.low)
             found += self.of_label(label, smoothed[:, column].tolist(), one)
-        found = [e for e in found if e[2] - e[1] >= self.options.min_duration_s]
+        shortest_s = self.options.min_duration_s
+        found = [e for e in found if float(e[2] - e[1]) >= shortest_s]
         if self.options.leaves:
             found = [e for e in found if not any(self.hides(o, e) for o in found)]
         if self.options.labels:
             found = [e for e in found if e[0] in self.options.labels]
-        return sorted(found, key=lambda e: (e[1], LABELS.index(e[0])))
+        found.sort(key=lambda e: (e[1], LABELS.index(e[0])))
+        return [(e[0], float(e[1]), float(e[2]), *e[3:]) for e in found]
 
     def smoothed(self) -> np.ndarray:
         """Medians, with the first and the last patch repeated."""
-        half = smoothing_patches(self.options.smooth_s, HOP_S) // 2
+        half = smoothing_patches(self.options.smooth_s, self.hop / RATE_HZ) // 2
         last = len(self.scores) - 1
         rows = [
             [self.scores[min(max(p + k, 0), last)] for k in range(-half, half + 1)]
@@ -81,7 +93,7 @@ class Plain:
         for event in events:
             if joined:
                 gap = self.start(event[0]) - self.end(joined[-1][-1])
-                if gap <= self.options.merge_gap_s:
+                if float(gap) <= self.options.merge_gap_s:
                     joined[-1] += event
                     continue
             joined.append(event)
@@ -97,18 +109,18 @@ class Plain:
             for event in joined
         ]
 
-    def start(self, patch: int) -> float:
-        start = patch * HOP_S
-        middle = start + (DURATION_S - HOP_S) / 2
+    def start(self, patch: int) -> Fraction:
+        start = Fraction(patch * self.hop, RATE_HZ)
+        middle = start + Fraction(self.length - self.hop, 2 * RATE_HZ)
         if self.options.bounds == "hop" and patch and middle < self.clip_end_s:
             start = middle
-        return min(start, self.clip_end_s)
+        return min(start, Fraction(self.clip_end_s))
 
-    def end(self, patch: int) -> float:
-        end = patch * HOP_S + DURATION_S
+    def end(self, patch: int) -> Fraction:
+        end = Fraction(patch * self.hop + self.length, RATE_HZ)
         if self.options.bounds == "hop" and patch < len(self.scores) - 1:
-            end -= (DURATION_S - HOP_S) / 2
-        return min(end, self.clip_end_s)
+            end -= Fraction(self.length - self.hop, 2 * RATE_HZ)
+        return min(end, Fraction(self.clip_end_s))
 
     @staticmethod
     def hides(other: Row, event: Row) -> bool:
@@ -142,7 +154,7 @@ def options(draw: st.DrawFn) -> EventSettings:
         min_duration_s=draw(SECONDS),
         merge_gap_s=draw(SECONDS),
         leaves=draw(st.booleans()),
-        bounds=draw(st.sampled_from(["patch", "hop"])),
+        bounds=draw(st.sampled_from(get_args(Bounds))),
     )
 
 
@@ -159,16 +171,32 @@ def clip(draw: st.DrawFn) -> tuple[np.ndarray, float]:
 
 
 def found(
-    scores: np.ndarray, end_s: float, chosen: EventSettings, sizes: list[int]
+    plain: Plain, sizes: list[int], chosen: EventSettings | None = None
 ) -> list[Row]:
-    times = PatchTimes(np.arange(len(scores)) * HOP_S, DURATION_S, HOP_S, end_s)
-    blocks = np.split(scores, np.cumsum(sizes)) if sizes else [scores]
-    return rows_of(find_events(blocks, times, chosen.of_labels(LABELS), chosen))
+    """The events of the clip of `plain`, whose activations come in blocks."""
+    chosen = chosen or plain.options
+    times = PatchTimes(
+        len(plain.scores), plain.hop, plain.length, RATE_HZ, 0.0, plain.clip_end_s
+    )
+    blocks = np.split(plain.scores, np.cumsum(sizes)) if sizes else [plain.scores]
+    events = find_events(blocks, times, chosen.of_labels(LABELS), chosen)
+    columns = [
+        [LABELS[index] for index in events.label],
+        times.seconds(events.start).tolist(),
+        times.seconds(events.end).tolist(),
+        events.score_max.tolist(),
+        events.score_mean.tolist(),
+        events.num_patches.tolist(),
+    ]
+    return [*zip(*columns, strict=True)]
 
 
-def rows_of(events: Events) -> list[Row]:
-    columns = [getattr(events, f.name).tolist() for f in dataclasses.fields(events)]
-    return [(LABELS[row[0]], *row[1:]) for row in zip(*columns, strict=True)]
+def assert_equal(events: list[Row], expected: list[Row]) -> None:
+    """Compares events. A mean, and the end of a clip, may be rounded differently."""
+    assert len(events) == len(expected)
+    for event, other in zip(events, expected, strict=True):
+        assert (event[0], event[3], event[5]) == (other[0], other[3], other[5])
+        assert event[1:] == pytest.approx(other[1:], rel=1e-12, abs=1e-12)
 
 
 @settings(max_examples=600, deadline=None)
@@ -176,11 +204,22 @@ def rows_of(events: Events) -> list[Row]:
 def test_events_equal_those_of_plain_loops(
     given_clip: tuple[np.ndarray, float], chosen: EventSettings, sizes: list[int]
 ) -> None:
-    scores, end_s = given_clip
-    expected = Plain(chosen, scores, end_s).events()
-    events = found(scores, end_s, chosen, sizes)
-    assert [e[:4] + e[5:] for e in events] == [e[:4] + e[5:] for e in expected]
-    assert [e[4] for e in events] == pytest.approx([e[4] for e in expected])
+    plain = Plain(chosen, *given_clip)
+    assert_equal(found(plain, sizes), plain.events())
+
+
+@settings(max_examples=300, deadline=None)
+@given(clip(), options(), st.integers(1, 101), st.floats(0, 8))
+def test_times_are_exact_for_all_hops(
+    given_clip: tuple[np.ndarray, float],
+    chosen: EventSettings,
+    hop: int,
+    end_s: float,
+) -> None:
+    plain = Plain(chosen, given_clip[0], end_s, hop * HOP_SAMPLES, PATCH_SAMPLES)
+    # The last patch begins before the end of the clip.
+    plain.clip_end_s += (len(plain.scores) - 1) * plain.hop / RATE_HZ + 0.01
+    assert_equal(found(plain, []), plain.events())
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -190,14 +229,14 @@ def test_events_of_long_clips_equal_those_of_plain_loops(seed: int) -> None:
     scores += rng.normal(0, 0.05, scores.shape).astype(np.float32)
     end_s = len(scores) * HOP_S
     for smooth_s, low, gap_s, bounds in itertools.product(
-        (0.0, 1.5, 3.5), (None, 0.4), (0.0, 2.0), ("patch", "hop")
+        (0.0, 1.5, 3.5), (None, 0.4), (0.0, 2.0), get_args(Bounds)
     ):
         chosen = EventSettings(
             0.6, low=low, smooth_s=smooth_s, merge_gap_s=gap_s, bounds=bounds
         )
-        expected = Plain(chosen, scores, end_s).events()
-        events = found(scores, end_s, chosen, [1, 64, 64])
-        assert [e[:4] for e in events] == [e[:4] for e in expected]
+        plain = Plain(chosen, scores, end_s)
+        expected = plain.events()
+        assert_equal(found(plain, [1, 64, 64]), expected)
         assert len(expected) > 5
 
 
@@ -214,7 +253,8 @@ def test_smoothing_does_not_depend_on_blocks(
 
 
 def test_a_clip_without_patches_has_no_events() -> None:
-    assert found(np.zeros((0, 5), np.float32), 0.0, EventSettings(0.0), []) == []
+    plain = Plain(EventSettings(0.0), np.zeros((0, 5), np.float32), 0.0)
+    assert found(plain, []) == []
 
 
 @pytest.mark.parametrize(
@@ -230,7 +270,9 @@ def test_the_filter_has_the_nearest_odd_number_of_patches(
 def test_the_hierarchy_has_the_labels_of_the_models_and_no_circles() -> None:
     labels = {*load_model("fsd-sinet-vgg41-tlpf-demo").labels}
     for label in labels:
-        assert {*children(label)} <= labels
-        assert label not in descendants(label)
+        assert {*parents(label)} <= labels
+        assert label not in descendants(label) <= labels
+        assert all(label in descendants(above) for above in parents(label))
     assert {"Snare drum", "Percussion", "Gong"} <= descendants("Music")
-    assert not children("A label of another vocabulary")
+    assert parents("Bicycle bell") == ("Alarm", "Bell")
+    assert not parents("Hiss") + parents("A label of another vocabulary")

@@ -18,6 +18,7 @@ ALLOWED_IMPORTS: dict[str, dict[str, set[str]]] = {
         "storage": {"base"},
         "decoding": {"base", "storage"},
         "resampling": {"base", "decoding"},
+        "events": {"base", "storage"},
         "front_end": {"base", "decoding"},
         "engines": {"base", "storage", "decoding", "front_end"},
         "schemas": {"base", "decoding", "front_end", "engines"},

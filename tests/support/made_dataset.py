@@ -89,7 +89,8 @@ def _filled(
             error = ClipError("decode", "not_audio", "not audio, for this test")
             clips.append(clip.failed(error))
         else:
-            info = AudioInfo(1.0, 44100, 1, "pcm_s16le")
+            duration_s = 1.0 + 0.5 * (len(result.activations) - 1)
+            info = AudioInfo(duration_s, 44100, 1, "pcm_s16le")
             clips.append(
                 dataclasses.replace(clip, info=info, predictions={model: result})
             )

@@ -13,7 +13,7 @@ import scipy.ndimage
 
 from transforms.elements import FloatArray
 from transforms.events.hierarchy import descendants
-from transforms.events.settings import EventSettings, LabelThresholds
+from transforms.events.settings import Bounds, EventSettings, LabelThresholds
 
 Times = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -21,20 +21,54 @@ Integers = npt.NDArray[np.int64]
 
 @dataclasses.dataclass(frozen=True)
 class PatchTimes:
-    """Times of the patches of a clip, in seconds.
+    """Where the patches of a clip are.
 
     Attributes:
-        start_s: float64 [num_patches], starts of the patches, increasing.
-        duration_s: Duration of a patch.
-        hop_s: Time between the starts of two patches.
-        clip_end_s: End of the clip; no event ends later. A last patch that was filled
-            up by repetition does.
+        num_patches: Number of patches.
+        hop_samples: Samples from the start of a patch to the start of the next.
+        patch_samples: Samples of a patch.
+        rate_hz: Rate of these samples.
+        clip_start_s: Start of the clip in its file, in seconds.
+        clip_duration_s: Duration of the clip. No event ends later, although a last
+            patch that was filled up by repetition does.
     """
 
-    start_s: Times
-    duration_s: float
-    hop_s: float
-    clip_end_s: float
+    num_patches: int
+    hop_samples: int
+    patch_samples: int
+    rate_hz: int
+    clip_start_s: float
+    clip_duration_s: float
+
+    @property
+    def hop_s(self) -> float:
+        return self.hop_samples / self.rate_hz
+
+    def spans(self, bounds: Bounds) -> tuple[Times, Times]:
+        """Returns the start and the end of the time for which every patch stands.
+
+        With bounds `hop`, a patch stands for the hop in its middle, except that the
+        first patch begins with the clip, and the last one ends where it ends itself.
+
+        Returns:
+            Two float64 [num_patches], in half samples from the start of the clip:
+            whole numbers, so that spans that touch have equal numbers.
+        """
+        start = np.arange(self.num_patches, dtype=np.float64) * 2 * self.hop_samples
+        end = start + 2 * self.patch_samples
+        clip_end = self.clip_duration_s * 2 * self.rate_hz
+        if bounds == "hop":
+            margin = self.patch_samples - self.hop_samples
+            middle = start + margin
+            end = np.append(end[:-1] - margin, end[-1:])
+            # The middle of a patch that was filled up may be after the end of the clip.
+            start = np.where((start > 0) & (middle < clip_end), middle, start)
+        end = np.minimum(end, clip_end)
+        return np.minimum(start, end), end
+
+    def seconds(self, half_samples: Times) -> Times:
+        """Converts half samples to seconds."""
+        return half_samples / (2 * self.rate_hz)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,16 +77,16 @@ class Events:
 
     Attributes:
         label: Indexes of the labels, int64 [num_events].
-        start_s: Starts in seconds, float64.
-        end_s: Ends in seconds, float64.
+        start: Starts in half samples from the start of the clip, float64.
+        end: Ends, likewise.
         score_max: Highest score of the event's patches, float64, after smoothing.
         score_mean: Mean of these scores, float64.
         num_patches: Number of patches in which the label was detected, int64.
     """
 
     label: Integers
-    start_s: Times
-    end_s: Times
+    start: Times
+    end: Times
     score_max: Times
     score_mean: Times
     num_patches: Integers
@@ -84,14 +118,16 @@ def find_events(
     """
     num_smooth = smoothing_patches(settings.smooth_s, times.hop_s)
     points = _points_above(smooth(blocks, num_smooth), thresholds.lows)
-    events = _merged(_runs(points, thresholds.thresholds, times, settings), settings)
-    events = events.take(events.end_s - events.start_s >= settings.min_duration_s)
+    runs = _runs(points, thresholds.thresholds, *times.spans(settings.bounds))
+    events = _merged(runs, times, settings.merge_gap_s)
+    duration_s = times.seconds(events.end - events.start)
+    events = events.take(duration_s >= settings.min_duration_s)
     if settings.leaves:
         events = events.take(_is_leaf(events, thresholds.labels))
     if settings.labels:
         wanted = [label in settings.labels for label in thresholds.labels]
         events = events.take(np.array(wanted)[events.label])
-    return events.take(np.lexsort((events.label, events.start_s)))
+    return events.take(np.lexsort((events.label, events.start)))
 
 
 def smoothing_patches(smooth_s: float, hop_s: float) -> int:
@@ -154,9 +190,7 @@ def _points_above(blocks: Iterable[FloatArray], lows: Times) -> _Points:
     return _Points(label[order], patch[order], score[order])
 
 
-def _runs(
-    points: _Points, thresholds: Times, times: PatchTimes, settings: EventSettings
-) -> Events:
+def _runs(points: _Points, thresholds: Times, starts: Times, ends: Times) -> Events:
     """Events before merging: runs of patches, from the first at the threshold on."""
     label, patch, score = points.label, points.patch, points.score
     is_start = np.ones(len(label), bool)
@@ -172,41 +206,22 @@ def _runs(
     label, patch, score, run = label[kept], patch[kept], score[kept], run[kept]
     _, first, count = np.unique(run, return_index=True, return_counts=True)
     last = first + count - 1
-    start_s, end_s = bounds_of(patch[first], patch[last], times, settings)
+    start, end = starts[patch[first]], ends[patch[last]]
     if not len(first):
-        return Events(label, start_s, end_s, score, score, count)
+        return Events(label, start, end, score, score, count)
     score_max = np.maximum.reduceat(score, first)
     mean = np.add.reduceat(score, first) / count
-    return Events(label[first], start_s, end_s, score_max, mean, count)
+    return Events(label[first], start, end, score_max, mean, count)
 
 
-def bounds_of(
-    first: Integers, last: Integers, times: PatchTimes, settings: EventSettings
-) -> tuple[Times, Times]:
-    """Returns start and end in seconds of runs of patches, from `first` to `last`.
-
-    With bounds `hop`, a patch stands for the hop in its middle, except that the first
-    patch begins with the clip and the last one ends where it ends itself.
-    """
-    start_s, end_s = times.start_s, times.start_s + times.duration_s
-    if settings.bounds == "hop":
-        margin_s = (times.duration_s - times.hop_s) / 2
-        middle_s = start_s + margin_s
-        # The middle of a patch that was filled up may be after the end of the clip.
-        is_inner = (start_s > start_s[:1]) & (middle_s < times.clip_end_s)
-        start_s = np.where(is_inner, middle_s, start_s)
-        end_s = np.append(end_s[:-1] - margin_s, end_s[-1:])
-    end_s = np.minimum(end_s, times.clip_end_s)[last]
-    return np.minimum(start_s[first], end_s), end_s
-
-
-def _merged(events: Events, settings: EventSettings) -> Events:
-    """Joins events of one label that are at most `merge_gap_s` apart."""
+def _merged(events: Events, times: PatchTimes, gap_s: float) -> Events:
+    """Joins events of one label that are at most `gap_s` apart."""
     if not len(events.label):
         return events
     is_first = np.ones(len(events.label), bool)
-    is_first[1:] = (events.label[1:] != events.label[:-1]) | (
-        events.start_s[1:] - events.end_s[:-1] > settings.merge_gap_s
+    is_other = events.label[1:] != events.label[:-1]
+    is_first[1:] = is_other | (
+        times.seconds(events.start[1:] - events.end[:-1]) > gap_s
     )
     first = np.flatnonzero(is_first)
     last = np.append(first[1:], len(is_first)) - 1
@@ -214,8 +229,8 @@ def _merged(events: Events, settings: EventSettings) -> Events:
     total = np.add.reduceat(events.score_mean * events.num_patches, first)
     return Events(
         events.label[first],
-        events.start_s[first],
-        events.end_s[last],
+        events.start[first],
+        events.end[last],
         np.maximum.reduceat(events.score_max, first),
         total / count,
         count,
@@ -232,7 +247,7 @@ def _is_leaf(events: Events, labels: tuple[str, ...]) -> npt.NDArray[np.bool_]:
         own = events.label == label
         # Of the events below, those that begin before the end and do not end before
         # the start.
-        begun = np.searchsorted(np.sort(others.start_s), events.end_s[own], "left")
-        ended = np.searchsorted(np.sort(others.end_s), events.start_s[own], "right")
+        begun = np.searchsorted(np.sort(others.start), events.end[own], "left")
+        ended = np.searchsorted(np.sort(others.end), events.start[own], "right")
         result[own] = begun == ended
     return result

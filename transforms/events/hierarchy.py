@@ -1,9 +1,9 @@
-"""Which of FSD50K's 200 labels is a kind of which other, from the AudioSet ontology.
+"""Which label is a kind of which other, from the AudioSet ontology.
 
-Sources: J. F. Gemmeke et al., "Audio Set: an ontology and human-labeled dataset for
-audio events" (ICASSP 2017), and E. Fonseca et al., "FSD50K: an open dataset of
-human-labeled sound events" (arXiv 2010.00475), whose vocabulary has 200 of its classes.
-A class whose parent is not among the 200 gets the nearest ancestor that is, or none.
+Source: J. F. Gemmeke et al., "Audio Set: an ontology and human-labeled dataset for
+audio events" (ICASSP 2017), restricted to the 200 labels of the published models, which
+E. Fonseca et al. chose (arXiv 2010.00475). A label whose parent is not among them gets
+the nearest ancestor that is, or none.
 
 A label that the ontology lists below several unrelated sources implies none of them: a
 hiss may come from a cat, a snake or steam. These labels are Buzz, Crack, Hiss, Knock,
@@ -169,13 +169,13 @@ _CHILDREN: dict[str, tuple[str, ...]] = {
 }
 
 
-def children(label: str) -> tuple[str, ...]:
-    """The labels that are nearest below a label; none if the label is not known."""
-    return _CHILDREN.get(label, ())
+def parents(label: str) -> tuple[str, ...]:
+    """The labels that are nearest above a label; none if the label is not known."""
+    return tuple(above for above, below in _CHILDREN.items() if label in below)
 
 
 @functools.cache
 def descendants(label: str) -> frozenset[str]:
     """All labels that are kinds of a label, without the label itself."""
-    below = children(label)
+    below = _CHILDREN.get(label, ())
     return frozenset(below).union(*map(descendants, below))

@@ -1,8 +1,6 @@
-"""EventSettings: what counts as an event, and the thresholds of a model's labels."""
+"""EventSettings: what counts as an event."""
 
-import csv
 import dataclasses
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
@@ -11,33 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.errors import did_you_mean, unknown_value
+from transforms.events.thresholds import Threshold
 
 Bounds = Literal["patch", "hop"]
 DEFAULT_THRESHOLD = 0.5
-THRESHOLD_COLUMNS = ("label", "threshold", "low")
-
-
-@dataclasses.dataclass(frozen=True)
-class Threshold:
-    """The threshold of one label.
-
-    Attributes:
-        threshold: Score from which an event begins, 0 to 1.
-        low: Score below which an event ends; the threshold if None.
-    """
-
-    threshold: float
-    low: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in (("threshold", self.threshold), ("low", self.low)):
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value:g}, expected 0 to 1")
-        if self.low is not None and self.low > self.threshold:
-            raise ValueError(
-                f"low is {self.low:g}, expected at most the threshold of "
-                f"{self.threshold:g}"
-            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +75,11 @@ class EventSettings:
         """
         for name in (*self.labels, *self.thresholds):
             if name not in labels:
-                hint = did_you_mean(name, labels) or f"it has {', '.join(labels[:3])}"
-                raise ValueError(f"the model has no label {name!r}; {hint}")
+                hint = (
+                    did_you_mean(name, labels)
+                    or f"labels are {', '.join(labels[:3])}, ..."
+                )
+                raise ValueError(f"there is no label {name!r}; {hint}")
         common = None if self._common is None else Threshold(self._common, self.low)
         found = [self.thresholds.get(label, common) for label in labels]
         values = [math.inf if one is None else one.threshold for one in found]
@@ -125,47 +103,3 @@ class LabelThresholds:
     labels: tuple[str, ...]
     thresholds: npt.NDArray[np.float64]
     lows: npt.NDArray[np.float64]
-
-
-def thresholds_csv(thresholds: Mapping[str, Threshold]) -> str:
-    """Returns the text of a file of thresholds, with the columns THRESHOLD_COLUMNS.
-
-    The column `low` is left out if no label has one.
-    """
-    has_low = any(one.low is not None for one in thresholds.values())
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(THRESHOLD_COLUMNS if has_low else THRESHOLD_COLUMNS[:2])
-    for label, one in thresholds.items():
-        low = [] if not has_low else [one.low]
-        writer.writerow([label, one.threshold, *low])
-    return file.getvalue()
-
-
-def parse_thresholds(text: str) -> dict[str, Threshold]:
-    """Reads the text of a file of thresholds. Other columns are ignored.
-
-    Raises:
-        ValueError: if a column, a label or a number is missing or wrong.
-    """
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
-    names = reader.fieldnames or []
-    if not {*THRESHOLD_COLUMNS[:2]} <= {*names}:
-        found = ", ".join(names) or "none"
-        raise ValueError(f"the columns are {found}; expected label, threshold[, low]")
-    thresholds: dict[str, Threshold] = {}
-    for row in reader:
-        label, low = row["label"], row.get("low") or None
-        try:
-            value = Threshold(
-                float(row["threshold"]), None if low is None else float(low)
-            )
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"line {reader.line_num}, {label!r}: {error}") from error
-        if not label or label in thresholds:
-            problem = "is there twice" if label else "has no label"
-            raise ValueError(f"line {reader.line_num} {label!r} {problem}")
-        thresholds[label] = value
-    if not thresholds:
-        raise ValueError("there are no thresholds, expected a row for every label")
-    return thresholds

@@ -1,0 +1,149 @@
+"""Finds the events of a dataset in its patches, one clip at a time."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.dataset.snapshot import Snapshot, vectors_of
+from pipeline.errors import ConfigError
+from pipeline.inputs.excerpts import START
+from transforms import storage
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
+from transforms.elements import FloatArray
+from transforms.events.detect import PatchTimes, find_events
+from transforms.events.settings import EventSettings, LabelThresholds
+from transforms.events.table import EVENTS_SCHEMA, events_table
+from transforms.front_end.patches import HOP_SAMPLES
+from transforms.schemas import PATCH_SAMPLES
+
+# Patches that are read at a time: 7 MB of activations.
+_BATCH_ROWS = 8192
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetEvents:
+    """The events of a dataset.
+
+    Attributes:
+        snapshot: Dataset and model.
+        table: One row for every event, sorted by uri, start and label.
+        num_clips: Number of clips with results.
+    """
+
+    snapshot: Snapshot
+    table: pa.Table
+    num_clips: int
+
+
+class _Clip(NamedTuple):
+    """What the ledger says of a clip with results."""
+
+    uri: str
+    duration_s: float
+    num_patches: int
+    start_s: float
+
+
+def read_events(snapshot: Snapshot, settings: EventSettings) -> DatasetEvents:
+    """Finds the events of all clips.
+
+    Patches are read in a stream; only the events are kept.
+
+    Raises:
+        ConfigError: if the settings name a label that the model does not have.
+        DatasetError: if the dataset has no activations, or is damaged.
+    """
+    metadata = snapshot.schema("patches", "activations").metadata
+    try:
+        thresholds = settings.of_labels(json.loads(metadata[b"labels"]))
+    except ValueError as error:
+        raise ConfigError(f"model {snapshot.model}: {error}") from error
+    tables, num_clips = [EVENTS_SCHEMA.empty_table()], 0
+    for part in snapshot.parts:
+        for table in _part_events(snapshot, part, thresholds, settings):
+            num_clips += 1
+            if table.num_rows:
+                tables.append(table)
+    order = [(name, "ascending") for name in ("uri", "start_s", "label")]
+    return DatasetEvents(snapshot, pa.concat_tables(tables).sort_by(order), num_clips)
+
+
+def _part_events(
+    snapshot: Snapshot, part: str, thresholds: LabelThresholds, settings: EventSettings
+) -> Iterator[pa.Table]:
+    """Yields the events of every clip of a part that has results."""
+    hop_samples = snapshot.run["config"]["patch_hop"] * HOP_SAMPLES
+    blocks = _ClipBlocks(snapshot, part)
+    for clip_id, clip in _read_clips(snapshot, part).items():
+        times = PatchTimes(
+            clip.num_patches,
+            hop_samples,
+            PATCH_SAMPLES,
+            SAMPLE_RATE_HZ,
+            clip.start_s,
+            clip.duration_s,
+        )
+        activations = blocks.of_clip(clip_id, clip.num_patches)
+        events = find_events(activations, times, thresholds, settings)
+        yield events_table(events, times, thresholds.labels, clip_id, clip.uri)
+
+
+def _read_clips(snapshot: Snapshot, part: str) -> dict[str, _Clip]:
+    """Returns the clips of a part that have results, in the order of its patches."""
+    columns = ["clip_id", "uri", "duration_s", "num_patches"]
+    if snapshot.has_excerpts():
+        columns.append(START)
+    ledger = snapshot.read_part("ledger", part, columns)
+    ledger = ledger.filter(pc.greater(ledger["num_patches"], 0))
+    return {
+        row["clip_id"]: _Clip(
+            row["uri"], row["duration_s"], row["num_patches"], row.get(START) or 0.0
+        )
+        for row in ledger.to_pylist()
+    }
+
+
+class _ClipBlocks:
+    """Reads the activations of a part, clip after clip, in blocks.
+
+    The patches of one clip follow each other, in the order of the ledger.
+    """
+
+    def __init__(self, snapshot: Snapshot, part: str) -> None:
+        self._snapshot = snapshot
+        self._batches = _read_batches(snapshot.file("patches", part))
+        self._ids: pa.Array = pa.array([], pa.string())
+        self._values: FloatArray = np.zeros((0, 0), np.float32)
+
+    def of_clip(self, clip_id: str, num_patches: int) -> Iterator[FloatArray]:
+        """Yields the activations of the next clip, float32 [up to 8192, num_classes].
+
+        Raises:
+            DatasetError: if the next patches are not those of the clip.
+        """
+        left = num_patches
+        while left:
+            if not len(self._ids):
+                batch = next(self._batches, None)
+                if batch is None:
+                    raise self._snapshot.mismatch(clip_id, "has too few patches")
+                self._ids = batch["clip_id"]
+                self._values = vectors_of(batch["activations"])
+            count = min(left, len(self._ids))
+            if pc.unique(self._ids[:count]).to_pylist() != [clip_id]:
+                raise self._snapshot.mismatch(clip_id, "has too few patches")
+            yield self._values[:count]
+            self._ids, self._values = self._ids[count:], self._values[count:]
+            left -= count
+
+
+def _read_batches(uri: str) -> Iterator[pa.RecordBatch]:
+    # Not read_table: it would add a column for the folder model=NAME.
+    with pq.ParquetFile(storage.open_arrow(uri), pre_buffer=False) as file:
+        yield from file.iter_batches(_BATCH_ROWS, columns=["clip_id", "activations"])
