@@ -14,11 +14,12 @@ from typing import Any
 import yaml
 
 from pipeline.errors import ConfigError
+from pipeline.event_options import EventOptions
 from transforms.decoding.reading import CLIP_TIMEOUT_S, LONGEST_S
 from transforms.engines.registered import DEFAULT_ENGINE, engine_factory
 from transforms.errors import did_you_mean, unknown_value
 from transforms.front_end.patches import DEFAULT_PATCHES, PatchSpec
-from transforms.schemas import OUTPUTS, check_outputs
+from transforms.schemas import DEFAULT_OUTPUTS, check_outputs
 
 RUNNERS = ("local", "flink", "dataflow")
 
@@ -34,7 +35,9 @@ class RunConfig:
         engine: Name of the engine that runs the graphs.
         patches: How patches are cut. In YAML and for `--set` the keys are those of
             PatchSpec: `patch_hop` and `last_patch`.
-        outputs: What is stored for every patch.
+        outputs: What is stored: values of every patch, and events.
+        events: What counts as an event, if `events` is one of the outputs. In YAML and
+            for `--set` the keys are those of EventOptions.
         workers: Number of worker processes; one for every core if None.
         shard_clips: Clips in a shard; if None, shards have equal predicted work.
         clip_timeout: Seconds in which a clip must be read and decoded; 1 s for every
@@ -54,7 +57,8 @@ class RunConfig:
     output: str = ""
     engine: str = DEFAULT_ENGINE
     patches: PatchSpec = DEFAULT_PATCHES
-    outputs: tuple[str, ...] = OUTPUTS
+    outputs: tuple[str, ...] = DEFAULT_OUTPUTS
+    events: EventOptions = EventOptions()
     workers: int | None = None
     shard_clips: int | None = None
     clip_timeout: int = CLIP_TIMEOUT_S
@@ -70,13 +74,14 @@ class RunConfig:
     def as_options(self) -> dict[str, Any]:
         """The options by key, as in YAML."""
         options = dataclasses.asdict(self)
-        return options | options.pop("patches")
+        return options | options.pop("patches") | options.pop("events")
 
 
 _PATCH_TYPES = typing.get_type_hints(PatchSpec) | {"last_patch": str}
+_EVENT_TYPES = typing.get_type_hints(EventOptions)
 # Types by key, as in YAML.
-_TYPES = typing.get_type_hints(RunConfig) | _PATCH_TYPES
-del _TYPES["patches"]
+_TYPES = typing.get_type_hints(RunConfig) | _PATCH_TYPES | _EVENT_TYPES
+del _TYPES["patches"], _TYPES["events"]
 
 
 def load_config(
@@ -94,8 +99,13 @@ def load_config(
     values |= _checked(dict(map(_parse_setting, settings)), "--set")
     values |= _checked(dict(flags), "flags")
     patch_values = {key: values.pop(key) for key in _PATCH_TYPES if key in values}
+    event_values = {key: values.pop(key) for key in _EVENT_TYPES if key in values}
     try:
-        config = RunConfig(**values, patches=PatchSpec(**patch_values))
+        config = RunConfig(
+            **values,
+            patches=PatchSpec(**patch_values),
+            events=EventOptions(**event_values),
+        )
         check_outputs(config.outputs)
         engine_factory(config.engine)
     except ValueError as error:
@@ -142,11 +152,13 @@ def _convert(key: str, value: Any, source: str) -> Any:
             items = [os.path.expanduser(item) for item in items]
         return tuple(items)
     allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if type(value) is int and float in allowed:
+        value = float(value)
     # bool is an int in Python, but `workers: yes` is a mistake.
     if type(value) not in allowed:
         names = " or ".join("empty" if t is type(None) else t.__name__ for t in allowed)
         raise ConfigError(f"{source}: {key} is {value!r}, expected {names}")
-    return os.path.expanduser(value) if key == "output" else value
+    return os.path.expanduser(value) if key in ("output", "thresholds") else value
 
 
 def _check(config: RunConfig) -> None:
@@ -161,6 +173,11 @@ def _check(config: RunConfig) -> None:
             )
     if config.runner not in RUNNERS:
         raise ConfigError(unknown_value("runner", config.runner, RUNNERS))
+    if config.events != EventOptions() and "events" not in config.outputs:
+        raise ConfigError(
+            f"options of events are given, and outputs is {','.join(config.outputs)}; "
+            "add events to --outputs, or find events later with 'fsdsinet events'"
+        )
     if config.detach and config.runner == "local":
         raise ConfigError("detach is for clusters: a local run ends with its launcher")
     for key in ("workers", "shard_clips", "clip_timeout", "long_clip"):

@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -28,6 +28,8 @@ from transforms.elements import (
     top_labels,
 )
 from transforms.engines.contract import ModelSpec
+from transforms.events.detect import find_events
+from transforms.events.table import events_table
 from transforms.job_control.counters import count, timed
 from transforms.job_control.permit import Permit
 from transforms.job_control.status import report_clip
@@ -37,8 +39,10 @@ from transforms.schemas import (
     PATCH_DURATION_S,
     DatasetSpec,
     clips_schema,
+    events_schema,
     ledger_schema,
     part_name,
+    patch_times,
     patches_schema,
 )
 from transforms.storage import join, publish
@@ -60,19 +64,28 @@ def commit_shard(
     with timed("commit"):
         part = part_name(shard.shard_id)
         for model in spec.models:
-            folder = f"model={model.name}"
-            write_table(
-                join(output, "patches", folder, part),
-                patches_table(shard, spec, model),
-            )
-            write_table(
-                join(output, "clips", folder, part),
-                clips_table(shard, spec, model),
-            )
+            for table, rows in _model_tables(shard, spec, model):
+                write_table(join(output, table, f"model={model.name}", part), rows)
         if permit:
             permit.check()
         write_table(join(output, "ledger", part), ledger_table(shard, spec))
     return count_outcomes(shard, sum(_num_patches(clip) for clip in shard.clips))
+
+
+def _model_tables(
+    shard: Shard, spec: DatasetSpec, model: ModelSpec
+) -> Iterator[tuple[str, pa.Table]]:
+    """Yields name and rows of each table of a model."""
+    if spec.has_patches:
+        yield "patches", patches_table(shard, spec, model)
+    yield "clips", clips_table(shard, spec, model)
+    if spec.events:
+        tables = [
+            clip_events(clip, [p.activations], len(p.activations), spec, model)
+            for clip, p in _predictions(shard, model)
+        ]
+        schema = events_schema(spec, model)
+        yield "events", pa.concat_tables([schema.empty_table(), *tables])
 
 
 def count_outcomes(shard: Shard, num_patches: int) -> ShardSummary:
@@ -261,6 +274,32 @@ def pooled_table(
         ),
     }
     return _to_table(columns, clips_schema(spec, model))
+
+
+def clip_events(
+    clip: Clip,
+    blocks: Iterable[FloatArray],
+    num_patches: int,
+    spec: DatasetSpec,
+    model: ModelSpec,
+) -> pa.Table:
+    """One row for every event of a clip.
+
+    Args:
+        clip: Clip with `info`.
+        blocks: Activations of consecutive patches, float32 [any number, num_classes].
+        num_patches: Number of patches.
+        spec: What is written; has `events`.
+        model: Model of the activations.
+    """
+    assert spec.events and clip.info
+    times = patch_times(
+        spec.patch_spec, num_patches, clip.start_s or 0.0, clip.info.duration_s
+    )
+    thresholds = spec.events.of_labels(model.labels)
+    events = find_events(blocks, times, thresholds, spec.events)
+    table = events_table(events, times, model.labels, clip.clip_id, clip.uri)
+    return table.cast(events_schema(spec, model))
 
 
 def _predictions(shard: Shard, model: ModelSpec) -> list[tuple[Clip, Prediction]]:

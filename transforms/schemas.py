@@ -12,11 +12,15 @@ import pyarrow as pa
 
 from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.engines.contract import ModelSpec
+from transforms.events.detect import PatchTimes
+from transforms.events.settings import EventSettings
+from transforms.events.table import EVENT_FIELDS
 from transforms.front_end.mel import FRAME_SAMPLES
 from transforms.front_end.patches import HOP_SAMPLES, PATCH_FRAMES, PatchSpec
 
 SCHEMA_VERSION = 2
-OUTPUTS = ("activations", "embeddings")
+OUTPUTS = ("activations", "embeddings", "events")
+DEFAULT_OUTPUTS = ("activations", "embeddings")
 
 # A patch's frames start every 220 samples and the last one is 660 samples long.
 PATCH_SAMPLES = (PATCH_FRAMES - 1) * HOP_SAMPLES + FRAME_SAMPLES
@@ -51,6 +55,7 @@ class DatasetSpec:
         patch_spec: How patches are cut, from which their times follow.
         versions: Versions of the programs that compute the numbers, by name.
         manifest_fields: Fields that are copied from the manifest to the ledger.
+        events: What counts as an event, if `events` is one of the outputs.
 
     Raises:
         ValueError: if outputs are unknown, missing or named twice.
@@ -61,14 +66,25 @@ class DatasetSpec:
     patch_spec: PatchSpec
     versions: Mapping[str, str]
     manifest_fields: tuple[pa.Field, ...] = ()
+    events: EventSettings | None = None
 
     def __post_init__(self) -> None:
         check_outputs(self.outputs)
 
     @property
+    def has_patches(self) -> bool:
+        """Whether there is a table of patches."""
+        return stores_patches(self.outputs)
+
+    @property
     def has_excerpts(self) -> bool:
         """Whether clips may be parts of files; then patches have times in the file."""
         return any(field.name == "start_s" for field in self.manifest_fields)
+
+
+def stores_patches(outputs: Sequence[str]) -> bool:
+    """Whether any output is a value of every patch."""
+    return "activations" in outputs or "embeddings" in outputs
 
 
 def check_outputs(outputs: Sequence[str]) -> None:
@@ -78,6 +94,27 @@ def check_outputs(outputs: Sequence[str]) -> None:
             f"outputs is {','.join(outputs) or 'empty'}, expected one or more of: "
             f"{', '.join(OUTPUTS)} (each once)"
         )
+
+
+def patch_times(
+    spec: PatchSpec, num_patches: int, clip_start_s: float, clip_duration_s: float
+) -> PatchTimes:
+    """Where the patches of a clip are.
+
+    Args:
+        spec: How patches are cut.
+        num_patches: Number of patches.
+        clip_start_s: Start of the clip in its file.
+        clip_duration_s: Duration of the clip.
+    """
+    return PatchTimes(
+        num_patches,
+        spec.patch_hop * HOP_SAMPLES,
+        PATCH_SAMPLES,
+        SAMPLE_RATE_HZ,
+        clip_start_s,
+        clip_duration_s,
+    )
 
 
 def part_name(shard_id: str) -> str:
@@ -117,7 +154,7 @@ def clips_schema(spec: DatasetSpec, model: ModelSpec) -> pa.Schema:
         pa.field("clip_id", pa.string(), nullable=False),
         pa.field("num_patches", pa.int32(), nullable=False),
     ]
-    if "activations" in spec.outputs:
+    if "activations" in spec.outputs or "events" in spec.outputs:
         fields += [
             pa.field("activations_mean", _vector(len(model.labels))),
             pa.field("activations_max", _vector(len(model.labels))),
@@ -126,6 +163,11 @@ def clips_schema(spec: DatasetSpec, model: ModelSpec) -> pa.Schema:
     if "embeddings" in spec.outputs:
         fields.append(pa.field("embedding_mean", _vector(model.embedding_size)))
     return pa.schema(fields, _model_metadata("clips", spec, model))
+
+
+def events_schema(spec: DatasetSpec, model: ModelSpec) -> pa.Schema:
+    """Schema of the events: one row for every event of a clip that is ok."""
+    return pa.schema(EVENT_FIELDS, _model_metadata("events", spec, model))
 
 
 def _vector(size: int) -> pa.DataType:

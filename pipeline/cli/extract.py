@@ -4,6 +4,7 @@ import argparse
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from pipeline.cli.event_flags import add_event_flags
 from pipeline.cli.parser import Commands, Parser, add_command, whole_number
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ _OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         {
             "type": _names,
             "metavar": "NAMES",
-            "help": "values to store for every patch, separated by commas (default: "
-            "activations,embeddings)",
+            "help": "what to store, separated by commas: activations and embeddings of "
+            "every patch, events (default: activations,embeddings)",
         },
     ),
     (
@@ -179,6 +180,7 @@ def add_parser(commands: Commands) -> None:
 def _add_options(parser: Parser) -> None:
     for flag, settings in _OPTIONS:
         parser.add_argument(flag, **settings)
+    add_event_flags(parser, "with --outputs events")
     parser.add_argument(
         "--config",
         metavar="FILE.yaml",

@@ -27,7 +27,7 @@ _RUN_NAME = "run.json"
 _PLAN_NAME = "plan.arrow"
 _LOCK_NAME = "run.lock"
 _PART = re.compile(r"part-[^/.]+\.parquet")
-_PART_FOLDER = re.compile(r"ledger|patches/[^/]+|clips/[^/]+")
+_PART_FOLDER = re.compile(r"ledger|(patches|clips|events)/[^/]+")
 # Temporary files that transforms.storage.publish leaves on a disk if it is killed.
 _TEMPORARY = re.compile(
     r"\.(part-.+\.parquet|run\.json|plan\.arrow)\.[0-9a-f]{32}\.tmp"

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from pipeline.dataset.folder import Dataset, read_ledger_files
 from pipeline.errors import ConfigError, DatasetError
 from transforms import storage
+from transforms.schemas import stores_patches
 
 _NUM_NAMED = 5
 
@@ -142,14 +143,14 @@ class Snapshot:
 
     def has_column(self, table: str, column: str) -> bool:
         """Whether `clips` or `patches` has a column; False if nothing is committed."""
-        return bool(self.parts) and column in self._schema(table).names
+        return bool(self.parts) and column in self._names(table)
 
     def has_excerpts(self) -> bool:
         """Whether clips may be parts of files; the ledger then has their times.
 
         A ledger without excerpts may have other columns named `start_s` and `end_s`.
         """
-        return self.has_column("patches", "file_start_s")
+        return bool(self.run["identity"].get("excerpts"))
 
     def schema(self, table: str, column: str) -> pa.Schema:
         """Returns the schema of `clips` or `patches`.
@@ -157,13 +158,12 @@ class Snapshot:
         Raises:
             DatasetError: if the table has no such column.
         """
-        schema = self._schema(table)
-        if column not in schema.names:
+        if column not in self._names(table):
             raise DatasetError(
                 f"{self.dataset.shown} has no {column} of model {self.model}: it was "
                 f"extracted with --outputs {','.join(self.run['config']['outputs'])}"
             )
-        return schema
+        return self._schema(table)
 
     def labels(self, column: str) -> tuple[str, ...]:
         """Returns the model's labels, in the order of the values of a clips column."""
@@ -221,6 +221,13 @@ class Snapshot:
             raise DatasetError(
                 f"{self.dataset.shown} has no results yet: {self._state()}"
             )
+
+    def _names(self, table: str) -> list[str]:
+        """Names of the columns of a table; none if no run writes it."""
+        if table == "patches" and not stores_patches(self.run["config"]["outputs"]):
+            return []
+        names: list[str] = self._schema(table).names
+        return names
 
     def _schema(self, table: str) -> pa.Schema:
         if table not in self._schemas:

@@ -1,7 +1,10 @@
 """The identity of a dataset: the settings and versions that decide its numbers."""
 
+import dataclasses
 import importlib.metadata
+import json
 import platform
+from collections.abc import Iterator
 from typing import Any
 
 import av
@@ -30,6 +33,7 @@ def dataset_spec(
         patch_spec=config.patches,
         versions=_versions(),
         manifest_fields=fields,
+        events=config.events.settings() if "events" in config.outputs else None,
     )
 
 
@@ -59,16 +63,32 @@ def identity(spec: DatasetSpec) -> dict[str, Any]:
         "essentia_version": spec.versions["essentia-tensorflow"],
     }
     # Before clips could be excerpts, columns with these names had no meaning.
-    return content | ({"excerpts": True} if spec.has_excerpts else {})
+    content |= {"excerpts": True} if spec.has_excerpts else {}
+    if spec.events:
+        # As JSON reads it again, with lists for tuples.
+        content["events"] = json.loads(json.dumps(dataclasses.asdict(spec.events)))
+    return content
 
 
 def check_same_identity(before: dict[str, Any], now: dict[str, Any]) -> None:
     """Raises ConfigError if a dataset was made with other settings."""
     changed = [key for key in now if before.get(key) != now[key]]
     if changed:
-        lines = [f"  {key}: was {before.get(key)}, is {now[key]}" for key in changed]
+        lines = [
+            line for key in changed for line in _lines(key, before.get(key), now[key])
+        ]
         raise ConfigError(
             "the output holds a dataset made with other settings:\n"
             + "\n".join(lines)
             + "\ngive a new --output, the old settings, or --overwrite"
         )
+
+
+def _lines(key: str, before: Any, now: Any) -> Iterator[str]:
+    """Says what differs; of two dicts, the entries that differ."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        yield f"  {key}: was {before}, is {now}"
+        return
+    for name in sorted({*before, *now}):
+        if before.get(name) != now.get(name):
+            yield from _lines(f"{key}, {name}", before.get(name), now.get(name))

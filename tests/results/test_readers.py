@@ -152,7 +152,7 @@ def test_the_ledger_has_outcomes_and_columns_of_the_manifest(
     assert [row["clip_id"] for row in rows] == [*RESULTS]
     assert [row["status"] for row in rows] == ["ok", "failed", "ok", "ok"]
     assert [plain(row["error_type"]) for row in rows] == [None, "not_audio", None, None]
-    assert [plain(row["duration_s"]) for row in rows] == [1.0, None, 1.0, 1.0]
+    assert [plain(row["duration_s"]) for row in rows] == [1.5, None, 1.0, 2.0]
     for name, values in CARRIED.items():
         assert [plain(row[name]) for row in rows] == values, name
     assert [plain(row["file_size_bytes"]) for row in rows] == SIZES

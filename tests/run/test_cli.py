@@ -158,7 +158,7 @@ def test_defaults_in_the_help_of_extract_are_those_of_the_configuration() -> Non
         if (found := re.search(r"\(default: (\S+)\)", action.help or ""))
     }
     defaults = RunConfig().as_options()
-    assert len(said) == 7
+    assert len(said) == 10
     for key, text in said.items():
         default = defaults[key]
         assert text == (",".join(default) if key == "outputs" else str(default)), key

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -75,7 +76,9 @@ def make_dataset(
     for planned in read_planned_shards(plan_path):
         commit_shard(_filled(open_shard(planned), results, model), str(folder), dataset)
     (folder / "plan.arrow").unlink()
-    Dataset(str(folder)).write_run(_run(spec, outputs, len(results), state))
+    run = _run(spec, outputs, len(results), state)
+    run["identity"]["excerpts"] = dataset.has_excerpts
+    Dataset(str(folder)).write_run(run)
     return folder
 
 
@@ -99,7 +102,7 @@ def _filled(
 
 def _run(
     spec: ModelSpec, outputs: tuple[str, ...], num_clips: int, state: str
-) -> dict[str, object]:
+) -> dict[str, Any]:
     return {
         "state": state,
         "started": "2024-01-01T00:00:00+00:00",

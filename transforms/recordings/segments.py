@@ -1,5 +1,6 @@
 """Computes the segments of a long recording, and joins their results."""
 
+import collections
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -18,6 +19,7 @@ from transforms.job_control.counters import timed
 from transforms.job_control.permit import Permit
 from transforms.parquet import (
     Pooled,
+    clip_events,
     count_outcomes,
     ledger_table,
     patches_table,
@@ -88,22 +90,16 @@ def finish(
     Raises:
         PermitError: if the job may no longer write; nothing is committed.
     """
-    clip = shard.clips[0]
+    clip = dataclasses.replace(shard.clips[0], info=recording.info)
     segments = recording.segments(spec.patch_spec)
     num_patches = segments[-1].patches[1]
     part = part_name(shard.shard_id)
     with timed("commit"):
-        for number, model in enumerate(spec.models):
-            pooling = _Pooling(clip.clip_id)
-            tables = _tables(clip, segments, folder, spec, number, pooling)
-            name = f"model={model.name}"
-            schema = patches_schema(spec, model)
-            write_tables(join(output, "patches", name, part), schema, tables)
-            pooled = pooled_table(pooling.result(), spec, model)
-            write_table(join(output, "clips", name, part), pooled)
+        for number in range(len(spec.models)):
+            _write_model(clip, segments, folder, spec, number, output, part)
         is_silent = all(folder.is_silent(segment.index) for segment in segments)
         flags = (*recording.flags, *(["silent"] if is_silent else []))
-        clip = dataclasses.replace(clip, info=recording.info, flags=flags)
+        clip = dataclasses.replace(clip, flags=flags)
         shard = dataclasses.replace(shard, clips=(clip,))
         if permit:
             permit.check()
@@ -111,6 +107,36 @@ def finish(
         write_table(join(output, "ledger", part), ledger)
     folder.remove()
     return count_outcomes(shard, num_patches)
+
+
+def _write_model(
+    clip: Clip,
+    segments: Sequence[Segment],
+    folder: UnfinishedRecording,
+    spec: DatasetSpec,
+    number: int,
+    output: str,
+    part: str,
+) -> None:
+    """Writes the tables of one model."""
+    model, name = spec.models[number], f"model={spec.models[number].name}"
+    pooling = _Pooling(clip.clip_id)
+    tables = _tables(clip, segments, folder, spec, number, pooling)
+    if spec.has_patches:
+        schema = patches_schema(spec, model)
+        write_tables(join(output, "patches", name, part), schema, tables)
+    else:
+        # Only pools.
+        collections.deque(tables, maxlen=0)
+    pooled = pooled_table(pooling.result(), spec, model)
+    write_table(join(output, "clips", name, part), pooled)
+    if spec.events:
+        blocks = (
+            folder.read_prediction(segment.index, number).activations
+            for segment in segments
+        )
+        events = clip_events(clip, blocks, segments[-1].patches[1], spec, model)
+        write_table(join(output, "events", name, part), events)
 
 
 def _tables(

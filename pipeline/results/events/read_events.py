@@ -14,13 +14,12 @@ from pipeline.dataset.snapshot import Snapshot, vectors_of
 from pipeline.errors import ConfigError
 from pipeline.inputs.excerpts import START
 from transforms import storage
-from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray
-from transforms.events.detect import PatchTimes, find_events
+from transforms.events.detect import find_events
 from transforms.events.settings import EventSettings, LabelThresholds
 from transforms.events.table import EVENTS_SCHEMA, events_table
-from transforms.front_end.patches import HOP_SAMPLES
-from transforms.schemas import PATCH_SAMPLES
+from transforms.front_end.patches import PatchSpec
+from transforms.schemas import patch_times
 
 # Patches that are read at a time: 7 MB of activations.
 _BATCH_ROWS = 8192
@@ -53,12 +52,17 @@ class _Clip(NamedTuple):
 def read_events(snapshot: Snapshot, settings: EventSettings) -> DatasetEvents:
     """Finds the events of all clips.
 
-    Patches are read in a stream; only the events are kept.
+    Patches are read in a stream; only the events are kept. If the dataset has events
+    and no activations of patches, its events are read.
 
     Raises:
-        ConfigError: if the settings name a label that the model does not have.
-        DatasetError: if the dataset has no activations, or is damaged.
+        ConfigError: if the settings name a label that the model does not have, or
+            differ from those of the events that the dataset has.
+        DatasetError: if the dataset has neither activations nor events, or is damaged.
     """
+    outputs = snapshot.run["config"]["outputs"]
+    if "events" in outputs and "activations" not in outputs:
+        return _stored_events(snapshot, settings)
     metadata = snapshot.schema("patches", "activations").metadata
     try:
         thresholds = settings.of_labels(json.loads(metadata[b"labels"]))
@@ -70,25 +74,41 @@ def read_events(snapshot: Snapshot, settings: EventSettings) -> DatasetEvents:
             num_clips += 1
             if table.num_rows:
                 tables.append(table)
-    order = [(name, "ascending") for name in ("uri", "start_s", "label")]
-    return DatasetEvents(snapshot, pa.concat_tables(tables).sort_by(order), num_clips)
+    return DatasetEvents(snapshot, _sorted(pa.concat_tables(tables)), num_clips)
+
+
+def _sorted(table: pa.Table) -> pa.Table:
+    return table.sort_by([(n, "ascending") for n in ("uri", "start_s", "label")])
+
+
+def _stored_events(snapshot: Snapshot, settings: EventSettings) -> DatasetEvents:
+    if dataclasses.replace(settings, labels=()) != EventSettings():
+        raise ConfigError(
+            f"{snapshot.dataset.shown} has no activations of patches, so that its "
+            "events cannot be found with other settings; leave out all but --label"
+        )
+    try:
+        settings.of_labels(snapshot.labels("activations_mean"))
+    except ValueError as error:
+        raise ConfigError(f"model {snapshot.model}: {error}") from error
+    files = storage.open_dataset(snapshot.files("events"))
+    table = files.to_table().replace_schema_metadata()
+    if settings.labels:
+        wanted = pa.array(settings.labels)
+        table = table.filter(pc.is_in(table["label"], value_set=wanted))
+    counts = snapshot.ledger(["num_patches"])["num_patches"]
+    num_clips = pc.sum(pc.greater(counts, 0)).as_py() or 0
+    return DatasetEvents(snapshot, _sorted(table), num_clips)
 
 
 def _part_events(
     snapshot: Snapshot, part: str, thresholds: LabelThresholds, settings: EventSettings
 ) -> Iterator[pa.Table]:
     """Yields the events of every clip of a part that has results."""
-    hop_samples = snapshot.run["config"]["patch_hop"] * HOP_SAMPLES
+    spec = PatchSpec(snapshot.run["config"]["patch_hop"])
     blocks = _ClipBlocks(snapshot, part)
     for clip_id, clip in _read_clips(snapshot, part).items():
-        times = PatchTimes(
-            clip.num_patches,
-            hop_samples,
-            PATCH_SAMPLES,
-            SAMPLE_RATE_HZ,
-            clip.start_s,
-            clip.duration_s,
-        )
+        times = patch_times(spec, clip.num_patches, clip.start_s, clip.duration_s)
         activations = blocks.of_clip(clip_id, clip.num_patches)
         events = find_events(activations, times, thresholds, settings)
         yield events_table(events, times, thresholds.labels, clip_id, clip.uri)

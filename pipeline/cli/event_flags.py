@@ -1,0 +1,70 @@
+"""The options that say what counts as an event, for the commands that find events."""
+
+import argparse
+
+from pipeline.cli.parser import Parser, number
+
+
+def add_event_flags(parser: Parser, about: str) -> None:
+    """Adds the options, which are the fields of EventOptions.
+
+    Args:
+        parser: Parser of a command. Options that are not given set nothing.
+        about: Title of the group of options in the help text.
+    """
+    group = parser.add_argument_group(about, argument_default=argparse.SUPPRESS)
+    group.add_argument(
+        "--label",
+        action="append",
+        metavar="LABEL",
+        help="label whose events are wanted; repeat for several (default: all labels)",
+    )
+    group.add_argument(
+        "--threshold",
+        type=number,
+        metavar="X",
+        help="activation from which an event begins, 0 to 1 (default: 0.5, or with "
+        "--thresholds only labels of that file)",
+    )
+    group.add_argument(
+        "--thresholds",
+        metavar="FILE.csv",
+        help="thresholds of labels: a CSV file with the columns label, threshold and, "
+        "if wanted, low",
+    )
+    group.add_argument(
+        "--low",
+        type=number,
+        metavar="X",
+        help="activation below which an event ends (default: its threshold)",
+    )
+    group.add_argument(
+        "--smooth",
+        type=number,
+        metavar="SECONDS",
+        help="length of a median filter over the activations (default: no filter)",
+    )
+    group.add_argument(
+        "--merge-gap",
+        type=number,
+        metavar="SECONDS",
+        help="join events of one label that are at most this far apart (default: 0.0)",
+    )
+    group.add_argument(
+        "--min-duration",
+        type=number,
+        metavar="SECONDS",
+        help="drop shorter events (default: 0.0)",
+    )
+    group.add_argument(
+        "--leaves",
+        action="store_true",
+        help="drop an event if one of a more special label overlaps it, such as Dog if "
+        "there is Bark",
+    )
+    group.add_argument(
+        "--bounds",
+        metavar="patch|hop",
+        help="time for which a patch stands: its whole second, or the half second in "
+        "its middle (default: patch)",
+    )

@@ -1,0 +1,60 @@
+"""EventOptions: what counts as an event, as options of commands and keys in YAML."""
+
+import dataclasses
+from typing import cast
+
+from pipeline.errors import ConfigError
+from transforms.events.settings import Bounds, EventSettings
+from transforms.events.thresholds import read_thresholds
+from transforms.storage import StorageError
+
+
+@dataclasses.dataclass(frozen=True)
+class EventOptions:
+    """Options of `fsdsinet events`, and of `fsdsinet extract --outputs events`.
+
+    Attributes:
+        label: Labels whose events are wanted; all if empty.
+        threshold: Activation from which an event begins; None for the default.
+        thresholds: CSV file with the thresholds of labels; empty for none.
+        low: Activation below which an event ends; the threshold if None.
+        smooth: Length of the median filter in seconds.
+        merge_gap: Events of one label with at most this distance (s) become one.
+        min_duration: Seconds that an event lasts at least.
+        leaves: Whether events of labels above others in the hierarchy are dropped.
+        bounds: Time for which a patch stands: `patch` or `hop`.
+    """
+
+    label: tuple[str, ...] = ()
+    threshold: float | None = None
+    thresholds: str = ""
+    low: float | None = None
+    smooth: float = 0.0
+    merge_gap: float = 0.0
+    min_duration: float = 0.0
+    leaves: bool = False
+    bounds: str = "patch"
+
+    def settings(self) -> EventSettings:
+        """Reads the thresholds and checks all options.
+
+        Raises:
+            ConfigError: if an option is out of range, or the file cannot be used.
+        """
+        try:
+            return EventSettings(
+                threshold=self.threshold,
+                thresholds=read_thresholds(self.thresholds) if self.thresholds else {},
+                low=self.low,
+                labels=self.label,
+                smooth_s=self.smooth,
+                min_duration_s=self.min_duration,
+                merge_gap_s=self.merge_gap,
+                leaves=self.leaves,
+                bounds=cast("Bounds", self.bounds),
+            )
+        except StorageError as error:
+            raise ConfigError(f"cannot read thresholds {error}") from error
+        except ValueError as error:
+            source = f"thresholds {self.thresholds}: " if self.thresholds else ""
+            raise ConfigError(f"{source}{error}") from error
