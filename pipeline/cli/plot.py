@@ -46,6 +46,12 @@ def add_parser(commands: Commands) -> None:
         help="label to draw, instead of those of --top; repeat for several",
     )
     parser.add_argument(
+        "--events",
+        metavar="FILE",
+        help="events to draw over the activations, as 'fsdsinet events' writes them "
+        "(.csv or .parquet)",
+    )
+    parser.add_argument(
         "--output",
         required=True,
         metavar="FILE.png|svg|pdf",
@@ -64,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.output,
         arguments.top,
         arguments.labels,
+        arguments.events,
     )
     print(f"{', '.join(clip_ids)}: {arguments.output}")
     return 0

@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,6 +20,8 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from pipeline.dataset.snapshot import Snapshot, vectors_of
 from pipeline.errors import ConfigError
+from pipeline.inputs.excerpts import START
+from pipeline.results.events.event_table import read_event_table
 from transforms import storage
 from transforms.storage import StorageError
 
@@ -26,7 +29,14 @@ NUM_LABELS = 10
 MAX_CLIPS = 50
 # Time axes of at least this length are marked in minutes, not in seconds.
 _MINUTES_FROM_S = 120
+# More columns than this would be narrower than a dot of the picture. A column then
+# shows the highest activation of several patches.
+_MAX_COLUMNS = 800
+# Place of an event's bar in the row of its label, from its middle downwards.
+_BAR_PLACE = 0.4
 _MAX_TICKS = 10
+# Label -> starts and ends of events, in seconds.
+Spans = dict[str, list[tuple[float, float]]]
 _TICK_STEPS_S = (30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 
 
@@ -58,6 +68,7 @@ def plot_clips(
     path: str,
     num_labels: int = NUM_LABELS,
     labels: Sequence[str] = (),
+    events: str | None = None,
 ) -> list[str]:
     """Draws labels of clips over time into an image file, one clip below the other.
 
@@ -68,6 +79,7 @@ def plot_clips(
         path: Image to write; its extension is the format: .png, .svg or .pdf.
         num_labels: Number of labels per clip: those with the highest means.
         labels: Labels to draw instead, from top to bottom.
+        events: File of events to draw over the activations; None for none.
 
     Returns:
         The clip_ids.
@@ -86,13 +98,15 @@ def plot_clips(
     if num_labels < 1:
         raise ConfigError(f"number of labels is {num_labels}, expected 1 or more")
     snapshot = Snapshot(output, model)
+    table = read_event_table(events) if events else None
     # A clip that is named twice is drawn once.
     clip_ids = list(dict.fromkeys(map(snapshot.find_clip, clips)))
     sheet = [read_activations(snapshot, clip_id) for clip_id in clip_ids]
     rows = [choose_labels(clip, num_labels, labels) for clip in sheet]
     # matplotlib warns of characters that the font lacks; it draws them as boxes.
     warnings.filterwarnings("ignore", message="Glyph")
-    figure = _draw_sheet(sheet, rows)
+    spans = [event_spans(snapshot, clip, table) for clip in sheet]
+    figure = _draw_sheet(sheet, rows, spans)
     try:
         with storage.publish(path) as file:
             figure.savefig(file, dpi=120, format=storage.suffix(path)[1:].lower())
@@ -107,7 +121,9 @@ def plot_clips(
     return clip_ids
 
 
-def _draw_sheet(sheet: list[ClipActivations], rows: list[list[int]]) -> Figure:
+def _draw_sheet(
+    sheet: list[ClipActivations], rows: list[list[int]], spans: list[Spans]
+) -> Figure:
     heights = [max(2.0, 1.3 + 0.32 * len(chosen)) for chosen in rows]
     figure, grid = plt.subplots(
         len(sheet),
@@ -116,8 +132,9 @@ def _draw_sheet(sheet: list[ClipActivations], rows: list[list[int]]) -> Figure:
         height_ratios=heights,
         layout="constrained",
     )
-    for axes, clip, chosen in zip(grid[:, 0], sheet, rows, strict=True):
+    for axes, clip, chosen, events in zip(grid[:, 0], sheet, rows, spans, strict=True):
         draw_activations(axes, clip, chosen)
+        draw_events(axes, clip, chosen, events)
     return figure
 
 
@@ -158,15 +175,18 @@ def draw_activations(axes: Axes, clip: ClipActivations, rows: Sequence[int]) -> 
         rows: Indexes of the labels, from top to bottom.
     """
     # A patch is drawn from its start to the start of the next patch.
-    edges = np.append(clip.start_s, clip.start_s[-1] + clip.hop_s)
+    step = -(-len(clip.start_s) // _MAX_COLUMNS)
+    firsts = np.arange(0, len(clip.start_s), step)
+    edges = np.append(clip.start_s[firsts], clip.start_s[-1] + clip.hop_s)
+    highest = np.maximum.reduceat(clip.activations[:, list(rows)], firsts, axis=0)
     mesh = axes.pcolormesh(
         edges,
         np.arange(len(rows) + 1) - 0.5,
-        clip.activations[:, list(rows)].T,
+        highest.T,
         vmin=0,
         vmax=1,
         cmap="magma",
-        # A bitmap within SVG and PDF: one hour would need 70,000 rectangles.
+        # A bitmap within SVG and PDF: it may have 10,000 rectangles and more.
         rasterized=True,
     )
     axes.set_yticks(np.arange(len(rows)), [clip.labels[index] for index in rows])
@@ -174,7 +194,57 @@ def draw_activations(axes: Axes, clip: ClipActivations, rows: Sequence[int]) -> 
     mark_time(axes, float(edges[-1]))
     # Without this option, a $ in a name would start a formula.
     axes.set_title(f"{clip.clip_id} ({clip.model})", parse_math=False)
-    axes.figure.colorbar(mesh, ax=axes, label="activation")
+    of = (
+        "activation"
+        if step == 1
+        else f"highest activation in {step * clip.hop_s:.0f} s"
+    )
+    axes.figure.colorbar(mesh, ax=axes, label=of)
+
+
+def event_spans(
+    snapshot: Snapshot, clip: ClipActivations, table: pa.Table | None
+) -> Spans:
+    """Returns the events of a clip: label -> starts and ends in the clip, in seconds.
+
+    Args:
+        snapshot: Dataset of the clip.
+        clip: The clip.
+        table: Events with times in the file; None for no events.
+    """
+    if table is None:
+        return {}
+    columns = ["clip_id", "uri", *([START] if snapshot.has_excerpts() else [])]
+    ledger = snapshot.ledger(columns)
+    (row,) = ledger.filter(pc.equal(ledger["clip_id"], clip.clip_id)).to_pylist()
+    key = "clip_id" if "clip_id" in table.column_names else "uri"
+    mine = table.filter(pc.equal(table[key], row[key]))
+    shift_s = row.get(START) or 0.0
+    spans: Spans = {}
+    for event in mine.to_pylist():
+        times = (event["start_s"] - shift_s, event["end_s"] - shift_s)
+        spans.setdefault(event["label"], []).append(times)
+    return spans
+
+
+def draw_events(
+    axes: Axes, clip: ClipActivations, rows: Sequence[int], events: Spans
+) -> None:
+    """Draws events as bars along the lower edges of the rows of their labels."""
+    start, end = axes.get_xlim()
+    # An event of a second in a recording of hours stays visible.
+    shortest = (end - start) / _MAX_COLUMNS * 2
+    for place, index in enumerate(rows):
+        for start_s, end_s in events.get(clip.labels[index], []):
+            axes.plot(
+                [start_s, max(end_s, start_s + shortest)],
+                [place + _BAR_PLACE] * 2,
+                color="#35e0c8",
+                linewidth=3,
+                solid_capstyle="butt",
+            )
+            end = max(end, end_s)
+    axes.set_xlim(start, end)
 
 
 def mark_time(axes: Axes, duration_s: float) -> None:

@@ -13,6 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.cli.main import main
+from pipeline.dataset.snapshot import Snapshot
+from pipeline.errors import ConfigError
+from pipeline.results.events.event_table import read_event_table
+from pipeline.results.plots import event_spans, read_activations
 from tests.support.audio_files import make_readable
 from tests.support.made_dataset import make_dataset, scored
 from transforms.decoding.excerpts import ExcerptReader
@@ -259,6 +263,48 @@ def test_events_of_excerpts_have_times_in_the_file(
     path = str(tmp_path / "all.selections.txt")
     assert main(["events", str(folder), "--output", path]) == 2
     assert "the clips are parts of files" in capsys.readouterr().err
+
+
+def test_plot_draws_events_of_excerpts_at_their_place(tmp_path: pathlib.Path) -> None:
+    columns: dict[str, Sequence[object]] = {"start_s": [60.0, 0.0]}
+    uris = ["/rec/long.wav"] * 2
+    results = {"late": RESULTS["b"], "early": RESULTS["a"]}
+    folder = make_dataset(tmp_path / "out", results, LABELS, columns, uris=uris)
+    for name in ("e.csv", "e.parquet"):
+        path = str(tmp_path / name)
+        assert main(["events", str(folder), "--output", path]) == 0
+        snapshot = Snapshot(str(folder), None)
+        clip = read_activations(snapshot, "late")
+        spans = event_spans(snapshot, clip, read_event_table(path))
+        assert [*spans] == ["Dog", "Rain", "Bark"]
+        assert spans["Rain"] == [(near(2 * HOP_S), near(2.5))]
+    picture = tmp_path / "p.png"
+    options = ["--clip", "late", "--events", path, "--output", str(picture)]
+    assert main(["plot", str(folder), *options]) == 0
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "uri,label,start_s\n",
+            "has the columns uri, label, start_s; expected clip_id",
+        ),
+        ("label,start_s,end_s\nx,1,2\n", "has the columns label, start_s, end_s; exp"),
+        ("uri,label,start_s,end_s\na,x,1,two\n", "column end_s: "),
+        ("uri,label,start_s,end_s\na,x,1,2\na,x,3,2\n", "row 2: start_s is 3.0, end"),
+        ("uri,label,start_s,end_s\na,x,,2\n", "row 1: start_s is None, end_s is 2"),
+        ("", "cannot read events"),
+    ],
+)
+def test_wrong_tables_of_events_are_explained(
+    tmp_path: pathlib.Path, text: str, message: str
+) -> None:
+    path = tmp_path / "e.csv"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_event_table(str(path))
 
 
 def test_cut_events_are_the_samples_of_the_recording(

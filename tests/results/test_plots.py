@@ -13,6 +13,7 @@ from pipeline.results.plots import (
     ClipActivations,
     choose_labels,
     draw_activations,
+    draw_events,
     mark_time,
     plot_clips,
 )
@@ -40,6 +41,41 @@ def test_labels_are_sorted_by_mean_with_the_highest_on_top() -> None:
     assert mesh.get_clim() == (0, 1)
     assert figure.axes[1].get_ylabel() == "activation"
     figure.canvas.draw()
+    plt.close(figure)
+
+
+def long_clip(num_patches: int) -> ClipActivations:
+    activations = np.zeros((num_patches, 2), np.float32)
+    activations[1234] = [0.9, 0.1]
+    start_s = np.arange(num_patches) * 0.5
+    return ClipActivations("a", "model", activations, start_s, 0.5, ("Dog", "Cat"))
+
+
+def test_a_column_of_a_long_clip_shows_the_highest_activation() -> None:
+    figure, axes = plt.subplots()
+    draw_activations(axes, long_clip(12 * 7200), [0, 1])
+    values = np.asarray(axes.collections[0].get_array()).reshape(2, -1)
+    assert values.shape == (2, 800) and axes.get_xlim() == (0, 12 * 3600)
+    assert np.flatnonzero(values[0]).tolist() == [1234 // 108]
+    assert values.max() == np.float32(0.9)
+    assert figure.axes[1].get_ylabel() == "highest activation in 54 s"
+    plt.close(figure)
+
+
+def test_events_are_bars_in_the_rows_of_their_labels() -> None:
+    figure, axes = plt.subplots()
+    clip = long_clip(2000)
+    draw_activations(axes, clip, [1, 0])
+    draw_events(axes, clip, [1, 0], {"Dog": [(3.0, 60.0), (995.0, 1000.5)], "Owl": []})
+    bars = [
+        np.asarray(line.get_xydata(), float).ravel().tolist() for line in axes.lines
+    ]
+    assert bars == [[3.0, 1.4, 60.0, 1.4], [995.0, 1.4, 1000.5, 1.4]]
+    assert axes.get_xlim() == (0, 1000.5)
+    # A short event is wide enough to be seen.
+    draw_events(axes, clip, [1, 0], {"Cat": [(10.0, 10.1)]})
+    ends = np.asarray(axes.lines[-1].get_xdata(), float)
+    np.testing.assert_allclose(ends, np.array([10.0, 10 + 1000.5 / 400]))
     plt.close(figure)
 
 
