@@ -28,6 +28,7 @@ demo: .venv/ready
 	$(BIN)/fsdsinet extract --config configs/demo.yaml
 	$(BIN)/fsdsinet top out/demo --column description --labels 5
 	$(BIN)/fsdsinet plot out/demo --clip drum_loop --output out/demo.png
+	$(BIN)/fsdsinet events out/demo --leaves --output out/demo.csv
 	$(BIN)/fsdsinet report out/demo --output out/demo.html
 
 test: .venv/ready build/dataflow/ready
