@@ -20,7 +20,9 @@ pytestmark = [
 ]
 
 
+@pytest.mark.parametrize("victim", ["worker", "task-manager"])
 def test_segments_are_computed_once_and_joined_after_a_kill(
+    victim: str,
     flink: LocalFlink,
     temporary: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -37,7 +39,12 @@ def test_segments_are_computed_once_and_joined_after_a_kill(
     arguments = on_flink(flink, inputs, tiny_model, output, options=[*options])
     with running(arguments, tmp_path / "tmp") as process:
         wait_for(lambda: list(output.glob("unfinished/*/segment-*.parquet")))
-        kill_worker(temporary, clip_id=None)
+        if victim == "worker":
+            kill_worker(temporary, clip_id=None)
+        else:
+            index = flink.task_manager_in_use()
+            flink.kill_task_manager(index)
+            flink.start_task_manager(index)
         _, stderr = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, stderr
     assert counters(output)["segments"] > 0
