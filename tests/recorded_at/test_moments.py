@@ -175,6 +175,10 @@ def test_sources_that_contradict_each_other(
     for stated in ({"column": column, "name": name}, {"column": name, "name": column}):
         found = choose(stated, settings)
         assert (found.source, found.flags) == ("column", flags)
+    # A local time may have the offset of a third source.
+    third = {"column": f"{LOCAL}-04:00", "guano": "2024-06-11T09:30:00Z", **NAME}
+    assert choose(third, TimeSettings()).flags == ()
+    assert choose({**third, "column": None}, TimeSettings()).flags == ("times_differ",)
     # A source that is not asked does not contradict.
     found = choose(stated, TimeSettings(("name",)))
     assert found.flags == ()

@@ -3,10 +3,12 @@
 import dataclasses
 import datetime
 from collections.abc import Mapping
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
+from transforms.errors import did_you_mean, unknown_value
 from transforms.recorded_at.moments import moment, text_of, with_zone
 
+RECORDED_AT_COLUMN = "recorded_at"
 # Where times come from: a column of the manifest, chunks of the file, its name.
 SOURCES = ("column", "guano", "comment", "name")
 CLOCK_NOT_SET, TIMES_DIFFER = "clock_not_set", "times_differ"
@@ -24,14 +26,36 @@ class TimeSettings:
         sources: Members of SOURCES; the first one that has a time counts.
         timezone: IANA name of the zone of times that state none, such as
             `Europe/Berlin`; None if they stay local times.
+
+    Raises:
+        ValueError: if sources are unknown, missing or named twice, or there is no such
+            zone.
     """
 
     sources: tuple[str, ...] = SOURCES
     timezone: str | None = None
 
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.sources if name not in SOURCES]
+        if unknown:
+            raise ValueError(unknown_value("time_from", unknown[0], SOURCES))
+        if not self.sources or len({*self.sources}) < len(self.sources):
+            raise ValueError(
+                f"time_from is {','.join(self.sources) or 'empty'}, expected one or "
+                f"more of: {', '.join(SOURCES)} (each once)"
+            )
+        try:
+            self.zone  # noqa: B018
+        except (KeyError, ValueError, OSError) as error:
+            hint = did_you_mean(self.timezone or "", available_timezones())
+            raise ValueError(
+                f"timezone is {self.timezone!r}, expected a name of the IANA time zone "
+                f"database, such as Europe/Berlin{hint and '; ' + hint}"
+            ) from error
+
     @property
     def zone(self) -> ZoneInfo | None:
-        return ZoneInfo(self.timezone) if self.timezone else None
+        return None if self.timezone is None else ZoneInfo(self.timezone)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,37 +83,43 @@ def choose(stated: Mapping[str, str | None], settings: TimeSettings) -> Recorded
         stated: ISO 8601 texts by source.
         settings: Which sources count, in which order.
     """
-    times = {}
-    for source in settings.sources:
-        time = moment(stated.get(source) or "")
-        if time is not None:
-            times[source] = time
-    is_set = {s: s == "column" or t.date() >= _FIRST_SET_DAY for s, t in times.items()}
-    used = [source for source in times if is_set[source]]
+    read = ((source, moment(stated.get(source) or "")) for source in settings.sources)
+    times = {source: time for source, time in read if time is not None}
+    used = {s: t for s, t in times.items() if s == "column" or _is_set(t)}
     zone = settings.zone
-    flags = [] if all(is_set.values()) else [CLOCK_NOT_SET]
-    if any(
-        _differ(times[first], times[second], zone)
-        for index, first in enumerate(used)
-        for second in used[index + 1 :]
-    ):
+    flags = [CLOCK_NOT_SET] if len(used) < len(times) else []
+    if _contradict([*used.values()], zone):
         flags.append(TIMES_DIFFER)
-    if not used:
-        return RecordedAt(flags=tuple(flags))
-    text = text_of(times[used[0]])
-    return RecordedAt(with_zone(text, zone) if zone else text, used[0], tuple(flags))
+    for source, time in used.items():
+        text = text_of(time)
+        return RecordedAt(with_zone(text, zone) if zone else text, source, tuple(flags))
+    return RecordedAt(flags=tuple(flags))
+
+
+def _is_set(time: datetime.datetime) -> bool:
+    return time.date() >= _FIRST_SET_DAY
+
+
+def _contradict(times: list[datetime.datetime], zone: ZoneInfo | None) -> bool:
+    """Whether two of the times cannot be those of one moment.
+
+    A local time may be that of any offset that another source states, that of UTC,
+    which recorders often use, or that of the zone that the user states.
+    """
+    zones = {datetime.UTC, zone, *(time.tzinfo for time in times)} - {None}
+    return any(
+        _differ(first, second, zones)
+        for index, first in enumerate(times)
+        for second in times[index + 1 :]
+    )
 
 
 def _differ(
-    first: datetime.datetime, second: datetime.datetime, zone: ZoneInfo | None
+    first: datetime.datetime,
+    second: datetime.datetime,
+    zones: set[datetime.tzinfo | None],
 ) -> bool:
-    """Whether two times cannot be those of one moment.
-
-    A local time may be that of the zone of the other one, that of UTC, which recorders
-    often use, or that of the stated zone.
-    """
     if (first.tzinfo is None) == (second.tzinfo is None):
         return abs(first - second) > _TOLERANCE
     local, other = (first, second) if first.tzinfo is None else (second, first)
-    zones = [other.tzinfo, datetime.UTC, *([zone] if zone else [])]
     return all(abs(local.replace(tzinfo=z) - other) > _TOLERANCE for z in zones)
