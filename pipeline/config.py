@@ -19,6 +19,7 @@ from transforms.decoding.reading import CLIP_TIMEOUT_S, LONGEST_S
 from transforms.engines.registered import DEFAULT_ENGINE, engine_factory
 from transforms.errors import did_you_mean, unknown_value
 from transforms.front_end.patches import DEFAULT_PATCHES, PatchSpec
+from transforms.recorded_at.choose import SOURCES, TimeSettings
 from transforms.schemas import DEFAULT_OUTPUTS, check_outputs
 
 RUNNERS = ("local", "flink", "dataflow")
@@ -38,6 +39,9 @@ class RunConfig:
         outputs: What is stored: values of every patch, and events.
         events: What counts as an event, if `events` is one of the outputs. In YAML and
             for `--set` the keys are those of EventOptions.
+        time_from: What states when a recording started; the first that does counts.
+        timezone: IANA name of the zone of times that state none; None if they stay
+            local times.
         workers: Number of worker processes; one for every core if None.
         shard_clips: Clips in a shard; if None, shards have equal predicted work.
         clip_timeout: Seconds in which a clip must be read and decoded; 1 s for every
@@ -59,6 +63,8 @@ class RunConfig:
     patches: PatchSpec = DEFAULT_PATCHES
     outputs: tuple[str, ...] = DEFAULT_OUTPUTS
     events: EventOptions = EventOptions()
+    time_from: tuple[str, ...] = SOURCES
+    timezone: str | None = None
     workers: int | None = None
     shard_clips: int | None = None
     clip_timeout: int = CLIP_TIMEOUT_S
@@ -70,6 +76,11 @@ class RunConfig:
     runner: str = "local"
     detach: bool = False
     beam_flags: tuple[str, ...] = ()
+
+    @property
+    def times(self) -> TimeSettings:
+        """How the start of a recording is found."""
+        return TimeSettings(self.time_from, self.timezone)
 
     def as_options(self) -> dict[str, Any]:
         """The options by key, as in YAML."""
@@ -107,6 +118,8 @@ def load_config(
             events=EventOptions(**event_values),
         )
         check_outputs(config.outputs)
+        # Checks its values.
+        TimeSettings(config.time_from, config.timezone)
         engine_factory(config.engine)
     except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -12,6 +12,7 @@ from transforms.inference import RunModels
 from transforms.job_control.permit import AdmitShards, Permit
 from transforms.manifest import Lanes, ReadManifest
 from transforms.parquet import CommitShard
+from transforms.recorded_at.choose import TimeSettings
 from transforms.recordings.steps import RecordingJob, RunRecordings, SplitRecordings
 from transforms.schemas import DatasetSpec
 
@@ -30,6 +31,7 @@ class ExtractJob:
             its size (see `DecodeAudio`).
         longest_s: Duration above which a clip is computed in segments.
         spread: Whether several workers compute segments of one recording.
+        times: How the start of a recording is found.
     """
 
     plan_path: str
@@ -40,6 +42,7 @@ class ExtractJob:
     clip_timeout_s: int = CLIP_TIMEOUT_S
     longest_s: int = LONGEST_S
     spread: bool = True
+    times: TimeSettings = TimeSettings()
 
     @property
     def recordings(self) -> RecordingJob:
@@ -65,7 +68,7 @@ def extract(pipeline: beam.Pipeline, job: ExtractJob) -> beam.PCollection:
     shards = plan | ReadManifest(job.lanes)
     if job.permit:
         shards |= AdmitShards(job.output, job.permit)
-    decoded = shards | DecodeAudio(job.clip_timeout_s, job.longest_s)
+    decoded = shards | DecodeAudio(job.clip_timeout_s, job.longest_s, job.times)
     others, recordings = decoded | SplitRecordings()
     clips = (
         others

@@ -23,6 +23,9 @@ from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import AudioInfo, Clip, ClipError, Shard
 from transforms.job_control.counters import timed
 from transforms.job_control.status import report_clip
+from transforms.recorded_at.choose import TimeSettings
+from transforms.recorded_at.chunks import ChunkTimes
+from transforms.recorded_at.clips import times_of_file, with_time
 from transforms.resampling.whole import has_numba, resample
 
 # A mean beyond this part of full scale gets the flag `dc_offset`.
@@ -65,11 +68,21 @@ class _Source:
         opener: Opens the file for the first clip.
         timeout_s: Time limit, see `DecodeAudio`.
         longest_s: Duration above which clips are not decoded; None for no limit.
+        times: How the start of a recording is found; None if it is not asked for.
+
+    Attributes:
+        chunk_times: Times in the chunks of the file, once it was opened.
     """
 
     def __init__(
-        self, opener: Opener, timeout_s: int, longest_s: float | None = None
+        self,
+        opener: Opener,
+        timeout_s: int,
+        longest_s: float | None = None,
+        times: TimeSettings | None = None,
     ) -> None:
+        self.chunk_times = ChunkTimes()
+        self._times = times
         self._opener: Opener | None = opener
         self._timeout_s = timeout_s
         self._longest_s = longest_s
@@ -116,6 +129,8 @@ class _Source:
             self._file = self._stack.enter_context(opener())
             self._size = self._file.seek(0, os.SEEK_END)
             self._file.seek(0)
+            if self._times:
+                self.chunk_times = times_of_file(self._file, self._times)
         report_clip(clip.clip_id, self._timeout_s + self._size * TIMEOUT_S_PER_BYTE)
         return self._file
 
@@ -175,29 +190,38 @@ def finite_error(clip_id: str, num_bad: int, num_samples: int) -> ClipError:
 
 
 def decode_shard(
-    shard: Shard, timeout_s: int = CLIP_TIMEOUT_S, longest_s: float | None = None
+    shard: Shard,
+    timeout_s: int = CLIP_TIMEOUT_S,
+    longest_s: float | None = None,
+    times: TimeSettings | None = None,
 ) -> Shard:
     """Decodes every clip of a shard; a clip that fails carries its Failure.
 
-    Clips longer than `longest_s` are only marked, see `Clip.is_long`.
+    Clips longer than `longest_s` are only marked, see `Clip.is_long`. All clips, also
+    those that have failed, get the start of the recording if `times` are given.
     """
     # Without numba a recording can only be resampled as a whole.
     limit_s = longest_s if has_numba() else None
     clips = (
         clip
         for group, opener in openers(shard.clips)
-        for clip in _decode_group(group, opener, timeout_s, limit_s)
+        for clip in _decode_group(group, opener, timeout_s, limit_s, times)
     )
     return dataclasses.replace(shard, clips=tuple(clips))
 
 
 def _decode_group(
-    clips: Sequence[Clip], opener: Opener, timeout_s: int, longest_s: float | None
+    clips: Sequence[Clip],
+    opener: Opener,
+    timeout_s: int,
+    longest_s: float | None,
+    times: TimeSettings | None,
 ) -> Iterator[Clip]:
     """Decodes clips of one file."""
-    with _Source(opener, timeout_s, longest_s) as source:
+    with _Source(opener, timeout_s, longest_s, times) as source:
         for clip in clips:
-            yield clip if clip.failure else _decode_or_fail(clip, source)
+            decoded = clip if clip.failure else _decode_or_fail(clip, source)
+            yield with_time(decoded, source.chunk_times, times) if times else decoded
 
 
 def _decode_or_fail(clip: Clip, source: _Source) -> Clip:
@@ -234,12 +258,14 @@ class DecodeAudio(beam.PTransform):
             worker that takes longer.
         longest_s: Duration in seconds above which a clip is only marked as long; None
             if all clips are decoded.
+        times: How the start of a recording is found; None if it is not asked for.
     """
 
     timeout_s: int = CLIP_TIMEOUT_S
     longest_s: float | None = None
+    times: TimeSettings | None = None
 
     def expand(self, shards: beam.PCollection) -> beam.PCollection:
         return shards | "Decode" >> beam.Map(
-            decode_shard, self.timeout_s, self.longest_s
+            decode_shard, self.timeout_s, self.longest_s, self.times
         ).with_output_types(Shard)

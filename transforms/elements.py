@@ -159,6 +159,9 @@ class Clip:
         end_s: End of the excerpt; None for the end of the file.
         is_long: Set by DecodeAudio instead of a waveform if the clip is a long
             recording, which RunRecordings computes in segments.
+        recorded_at: When the recording of the file started, as ISO 8601 text; from the
+            manifest, until DecodeAudio chooses among all sources.
+        recorded_at_source: What stated `recorded_at`, see `transforms.recorded_at`.
     """
 
     clip_id: str
@@ -172,6 +175,8 @@ class Clip:
     start_s: float | None = None
     end_s: float | None = None
     is_long: bool = False
+    recorded_at: str | None = None
+    recorded_at_source: str | None = None
 
     def failed(self, error: ClipError) -> "Clip":
         """This clip with a failure and without the data of earlier steps."""

@@ -17,10 +17,11 @@ import apache_beam as beam
 import pyarrow as pa
 
 from transforms.elements import Clip, Failure, PlannedShard, Shard, shard_name
+from transforms.recorded_at.choose import RECORDED_AT_COLUMN
 from transforms.storage import FileInfo, open_arrow, publish
 
-# Columns of a manifest that say what a clip is; those of an excerpt may be missing.
-CLIP_COLUMNS = ("clip_id", "uri", "start_s", "end_s")
+# Columns of a manifest that say what a clip is; those after the uri may be missing.
+CLIP_COLUMNS = ("clip_id", "uri", "start_s", "end_s", RECORDED_AT_COLUMN)
 SHARD_COLUMN = "__shard_id"
 FAILURE_COLUMN = "__failure"
 FILE_SIZE_COLUMN, FILE_MODIFIED_COLUMN = "__file_size_bytes", "__file_modified"
@@ -74,13 +75,14 @@ def write_plan(
     Args:
         shards: At least one table of manifest rows, each of which becomes a shard. All
             have the same columns: `clip_id`, `uri`, and any others, which CommitShard
-            copies to the ledger.
+            copies to the ledger. `recorded_at` must be text (ISO 8601).
         path: Path or uri of the plan file.
         failures: Failures of clips that are not to be tried, by clip_id.
         files: Sizes and times of files, by uri, which CommitShard copies to the ledger.
 
     Raises:
-        ValueError: if there is no shard, or the first columns are not clip_id and uri.
+        ValueError: if there is no shard, the first columns are not clip_id and uri, or
+            recorded_at is not text.
     """
     iterator = iter(shards)
     first = next(iterator, None)
@@ -90,6 +92,12 @@ def write_plan(
         raise ValueError(
             f"the manifest begins with columns {first.column_names[:2]}, expected "
             "clip_id and uri"
+        )
+    index = first.schema.get_field_index(RECORDED_AT_COLUMN)
+    if index >= 0 and first.schema.field(index).type != pa.string():
+        raise ValueError(
+            f"column {RECORDED_AT_COLUMN} is {first.schema.field(index).type}, "
+            "expected text such as 2024-06-11T05:30:00+02:00"
         )
     schema = pa.schema([*first.schema, *PLAN_FIELDS])
     with publish(path) as file, pa.ipc.new_file(file, schema) as writer:
@@ -144,7 +152,11 @@ def open_shard(planned: PlannedShard) -> Shard:
     named = [name for name in CLIP_COLUMNS if name in rows.schema.names]
     failures = rows.column(FAILURE_COLUMN).to_pylist()
     clips = tuple(
-        Clip(**row, failure=failure and Failure(**failure))
+        Clip(
+            **row,
+            recorded_at_source="column" if row.get(RECORDED_AT_COLUMN) else None,
+            failure=failure and Failure(**failure),
+        )
         for row, failure in zip(rows.select(named).to_pylist(), failures, strict=True)
     )
     return Shard(planned.shard_id, clips, rows, time.time())

@@ -33,7 +33,7 @@ from transforms.events.table import events_table
 from transforms.job_control.counters import count, timed
 from transforms.job_control.permit import Permit
 from transforms.job_control.status import report_clip
-from transforms.manifest import FILE_MODIFIED_COLUMN, FILE_SIZE_COLUMN, PLAN_FIELDS
+from transforms.manifest import FILE_MODIFIED_COLUMN, FILE_SIZE_COLUMN
 from transforms.schemas import (
     LEDGER_FIELDS,
     PATCH_DURATION_S,
@@ -149,7 +149,7 @@ def ledger_table(
         else pa.array([row.get(field.name) for row in rows], field.type)
         for field in LEDGER_FIELDS
     ]
-    carried = shard.rows.columns[2 : shard.rows.num_columns - len(PLAN_FIELDS)]
+    carried = [shard.rows.column(field.name) for field in spec.manifest_fields]
     schema = ledger_schema(spec)
     schema = schema.with_metadata({**schema.metadata, "worker": _worker(shard)})
     return pa.Table.from_arrays([*columns, *carried], schema=schema)
@@ -174,6 +174,8 @@ def _ledger_row(clip: Clip) -> dict[str, object]:
         "status": "failed" if clip.failure else "ok",
         "num_patches": _num_patches(clip),
         "flags": sorted(clip.flags),
+        "recorded_at": clip.recorded_at,
+        "recorded_at_source": clip.recorded_at_source,
     }
     if clip.failure:
         row |= {

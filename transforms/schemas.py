@@ -18,7 +18,7 @@ from transforms.events.table import EVENT_FIELDS
 from transforms.front_end.mel import FRAME_SAMPLES
 from transforms.front_end.patches import HOP_SAMPLES, PATCH_FRAMES, PatchSpec
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 OUTPUTS = ("activations", "embeddings", "events")
 DEFAULT_OUTPUTS = ("activations", "embeddings")
 
@@ -41,6 +41,8 @@ LEDGER_FIELDS = (
     pa.field("flags", pa.list_(pa.string())),
     pa.field("file_size_bytes", pa.int64()),
     pa.field("file_modified", pa.timestamp("us", tz="UTC")),
+    pa.field("recorded_at", pa.string()),
+    pa.field("recorded_at_source", pa.string()),
 )
 TOP_LABELS_TYPE = pa.list_(pa.struct({"label": pa.string(), "score": pa.float32()}))
 
@@ -54,7 +56,8 @@ class DatasetSpec:
         outputs: Members of OUTPUTS that are stored.
         patch_spec: How patches are cut, from which their times follow.
         versions: Versions of the programs that compute the numbers, by name.
-        manifest_fields: Fields that are copied from the manifest to the ledger.
+        manifest_fields: Fields that are copied from the manifest to the ledger. They
+            have other names than the ledger's own.
         events: What counts as an event, if `events` is one of the outputs.
 
     Raises:

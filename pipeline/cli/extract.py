@@ -113,6 +113,25 @@ _OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         },
     ),
     (
+        "--time-from",
+        {
+            "type": _names,
+            "metavar": "NAMES",
+            "help": "what may state when a recording started, separated by commas: the "
+            "column recorded_at of the manifest, GUANO metadata, the comment of an "
+            "AudioMoth, the name of the file; the first one with a time counts "
+            "(default: column,guano,comment,name)",
+        },
+    ),
+    (
+        "--timezone",
+        {
+            "metavar": "AREA/CITY",
+            "help": "zone of times that state none, such as Europe/Berlin (default: "
+            "they stay local times without an offset)",
+        },
+    ),
+    (
         "--runner",
         {
             "metavar": "local|flink|dataflow",

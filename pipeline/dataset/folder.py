@@ -21,8 +21,16 @@ from transforms.schemas import LEDGER_FIELDS
 from transforms.storage import FileInfo, StorageError
 
 FORMAT = "fsd-sinet-beam dataset"
-# Columns of the ledger that say which clips are done, and from which files.
-DONE_COLUMNS = ("clip_id", "uri", "status", "file_size_bytes", "file_modified")
+# Columns of the ledger that say which clips are done, and from which files and times.
+DONE_COLUMNS = (
+    "clip_id",
+    "uri",
+    "status",
+    "file_size_bytes",
+    "file_modified",
+    "recorded_at",
+    "recorded_at_source",
+)
 _RUN_NAME = "run.json"
 _PLAN_NAME = "plan.arrow"
 _LOCK_NAME = "run.lock"

@@ -22,7 +22,7 @@ _FILE_OFFSET = "File Offset (s)"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 # How spreadsheets, R and databases write an empty cell of a CSV file.
-_EMPTY = frozenset(["", "NA", "N/A", "n/a", "NULL", "null"])
+EMPTY_CELLS = frozenset(["", "NA", "N/A", "n/a", "NULL", "null"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +173,7 @@ def _parse(value: Any) -> tuple[float | None, str]:
     """Returns a cell as seconds, and what is wrong with it; empty if nothing is."""
     if isinstance(value, str):
         value = value.strip()
-        if value in _EMPTY:
+        if value in EMPTY_CELLS:
             return None, ""
         if _DECIMAL_COMMA.fullmatch(value):
             return None, "expected a decimal point; write it instead of the comma"

@@ -16,13 +16,15 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError
 from transforms import storage
+from transforms.recorded_at.choose import RECORDED_AT_COLUMN
 from transforms.storage import StorageError
 
 # The last two are the names of NeMo and of Raven.
 URI_COLUMNS = ("uri", "path", "filename", "filepath", "audio_filepath", "Begin Path")
 MANIFEST_SUFFIXES = frozenset([".csv", ".tsv", ".jsonl", ".parquet"])
-# Identifiers are read as text even if they look like numbers: 00123 is not 123.
-_TEXT_COLUMNS = (*URI_COLUMNS, "clip_id", "fname")
+# Identifiers are read as text even if they look like numbers: 00123 is not 123. Arrow
+# would change times with offsets to UTC.
+_TEXT_COLUMNS = (*URI_COLUMNS, "clip_id", "fname", RECORDED_AT_COLUMN)
 # Arrow infers column types from the first block only, so the file is one block.
 _MAX_BLOCK_BYTES = 2**31 - 1
 _MAX_FIRST_LINE_BYTES = 1 << 20
@@ -253,6 +255,8 @@ def _without_float16(kind: pa.DataType) -> pa.DataType:
 def _text_in_jsonl(file: pa.NativeFile) -> pa.Schema:
     """Returns a schema of the text columns whose first value is text.
 
+    The first value of `recorded_at` may be null.
+
     Without this schema, Arrow would turn text that looks like a date into a date. Every
     column of the schema must be in the file.
     """
@@ -263,9 +267,10 @@ def _text_in_jsonl(file: pa.NativeFile) -> pa.Schema:
     except ValueError:
         first = {}
     names = first if isinstance(first, dict) else {}
-    return pa.schema(
-        [(n, pa.string()) for n in _TEXT_COLUMNS if isinstance(names.get(n), str)]
-    )
+    texts = {n for n in _TEXT_COLUMNS if isinstance(names.get(n), str)}
+    if RECORDED_AT_COLUMN in names and names[RECORDED_AT_COLUMN] is None:
+        texts.add(RECORDED_AT_COLUMN)
+    return pa.schema([(name, pa.string()) for name in _TEXT_COLUMNS if name in texts])
 
 
 def _with_uri(uri: str, table: pa.Table) -> pa.Table:

@@ -2,8 +2,9 @@
 
 The first columns of the table are `clip_id` and `uri`, both strings, the uri absolute.
 Every other column of the user's manifests follows with its type. If a manifest names
-parts of files, there are the columns `start_s` and `end_s` (see `excerpts`). The checks
-run before any worker starts.
+parts of files, there are the columns `start_s` and `end_s` (see `excerpts`); if it says
+when recordings started, the column `recorded_at` is text (see `recorded_at`). The
+checks run before any worker starts.
 """
 
 import collections
@@ -21,6 +22,7 @@ from pipeline.inputs.manifest_files import (
     describe_row,
     read_manifest_file,
 )
+from pipeline.inputs.recorded_at import with_recorded_at
 from transforms import storage
 from transforms.storage import FileInfo, StorageError
 
@@ -162,7 +164,8 @@ def _read_uri(source: str, uri: str, with_stat: bool) -> list[_Part]:
         return [dataclasses.replace(part, left_out=left_out)]
     if isinstance(found, FileInfo):
         if storage.suffix(uri).lower() in MANIFEST_SUFFIXES:
-            table, text = excerpts.with_times(uri, read_manifest_file(uri))
+            table = with_recorded_at(uri, read_manifest_file(uri))
+            table, text = excerpts.with_times(uri, table)
             return [_Part(source, table, is_manifest=True, times_from=text)]
         if storage.suffix(uri).lower() in _LIST_SUFFIXES:
             raise ConfigError(

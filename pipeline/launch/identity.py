@@ -4,7 +4,7 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import av
@@ -14,6 +14,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import ConfigError
 from transforms.engines.contract import ModelSpec
 from transforms.front_end.patches import FRONT_END_VERSION
+from transforms.recorded_at.choose import RECORDED_AT_COLUMN
 from transforms.schemas import SCHEMA_VERSION, DatasetSpec
 
 
@@ -25,14 +26,16 @@ def dataset_spec(
     Args:
         config: Configuration of the run.
         models: Checked models with their engines.
-        fields: Manifest fields that are copied to the ledger.
+        fields: Manifest fields after the uri. They are copied to the ledger, but for
+            `recorded_at`, which is a column of the ledger itself.
     """
+    carried = tuple(field for field in fields if field.name != RECORDED_AT_COLUMN)
     return DatasetSpec(
         models=models,
         outputs=config.outputs,
         patch_spec=config.patches,
         versions=_versions(),
-        manifest_fields=fields,
+        manifest_fields=carried,
         events=config.events.settings() if "events" in config.outputs else None,
     )
 
@@ -68,6 +71,34 @@ def identity(spec: DatasetSpec) -> dict[str, Any]:
         # As JSON reads it again, with lists for tuples.
         content["events"] = json.loads(json.dumps(dataclasses.asdict(spec.events)))
     return content
+
+
+def times_text(before: Mapping[str, Any], config: RunConfig) -> str:
+    """Says that rows of an earlier run have their times by other settings.
+
+    These settings change no number, and are no part of the identity: no clip has to be
+    computed again for another zone.
+
+    Args:
+        before: Configuration in run.json.
+        config: Configuration of this run.
+
+    Returns:
+        A sentence; empty if the settings are the same.
+    """
+    was = _times_options(before["time_from"], before["timezone"])
+    is_now = _times_options(config.time_from, config.timezone)
+    if was == is_now:
+        return ""
+    return (
+        f"rows that are done keep their recorded_at, found with {was}; new rows get "
+        f"theirs with {is_now}"
+    )
+
+
+def _times_options(sources: Iterable[str], timezone: str | None) -> str:
+    zone = f"--timezone {timezone}" if timezone else "no --timezone"
+    return f"--time-from {','.join(sources)} and {zone}"
 
 
 def check_same_identity(before: dict[str, Any], now: dict[str, Any]) -> None:

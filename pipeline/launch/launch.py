@@ -28,7 +28,12 @@ from pipeline.launch.beam_flags import check_beam_flags
 from pipeline.launch.changed_files import ChangedFiles, find_changed, remove_parts
 from pipeline.launch.cluster_jobs import check_no_job, detached_text
 from pipeline.launch.forecast import predict_audio_s
-from pipeline.launch.identity import check_same_identity, dataset_spec, identity
+from pipeline.launch.identity import (
+    check_same_identity,
+    dataset_spec,
+    identity,
+    times_text,
+)
 from pipeline.launch.pending_audio import PendingAudio
 from pipeline.launch.plan import (
     Plan,
@@ -77,6 +82,8 @@ class Run:
         left_out: Sentence about files of folders that are not among the clips; empty if
             there are none.
         excerpts: Lines that say which columns are the times of parts of files.
+        times: Sentence about rows whose recordings' start was found by other settings;
+            empty if there are none.
     """
 
     config: RunConfig
@@ -89,11 +96,12 @@ class Run:
     num_workers: int
     left_out: str
     excerpts: tuple[str, ...] = ()
+    times: str = ""
 
     @property
     def notes(self) -> list[str]:
         """Sentences about files that the user should know of before the run."""
-        notes = (self.left_out, *self.excerpts, self.changed.text())
+        notes = (self.left_out, *self.excerpts, self.times, self.changed.text())
         return [note for note in notes if note]
 
     @property
@@ -105,6 +113,7 @@ class Run:
             clip_timeout_s=self.config.clip_timeout,
             longest_s=self.config.long_clip,
             spread=self._num_recordings <= _RECORDINGS_PER_WORKER * self.num_workers,
+            times=self.config.times,
         )
 
     @property
@@ -186,7 +195,8 @@ def _prepare(config: RunConfig) -> Run:
     audio_s = predict_audio_s(pending, sizes)
     limits = choose_limits(audio_s, num_workers, config.shard_clips)
     plan = Plan(manifest, pending, audio_s, limits)
-    said = (inputs.left_out_text(), inputs.excerpts)
+    times = times_text(previous["config"], config) if ledger.num_rows else ""
+    said = (inputs.left_out_text(), inputs.excerpts, times)
     return Run(config, dataset, state, spec, plan, files, changed, num_workers, *said)
 
 

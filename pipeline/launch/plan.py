@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError
 from transforms import manifest as plan_file
 from transforms.elements import Failure
 from transforms.manifest import PLAN_FIELDS
+from transforms.recorded_at.choose import RECORDED_AT_COLUMN
 from transforms.schemas import LEDGER_FIELDS
 from transforms.storage import FileInfo, unsigned
 
@@ -24,7 +25,10 @@ _MIN_SHARD_AUDIO_S, _MAX_SHARD_AUDIO_S = 10.0, 900.0
 # the time of half a shard on average.
 _SHARDS_PER_WORKER = 16
 _OWN_COLUMNS = frozenset(field.name for field in (*LEDGER_FIELDS, *PLAN_FIELDS))
+# Columns of the ledger that say what the clips of the manifest are.
+_SAME_COLUMNS = frozenset(["clip_id", "uri", RECORDED_AT_COLUMN])
 _NUM_SHOWN = 10
+_OTHER_ROWS = "its rows are not those of the dataset, first:"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,10 +74,13 @@ class Plan:
 
 
 def ledger_columns(manifest: pa.Table) -> pa.Table:
-    """Renames manifest columns named as a ledger column to `manifest_<name>`."""
+    """Renames manifest columns named as a ledger column to `manifest_<name>`.
+
+    `recorded_at` keeps its name: it becomes the column of the ledger.
+    """
     names = [
-        f"manifest_{name}" if index >= 2 and name in _OWN_COLUMNS else name
-        for index, name in enumerate(manifest.column_names)
+        f"manifest_{name}" if name in _OWN_COLUMNS - _SAME_COLUMNS else name
+        for name in manifest.column_names
     ]
     if len(set(names)) != len(names):
         raise ConfigError(
@@ -199,9 +206,9 @@ def shards(plan: Plan) -> Iterator[pa.Table]:
 
 
 def _check_only_grown(manifest: pa.Table, ledger: pa.Table) -> None:
-    own = {"status", "file_size_bytes", "file_modified"}
+    own = _OWN_COLUMNS - {"clip_id", "uri"}
     kept = [field for field in ledger.schema if field.name not in own]
-    now = {field.name: field.type for field in manifest.schema}
+    now = {f.name: f.type for f in manifest.schema if f.name not in own}
     then = {field.name: field.type for field in kept}
     if now != then:
         changed = {k for k in now | then if now.get(k) != then.get(k)}
@@ -230,7 +237,33 @@ def _check_only_grown(manifest: pa.Table, ledger: pa.Table) -> None:
         for row in (row for row, (old, new) in enumerate(pairs) if old != new):
             clip_id = ledger["clip_id"][row].as_py()
             line = f"  {name} of clip {clip_id!r}: was {was[row]}, is {is_now[row]}"
-            raise _changed("its rows are not those of the dataset, first:", [line])
+            raise _changed(_OTHER_ROWS, [line])
+    _check_same_times(manifest.take(rows), ledger)
+
+
+def _check_same_times(manifest: pa.Table, ledger: pa.Table) -> None:
+    """Raises ConfigError if times that the ledger has from the manifest have changed.
+
+    The ledger may have a local time with the offset of `--timezone`.
+
+    Args:
+        manifest: The rows of the clips in the ledger, in the same order.
+        ledger: From `Dataset.read_done`.
+    """
+    is_given = pc.equal(ledger["recorded_at_source"], "column")
+    ids, was = (ledger[name].filter(is_given) for name in ("clip_id", "recorded_at"))
+    is_now = pa.nulls(len(was), pa.string())
+    if RECORDED_AT_COLUMN in manifest.column_names:
+        is_now = manifest[RECORDED_AT_COLUMN].filter(is_given)
+    rows = zip(ids.to_pylist(), was.to_pylist(), is_now.to_pylist(), strict=True)
+    for clip_id, old, new in rows:
+        if new is None or (old != new and not _is_with_offset(old, new)):
+            line = f"  recorded_at of clip {clip_id!r}: was {old}, is {new}"
+            raise _changed(_OTHER_ROWS, [line])
+
+
+def _is_with_offset(text: str, local: str) -> bool:
+    return text.startswith(local) and text[len(local) : len(local) + 1] in ("+", "-")
 
 
 def _changed(problem: str, lines: list[str]) -> ConfigError:

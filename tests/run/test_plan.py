@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +36,12 @@ def ledger_of(manifest: pa.Table, *failed: str) -> pa.Table:
     statuses = [
         "failed" if i in failed else "ok" for i in manifest["clip_id"].to_pylist()
     ]
-    return manifest.append_column("status", pa.array(statuses, pa.string()))
+    unknown = pa.nulls(manifest.num_rows, pa.string())
+    columns = {name: manifest[name] for name in manifest.column_names}
+    given = columns.setdefault("recorded_at", unknown)
+    source = pc.if_else(pc.is_valid(given), "column", pa.scalar(None, pa.string()))
+    own = {"status": pa.array(statuses, pa.string()), "recorded_at_source": source}
+    return pa.table(columns | own)
 
 
 @given(
@@ -121,6 +127,46 @@ def test_manifest_columns_named_as_ledger_columns_are_renamed() -> None:
     assert table.column_names[2:] == ["manifest_status", "manifest_error", "mine"]
     with pytest.raises(ConfigError, match="twice"):
         ledger_columns(manifest_of(["a"], status=["x"], manifest_status=["y"]))
+
+
+def test_the_time_of_a_recording_is_the_column_of_the_ledger() -> None:
+    table = manifest_of(["a"], recorded_at=["2024-06-11T05:30:00"], mine=[1])
+    assert ledger_columns(table).equals(table)
+
+
+LOCAL = "2024-06-11T05:30:00"
+
+
+@pytest.mark.parametrize(
+    ("ledger", "source", "now"),
+    [
+        (LOCAL, "column", LOCAL),
+        # With --timezone.
+        (f"{LOCAL}+02:00", "column", LOCAL),
+        (f"{LOCAL}+02:00", "column", f"{LOCAL}+02:00"),
+        # Another source counted, or there was no column.
+        (LOCAL, "name", "2020-01-01T00:00:00"),
+        (LOCAL, "guano", None),
+        (None, None, LOCAL),
+    ],
+)
+def test_times_that_did_not_change(
+    ledger: str | None, source: str | None, now: str | None
+) -> None:
+    before = ledger_of(manifest_of(["a"], recorded_at=[ledger]))
+    index = before.schema.get_field_index("recorded_at_source")
+    column = pa.array([source], pa.string())
+    before = before.set_column(index, "recorded_at_source", column)
+    manifest = manifest_of(["a", "b"], recorded_at=[now, None])
+    assert pending_rows(manifest, before, False)["clip_id"].to_pylist() == ["b"]
+
+
+@pytest.mark.parametrize("now", ["2024-06-11T05:30:01", f"{LOCAL}Z", f"{LOCAL}.5"])
+def test_a_time_that_changed_is_refused(now: str) -> None:
+    ledger = ledger_of(manifest_of(["a"], recorded_at=[LOCAL]))
+    for manifest in (manifest_of(["a"], recorded_at=[now]), manifest_of(["a"])):
+        with pytest.raises(ConfigError, match=f"recorded_at of clip 'a': was {LOCAL}"):
+            pending_rows(manifest, ledger, False)
 
 
 def test_a_plan_file_holds_rows_and_types(tmp_path: pathlib.Path) -> None:

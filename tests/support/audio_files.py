@@ -1,6 +1,11 @@
-"""Writes audio files for tests: synthetic signals, written by real encoders."""
+"""Writes audio files for tests: synthetic signals, written by real encoders.
+
+Chunks in which recorders write the time are added to WAV files.
+"""
 
 import pathlib
+import struct
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -49,6 +54,11 @@ ODD_NAMES = [
     "+~=;,@!.wav",
     "back\\slash.wav",
 ]
+# The comment of an AudioMoth after the time.
+BY_AUDIOMOTH = (
+    " by AudioMoth 24F319055FDF2F5B at medium gain setting while battery state was "
+    "4.2V and temperature was 21.3C."
+)
 
 
 def signal(
@@ -92,3 +102,40 @@ def make_recordings(folder: pathlib.Path, seconds: float = 15.0) -> pathlib.Path
     cut = make_readable(folder, "pcm16_48k.wav", seconds).rename(folder / "cut.wav")
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 3 // 4])
     return folder
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    """A chunk of a RIFF file."""
+    return name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+
+
+def guano(timestamp: str) -> bytes:
+    """The chunk of GUANO with a time stamp."""
+    lines = ["GUANO|Version: 1.0", f"Timestamp: {timestamp}", "Make: Test", "TE: 1"]
+    return chunk(b"guan", "\n".join(lines).encode())
+
+
+def comment(text: str) -> bytes:
+    """The chunk `LIST` as AudioMoth writes it, with filling up to 384 bytes."""
+    items = chunk(b"ICMT", text.encode().ljust(384, b"\0"))
+    items += chunk(b"IART", b"AudioMoth 24F319055FDF2F5B".ljust(32, b"\0"))
+    return chunk(b"LIST", b"INFO" + items)
+
+
+def audiomoth(time: str) -> bytes:
+    """The chunk with the comment of an AudioMoth that has recorded at a time."""
+    return comment(f"Recorded at {time}{BY_AUDIOMOTH}")
+
+
+def add_chunks(
+    path: pathlib.Path, before: Sequence[bytes] = (), after: Sequence[bytes] = ()
+) -> pathlib.Path:
+    """Adds chunks before and after the samples of a RIFF file."""
+    data = path.read_bytes()
+    at = data.index(b"data")
+    size = struct.unpack("<I", data[at + 4 : at + 8])[0]
+    end = at + 8 + size + size % 2
+    samples = data[at : at + 8 + size].ljust(end - at, b"\0")
+    body = data[8:at] + b"".join(before) + samples + b"".join(after)
+    path.write_bytes(data[:4] + struct.pack("<I", len(body)) + body)
+    return path

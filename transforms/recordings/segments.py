@@ -98,8 +98,8 @@ def finish(
         for number in range(len(spec.models)):
             _write_model(clip, segments, folder, spec, number, output, part)
         is_silent = all(folder.is_silent(segment.index) for segment in segments)
-        flags = (*recording.flags, *(["silent"] if is_silent else []))
-        clip = dataclasses.replace(clip, flags=flags)
+        silent = ["silent"] if is_silent else []
+        clip = dataclasses.replace(clip, flags=(*clip.flags, *recording.flags, *silent))
         shard = dataclasses.replace(shard, clips=(clip,))
         if permit:
             permit.check()
