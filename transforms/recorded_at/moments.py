@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?"
     r"|\d{8}T\d{4}(\d\d([.,]\d+)?)?)"
-    r"(Z|[+-]\d\d(:?\d\d)?)?"
+    # Offsets before standard time have seconds.
+    r"(Z|[+-]\d\d(:?\d\d(:?\d\d)?)?)?"
 )
 _OFFSET = re.compile(r"([+-])(\d\d?)[:_-]?(\d\d)?")
 # Offsets of zones: -12:00 to +14:00, in quarters of an hour.
