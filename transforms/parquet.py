@@ -300,7 +300,9 @@ def clip_events(
     )
     thresholds = spec.events.of_labels(model.labels)
     events = find_events(blocks, times, thresholds, spec.events)
-    table = events_table(events, times, model.labels, clip.clip_id, clip.uri)
+    table = events_table(
+        events, times, model.labels, clip.clip_id, clip.uri, clip.recorded_at
+    )
     return table.cast(events_schema(spec, model))
 
 

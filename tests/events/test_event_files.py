@@ -265,6 +265,22 @@ def test_events_of_excerpts_have_times_in_the_file(
     assert "the clips are parts of files" in capsys.readouterr().err
 
 
+def test_events_have_the_time_of_day(tmp_path: pathlib.Path) -> None:
+    results = {name: RESULTS["b"] for name in ("zone", "local", "unknown")}
+    columns: dict[str, Sequence[object]] = {
+        "start_s": [3600.0, 0.0, 0.0],
+        "recorded_at": ["2023-12-31T22:59:59.500+01:00", "2024-06-11T05:30:00", None],
+    }
+    folder = make_dataset(tmp_path / "out", results, LABELS, columns)
+    rows = rows_of(run(folder, tmp_path / "e.csv", "--label", "Bark"))
+    # Bark begins 1.497 s after the start of each clip, which ends after 2.5 s.
+    assert [(r["clip_id"], r["start_time"], r["end_time"]) for r in rows] == [
+        ("local", "2024-06-11T05:30:01.497", "2024-06-11T05:30:02.500"),
+        ("unknown", "", ""),
+        ("zone", "2024-01-01T00:00:00.997+01:00", "2024-01-01T00:00:02+01:00"),
+    ]
+
+
 def test_plot_draws_events_of_excerpts_at_their_place(tmp_path: pathlib.Path) -> None:
     columns: dict[str, Sequence[object]] = {"start_s": [60.0, 0.0]}
     uris = ["/rec/long.wav"] * 2

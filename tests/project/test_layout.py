@@ -19,7 +19,7 @@ ALLOWED_IMPORTS: dict[str, dict[str, set[str]]] = {
         "decoding": {"base", "storage"},
         "recorded_at": {"base", "storage", "decoding"},
         "resampling": {"base", "decoding"},
-        "events": {"base", "storage"},
+        "events": {"base", "storage", "decoding", "recorded_at"},
         "front_end": {"base", "decoding"},
         "engines": {"base", "storage", "decoding", "front_end"},
         "schemas": {"base", "decoding", "front_end", "engines", "events"},

@@ -16,10 +16,11 @@ from transforms.engines.contract import ModelSpec
 from transforms.front_end.patches import FRONT_END_VERSION, PatchSpec
 from transforms.manifest import open_shard, read_planned_shards
 from transforms.parquet import commit_shard
-from transforms.schemas import DatasetSpec
+from transforms.schemas import LEDGER_FIELDS, DatasetSpec
 from transforms.storage import FileInfo
 
 SHA256 = "0" * 64
+LEDGER_NAMES = frozenset(field.name for field in LEDGER_FIELDS)
 
 
 def scored(activations: object, embedding: object = (1.0, 0.0)) -> Prediction:
@@ -69,7 +70,8 @@ def make_dataset(
             **(columns or {}),
         }
     )
-    dataset = DatasetSpec((spec,), outputs, PatchSpec(), {}, tuple(manifest.schema)[2:])
+    fields = tuple(f for f in manifest.schema if f.name not in LEDGER_NAMES)
+    dataset = DatasetSpec((spec,), outputs, PatchSpec(), {}, fields)
     folder.mkdir(parents=True)
     plan_path = str(folder / "plan.arrow")
     write_plan(plan_of(manifest, shard_clips), plan_path, {}, files)

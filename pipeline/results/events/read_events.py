@@ -19,6 +19,7 @@ from transforms.events.detect import find_events
 from transforms.events.settings import EventSettings, LabelThresholds
 from transforms.events.table import EVENTS_SCHEMA, events_table
 from transforms.front_end.patches import PatchSpec
+from transforms.recorded_at.choose import RECORDED_AT_COLUMN
 from transforms.schemas import patch_times
 
 # Patches that are read at a time: 7 MB of activations.
@@ -47,6 +48,7 @@ class _Clip(NamedTuple):
     duration_s: float
     num_patches: int
     start_s: float
+    recorded_at: str | None
 
 
 def read_events(snapshot: Snapshot, settings: EventSettings) -> DatasetEvents:
@@ -68,9 +70,10 @@ def read_events(snapshot: Snapshot, settings: EventSettings) -> DatasetEvents:
         thresholds = settings.of_labels(json.loads(metadata[b"labels"]))
     except ValueError as error:
         raise ConfigError(f"model {snapshot.model}: {error}") from error
+    columns = _ledger_columns(snapshot)
     tables, num_clips = [EVENTS_SCHEMA.empty_table()], 0
     for part in snapshot.parts:
-        for table in _part_events(snapshot, part, thresholds, settings):
+        for table in _part_events(snapshot, part, columns, thresholds, settings):
             num_clips += 1
             if table.num_rows:
                 tables.append(table)
@@ -102,28 +105,45 @@ def _stored_events(snapshot: Snapshot, settings: EventSettings) -> DatasetEvents
 
 
 def _part_events(
-    snapshot: Snapshot, part: str, thresholds: LabelThresholds, settings: EventSettings
+    snapshot: Snapshot,
+    part: str,
+    columns: list[str],
+    thresholds: LabelThresholds,
+    settings: EventSettings,
 ) -> Iterator[pa.Table]:
     """Yields the events of every clip of a part that has results."""
     spec = PatchSpec(snapshot.run["config"]["patch_hop"])
     blocks = _ClipBlocks(snapshot, part)
-    for clip_id, clip in _read_clips(snapshot, part).items():
+    for clip_id, clip in _read_clips(snapshot, part, columns).items():
         times = patch_times(spec, clip.num_patches, clip.start_s, clip.duration_s)
         activations = blocks.of_clip(clip_id, clip.num_patches)
         events = find_events(activations, times, thresholds, settings)
-        yield events_table(events, times, thresholds.labels, clip_id, clip.uri)
+        yield events_table(
+            events, times, thresholds.labels, clip_id, clip.uri, clip.recorded_at
+        )
 
 
-def _read_clips(snapshot: Snapshot, part: str) -> dict[str, _Clip]:
-    """Returns the clips of a part that have results, in the order of its patches."""
+def _ledger_columns(snapshot: Snapshot) -> list[str]:
+    """Columns of the ledger that say what a clip is."""
     columns = ["clip_id", "uri", "duration_s", "num_patches"]
     if snapshot.has_excerpts():
         columns.append(START)
+    if RECORDED_AT_COLUMN in snapshot.ledger_dataset().schema.names:
+        columns.append(RECORDED_AT_COLUMN)
+    return columns
+
+
+def _read_clips(snapshot: Snapshot, part: str, columns: list[str]) -> dict[str, _Clip]:
+    """Returns the clips of a part that have results, in the order of its patches."""
     ledger = snapshot.read_part("ledger", part, columns)
     ledger = ledger.filter(pc.greater(ledger["num_patches"], 0))
     return {
         row["clip_id"]: _Clip(
-            row["uri"], row["duration_s"], row["num_patches"], row.get(START) or 0.0
+            row["uri"],
+            row["duration_s"],
+            row["num_patches"],
+            row.get(START) or 0.0,
+            row.get(RECORDED_AT_COLUMN),
         )
         for row in ledger.to_pylist()
     }
