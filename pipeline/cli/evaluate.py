@@ -48,9 +48,10 @@ def add_parser(commands: Commands) -> None:
 def _add_scores(parser: Parser) -> None:
     parser.add_argument(
         "--aggregate",
-        choices=("mean", "max"),
+        choices=("mean", "max", "logit-mean"),
         default="mean",
-        help="how a clip's score follows from its patches (default: %(default)s)",
+        help="how a clip's score follows from its patches: their mean, their maximum, "
+        "or the sigmoid of the mean of their logits (default: %(default)s)",
     )
     parser.add_argument(
         "--missing",
@@ -83,11 +84,12 @@ def _add_scores(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command and returns its exit code."""
-    from pipeline.results.evaluation.evaluate import Settings, evaluate
+    from pipeline.results.evaluation.evaluate import evaluate
     from pipeline.results.evaluation.evaluation_files import (
         table_lines,
         write_evaluation,
     )
+    from pipeline.results.evaluation.settings import Settings
     from transforms import storage
 
     evaluation = evaluate(

@@ -17,12 +17,8 @@ from matplotlib.ticker import StrMethodFormatter
 
 from pipeline.console import counted
 from pipeline.errors import ConfigError
-from pipeline.results.evaluation.evaluate import (
-    CONFIDENCE,
-    ClassScore,
-    Estimate,
-    Evaluation,
-)
+from pipeline.results.evaluation.evaluate import ClassScore, Evaluation
+from pipeline.results.evaluation.intervals import CONFIDENCE, Estimate
 from transforms import storage
 
 JSON_NAME, CSV_NAME, PICTURE_NAME = "evaluation.json", "classes.csv", "classes.png"
@@ -188,7 +184,8 @@ def draw_classes(evaluation: Evaluation) -> Figure:
     truth = evaluation.truth
     part = f", {truth.split}" if truth.split else ""
     figure.suptitle(
-        f"{evaluation.snapshot.model}: {counted(evaluation.num_evaluated)}{part}"
+        f"{evaluation.snapshot.model}, {evaluation.settings.aggregate} over patches: "
+        f"{counted(evaluation.num_evaluated)}{part}"
         + (" (run not finished)" if evaluation.unfinished else ""),
         parse_math=False,
     )
@@ -264,12 +261,14 @@ def _class_lines(evaluation: Evaluation, all_classes: bool) -> list[str]:
 def _class_csv(evaluation: Evaluation) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["label", "num_positives", "ap", "ap_low", "ap_high", "auc"])
+    names = ["label", "num_positives", "ap", "ap_low", "ap_high", "auc", "aggregate"]
+    writer.writerow(names)
     for row in evaluation.classes:
         precision = row.average_precision
         figures = (precision.value, precision.low, precision.high, row.auc)
         cells = ("" if math.isnan(figure) else repr(figure) for figure in figures)
-        writer.writerow([row.label, row.num_positives, *cells])
+        aggregate = evaluation.settings.aggregate
+        writer.writerow([row.label, row.num_positives, *cells, aggregate])
     return text.getvalue()
 
 
