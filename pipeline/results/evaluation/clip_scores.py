@@ -44,6 +44,7 @@ class ScoredClips:
     """Labels and scores of the clips of a ground truth.
 
     Attributes:
+        source: Ground truth.
         joined_by: What the names in the ground truth are, such as `fname`.
         clip_ids: clip_id of each clip; None for a clip that is not in the dataset.
         has_result: Whether a clip has a result, bool [num_clips]; the scores of the
@@ -53,6 +54,7 @@ class ScoredClips:
         without_result: Reason why a clip has no result -> number of clips.
     """
 
+    source: GroundTruth
     joined_by: str
     clip_ids: tuple[str | None, ...]
     has_result: np.ndarray
@@ -109,6 +111,7 @@ def read_scored_clips(
             f"truth {truth.source}"
         )
     return ScoredClips(
+        truth,
         joined_by,
         clip_ids,
         np.array([name not in reason_of for name in names]),

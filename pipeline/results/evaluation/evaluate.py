@@ -8,14 +8,15 @@ from pipeline.dataset.snapshot import Snapshot
 from pipeline.errors import ConfigError
 from pipeline.results.evaluation import scores
 from pipeline.results.evaluation.clip_scores import read_labels, read_scored_clips
-from pipeline.results.evaluation.ground_truth import (
-    GroundTruth,
-    class_indices,
-    read_ground_truth,
+from pipeline.results.evaluation.fit import (
+    ThresholdScores,
+    read_truths,
+    score_thresholds,
 )
+from pipeline.results.evaluation.ground_truth import GroundTruth, class_indices
 from pipeline.results.evaluation.intervals import Estimate, estimate
 from pipeline.results.evaluation.published import Published, find_published
-from pipeline.results.evaluation.settings import Settings
+from pipeline.results.evaluation.settings import Settings, ThresholdSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Evaluation:
         overall: Scores over all classes: mAP, mean_auc, d_prime and lwlrap.
         published: Published score of the same model; None if there is none.
         unfinished: How many clips are done if the run has not finished, else None.
+        thresholds: Scores of thresholds; None if none were asked for.
     """
 
     snapshot: Snapshot
@@ -56,6 +58,7 @@ class Evaluation:
     overall: dict[str, Estimate]
     published: Published | None
     unfinished: str | None
+    thresholds: ThresholdScores | None = None
 
 
 def evaluate(
@@ -64,6 +67,7 @@ def evaluate(
     split: str | None,
     model: str | None,
     settings: Settings,
+    thresholds: ThresholdSettings | None = None,
 ) -> Evaluation:
     """Scores the clips of a dataset.
 
@@ -73,6 +77,7 @@ def evaluate(
         split: Split of the ground truth; None for its default.
         model: Name of the model; may be None if the dataset has only one.
         settings: Settings of the evaluation.
+        thresholds: Thresholds to fit or to read, and to score; None for none.
 
     Raises:
         ConfigError: if the ground truth cannot be used, or does not fit the dataset.
@@ -82,11 +87,17 @@ def evaluate(
         raise ConfigError(f"resamples is {settings.num_resamples}, expected 1 or more")
     snapshot = Snapshot(output, model)
     labels = read_labels(snapshot, settings.aggregate)
-    truth = read_ground_truth(ground_truth, split)
+    truth, fit_truth = read_truths(ground_truth, split, thresholds)
     asked = [labels[i] for i in class_indices(truth, labels, snapshot.model)]
     clips = read_scored_clips(
         truth, snapshot, asked, settings.aggregate, settings.missing
     )
+    # Before the other scores, which take longer: thresholds may be refused.
+    threshold_scores = None
+    if thresholds is not None:
+        threshold_scores = score_thresholds(
+            clips, fit_truth, asked, snapshot, settings, thresholds
+        )
     classes, overall = score_all(clips.truth, clips.given, asked, settings)
     return Evaluation(
         snapshot,
@@ -99,6 +110,7 @@ def evaluate(
         overall,
         find_published(snapshot, truth),
         snapshot.unfinished(),
+        threshold_scores,
     )
 
 

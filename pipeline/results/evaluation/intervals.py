@@ -1,6 +1,7 @@
-"""Confidence intervals of scores, from the resamples of a bootstrap."""
+"""Scores with confidence intervals, from the resamples of a bootstrap."""
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -14,6 +15,15 @@ class Estimate:
     value: float
     low: float
     high: float
+
+    def interval_text(self) -> str:
+        """Returns the interval for people."""
+        return f"[{number_text(self.low)}, {number_text(self.high)}]"
+
+    def as_json(self) -> dict[str, float | None]:
+        """Returns the values for JSON; undefined and infinite ones become null."""
+        values = dataclasses.asdict(self)
+        return {key: x if math.isfinite(x) else None for key, x in values.items()}
 
 
 UNDEFINED = Estimate(float("nan"), float("nan"), float("nan"))
@@ -37,3 +47,8 @@ def estimate(measured: float | np.ndarray, drawn: np.ndarray) -> Estimate:
     tail = (1 - CONFIDENCE) / 2
     low, high = 2 * value - np.quantile(drawn, [1 - tail, tail])
     return Estimate(value, float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1)))
+
+
+def number_text(value: float) -> str:
+    """Returns a score or threshold for people."""
+    return "undefined" if math.isnan(value) else f"{value:.3f}"
