@@ -14,7 +14,9 @@ Array = np.ndarray
 # A class with fewer positives to fit on does not get a threshold of its own. A new
 # positive scores at least the lowest of n others with a chance of n / (n + 1), whatever
 # the distribution of the scores: with 4, even a threshold below all of them is expected
-# to miss a fifth of the class. Recall and F1 on so few are in steps of a fifth or more.
+# to miss a fifth of the class. With normal scores (d' of 2.5) and 4,170 clips,
+# thresholds fitted on 1, 2, 3, 4, 5 and 10 positives reach 48, 70, 78, 83, 85 and 92 %
+# of the best F1 on other clips; a test repeats a part of this.
 MIN_POSITIVES = 5
 
 
@@ -105,9 +107,12 @@ def just_below(score: float, scores: Array) -> float:
     A threshold equal to a score would make its clip lose the label as soon as the score
     differs in its last digit, as it may with another engine. Midway, the scores on both
     sides have the most room. Below the lowest score, 0 stands for the next lower one.
+
+    The threshold is a number of the type of the scores: NumPy rounds it to their type
+    when it compares float32 scores with a float, and would round it to a score.
     """
     upper = float(score)
     lower = float(scores[scores < score].max(initial=0))
-    middle = (lower + upper) / 2
-    # Between neighbours in float64 there is no number: the middle is one of them.
+    middle = float(scores.dtype.type((lower + upper) / 2))
+    # Between neighbours there is no number: the middle is one of them.
     return middle if middle > lower else upper

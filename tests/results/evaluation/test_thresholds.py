@@ -1,5 +1,7 @@
 """Thresholds of classes are those of plain loops, and of scikit-learn."""
 
+import statistics
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -72,15 +74,20 @@ def test_a_threshold_is_midway_between_two_scores(
     truth, scores = arrays_of(case)
     found = best_threshold(truth, scores, Objective())
     if truth.any():
-        above = min(float(s) for s in scores if s >= found)
-        below = max([float(s) for s in scores if s < found], default=0.0)
-        assert found == (above + below) / 2
+        numbers = scores.tolist()
+        above = min(x for x in numbers if x >= found)
+        below = max([x for x in numbers if x < found], default=0.0)
+        middle = float(np.float32((above + below) / 2))
+        assert found == (middle if middle > below else above)
+        # The same clips are chosen in float32 and in float64.
+        assert (scores >= found).tolist() == [x >= found for x in numbers]
 
 
-def test_a_threshold_separates_neighbours_in_float64() -> None:
-    high = np.nextafter(0.75, 1)
-    found = best_threshold(np.array([False, True]), np.array([0.75, high]), Objective())
-    assert found == high
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_threshold_separates_neighbours(kind: type) -> None:
+    scores: np.ndarray = np.array([0.75, np.nextafter(kind(0.75), kind(1))], kind)
+    found = best_threshold(np.array([False, True]), scores, Objective())
+    assert found == scores[1]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -124,6 +131,33 @@ def test_classes_that_do_not_reach_the_precision_have_the_common_threshold() -> 
     both = best_threshold(truth.ravel(), scores.ravel(), Objective())
     assert fitted.common == both
     assert ((scores[:, 0] >= fitted.thresholds[0]) == truth[:, 0]).all()
+
+
+def test_thresholds_of_few_positives_are_poor_on_other_clips() -> None:
+    """Their F1 on infinitely many clips, by the number of positives to fit on."""
+    rng, normal = np.random.default_rng(0), statistics.NormalDist()
+    separations = rng.normal(2.5, 0.7, 100).clip(0.5)
+
+    def f1(threshold: float, separation: float, share: float) -> float:
+        recall = 1 - normal.cdf(threshold - separation)
+        chosen = share * recall + (1 - share) * (1 - normal.cdf(threshold))
+        return 2 * share * recall / (chosen + share)
+
+    def reached(num_positives: int) -> float:
+        truth = np.arange(4170) < num_positives
+        share = num_positives / len(truth)
+        found, best = [], []
+        for separation in separations:
+            # As scores from 0 to 1, which keep their order.
+            scores = rng.normal(separation * truth) / 20 + 0.5
+            threshold = (best_threshold(truth, scores, Objective()) - 0.5) * 20
+            found.append(f1(threshold, separation, share))
+            every = np.linspace(-2, 6, 81)
+            best.append(max(f1(x, separation, share) for x in every))
+        return float(np.mean(found) / np.mean(best))
+
+    poor, just = reached(MIN_POSITIVES - 3), reached(MIN_POSITIVES)
+    assert poor < 0.75 and 0.8 < just < 0.9 < reached(4 * MIN_POSITIVES)
 
 
 @pytest.mark.parametrize("objective", [Objective(), Objective(0.9)])
