@@ -131,11 +131,12 @@ def test_patches_that_the_ledger_does_not_state_are_refused(
     assert "clip 'b' has no results; extract again" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("output", ["embeddings", "events"])
 def test_logit_means_need_activations_of_patches(
-    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], output: str
 ) -> None:
     results = {"a": of_patches([0.9, 0.1, 0.3])}
-    dataset = make_dataset(tmp_path / "o", results, LABELS, outputs=("embeddings",))
+    dataset = make_dataset(tmp_path / "o", results, LABELS, outputs=(output,))
     truth = tmp_path / "labels.csv"
     truth.write_text("clip_id,labels\na,Bark\n")
     arguments = ["evaluate", str(dataset), "--ground-truth", str(truth)]
