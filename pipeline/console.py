@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TextIO
 
 from transforms.job_control.status import WorkerStatus
@@ -207,6 +207,11 @@ def say(text: str) -> None:
 def counted(number: int, one: str = "clip", many: str = "clips") -> str:
     """Returns a number with its noun: `1 clip`, `0 clips`, `1,000 clips`."""
     return f"{number:,} {one if number == 1 else many}"
+
+
+def short_list(names: Sequence[str]) -> str:
+    """Returns the first names, and dots if there are more."""
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def format_duration(seconds: float) -> str:

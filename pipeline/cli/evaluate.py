@@ -1,6 +1,7 @@
 """fsdsinet evaluate: scores a dataset against a ground truth."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from pipeline.cli.parser import (
     Commands,
@@ -11,6 +12,9 @@ from pipeline.cli.parser import (
     whole_number,
 )
 
+if TYPE_CHECKING:
+    from pipeline.results.evaluation.settings import Objective, ThresholdSettings
+
 
 def add_parser(commands: Commands) -> None:
     """Adds the command to the parser."""
@@ -20,7 +24,8 @@ def add_parser(commands: Commands) -> None:
         run,
         "score a dataset against a ground truth",
         "Scores the clips of a dataset against a ground truth: mAP, d' and lwlrap, and "
-        "the scores of every class, with 95 % confidence intervals.",
+        "the scores of every class, with 95 % confidence intervals. With "
+        "--fit-thresholds also the thresholds of classes, fitted on other clips.",
     )
     add_dataset(parser)
     parser.add_argument(
@@ -38,6 +43,7 @@ def add_parser(commands: Commands) -> None:
     )
     add_model(parser)
     _add_scores(parser)
+    _add_thresholds(parser)
     parser.add_argument(
         "--output",
         metavar="FOLDER",
@@ -48,9 +54,10 @@ def add_parser(commands: Commands) -> None:
 def _add_scores(parser: Parser) -> None:
     parser.add_argument(
         "--aggregate",
-        choices=("mean", "max"),
+        choices=("mean", "max", "logit-mean"),
         default="mean",
-        help="how a clip's score follows from its patches (default: %(default)s)",
+        help="how a clip's score follows from its patches: their mean, their maximum, "
+        "or the sigmoid of the mean of their logits (default: %(default)s)",
     )
     parser.add_argument(
         "--missing",
@@ -72,7 +79,7 @@ def _add_scores(parser: Parser) -> None:
         type=whole_number,
         default=0,
         metavar="N",
-        help="random seed of the bootstrap (default: %(default)s)",
+        help="random seed of the bootstrap and of the folds (default: %(default)s)",
     )
     parser.add_argument(
         "--all-classes",
@@ -81,13 +88,87 @@ def _add_scores(parser: Parser) -> None:
     )
 
 
+def _add_thresholds(parser: Parser) -> None:
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--fit-thresholds",
+        metavar="FILE.csv",
+        help="find the best threshold of every class on the clips of --fit-split, "
+        "write it to this file, and score it on the clips of --split: precision, "
+        "recall and F1",
+    )
+    group.add_argument(
+        "--thresholds",
+        metavar="FILE.csv",
+        help="score the thresholds of this file (columns: label, threshold)",
+    )
+    parser.add_argument(
+        "--fit-split",
+        metavar="NAME",
+        help="clips to fit thresholds on (default: val of FSD50K)",
+    )
+    parser.add_argument(
+        "--objective",
+        type=_objective,
+        metavar="f1|precision:P",
+        help="what a threshold is best for: the highest F1, or the highest recall with "
+        "a precision of at least P, such as precision:0.9 (default: f1)",
+    )
+    parser.add_argument(
+        "--cross-validate",
+        type=whole_number,
+        metavar="K",
+        help="fit and score thresholds on the same clips, in K folds: each fold is "
+        "scored with thresholds that are fitted on the others",
+    )
+
+
+def _objective(text: str) -> "Objective":
+    from pipeline.results.evaluation.settings import parse_objective
+
+    try:
+        return parse_objective(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _threshold_settings(arguments: argparse.Namespace) -> "ThresholdSettings | None":
+    """Returns the settings of thresholds; None if there is no option for them.
+
+    Raises:
+        ConfigError: if options are given that only the fit of thresholds has.
+    """
+    from pipeline.errors import ConfigError
+    from pipeline.results.evaluation.settings import Objective, ThresholdSettings
+
+    options = ("fit_split", "objective", "cross_validate")
+    given = [name for name in options if getattr(arguments, name) is not None]
+    if given and not arguments.fit_thresholds:
+        raise ConfigError(
+            f"--{given[0].replace('_', '-')} is given without --fit-thresholds; add "
+            "--fit-thresholds FILE.csv, the file to write"
+        )
+    if arguments.thresholds:
+        return ThresholdSettings(arguments.thresholds, is_fitted=False)
+    if not arguments.fit_thresholds:
+        return None
+    return ThresholdSettings(
+        arguments.fit_thresholds,
+        fit_split=arguments.fit_split,
+        objective=arguments.objective or Objective(),
+        num_folds=arguments.cross_validate,
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command and returns its exit code."""
-    from pipeline.results.evaluation.evaluate import Settings, evaluate
+    from pipeline.results.evaluation.evaluate import evaluate
     from pipeline.results.evaluation.evaluation_files import (
         table_lines,
         write_evaluation,
     )
+    from pipeline.results.evaluation.settings import Settings
+    from pipeline.results.evaluation.threshold_files import write_thresholds
     from transforms import storage
 
     evaluation = evaluate(
@@ -98,12 +179,17 @@ def run(arguments: argparse.Namespace) -> int:
         Settings(
             arguments.aggregate, arguments.missing, arguments.resamples, arguments.seed
         ),
+        _threshold_settings(arguments),
     )
     snapshot = evaluation.snapshot
     default = snapshot.dataset.file("evaluation", f"model={snapshot.model}")
     folder = arguments.output or default
+    if arguments.fit_thresholds and evaluation.thresholds:
+        write_thresholds(evaluation.thresholds)
     write_evaluation(evaluation, folder)
     print("\n".join(table_lines(evaluation, arguments.all_classes)))
     place = storage.shown(folder)
     print(f"written to {place}: evaluation.json, classes.csv, classes.png")
+    if arguments.fit_thresholds:
+        print(f"written to {arguments.fit_thresholds}: the thresholds")
     return 0

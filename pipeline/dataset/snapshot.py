@@ -183,7 +183,7 @@ class Snapshot:
             DatasetError: if the clips are not exactly those for which the ledger
                 states results.
         """
-        expected = self._ids_with_results()
+        expected = {*self.patch_counts()}
         files = storage.open_dataset(self.files("clips"))
         for batch in files.to_batches(columns=["clip_id", column]):
             for clip_id in batch["clip_id"].to_pylist():
@@ -196,25 +196,30 @@ class Snapshot:
         if expected:
             raise self.mismatch(min(expected), "has no results")
 
-    def mismatch(self, clip_id: str, problem: str) -> DatasetError:
-        """Returns the error for a clip whose ledger row and results disagree."""
-        return DatasetError(
-            f"{self.dataset.shown} is damaged: ledger and clips of model {self.model} "
-            f"differ: clip {clip_id!r} {problem}; extract again with --overwrite"
-        )
+    def patch_counts(self) -> dict[str, int]:
+        """Returns clip_id -> number of patches, of the clips that have results.
 
-    def _ids_with_results(self) -> set[str]:
+        Raises:
+            DatasetError: if the ledger has a clip twice.
+        """
         ledger = self.ledger(["clip_id", "status", "num_patches"])
         seen: set[str] = set()
-        found: set[str] = set()
+        found: dict[str, int] = {}
         rows = zip(*(column.to_pylist() for column in ledger.columns), strict=True)
         for clip_id, status, num_patches in rows:
             if clip_id in seen:
                 raise self.mismatch(clip_id, "is in the ledger twice")
             seen.add(clip_id)
             if status == "ok" and num_patches:
-                found.add(clip_id)
+                found[clip_id] = num_patches
         return found
+
+    def mismatch(self, clip_id: str, problem: str) -> DatasetError:
+        """Returns the error for a clip whose ledger row and results disagree."""
+        return DatasetError(
+            f"{self.dataset.shown} is damaged: ledger and clips of model {self.model} "
+            f"differ: clip {clip_id!r} {problem}; extract again with --overwrite"
+        )
 
     def _check_not_empty(self) -> None:
         if not self.parts:

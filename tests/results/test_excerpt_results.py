@@ -17,7 +17,8 @@ from pipeline.dataset.folder import Dataset
 from pipeline.dataset.snapshot import Snapshot
 from pipeline.errors import ConfigError
 from pipeline.launch.identity import check_same_identity, identity
-from pipeline.results.evaluation.evaluate import Settings, evaluate
+from pipeline.results.evaluation.evaluate import evaluate
+from pipeline.results.evaluation.settings import Settings
 from pipeline.results.plots import read_activations
 from pipeline.results.report.page_data import Limits, collect
 from pipeline.results.search.search import clip_embedding, search

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import math
 from typing import Any
 
 import matplotlib
@@ -15,13 +14,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from pipeline.console import counted
+from pipeline.console import counted, short_list
 from pipeline.errors import ConfigError
-from pipeline.results.evaluation.evaluate import (
-    CONFIDENCE,
-    ClassScore,
-    Estimate,
-    Evaluation,
+from pipeline.results.evaluation.evaluate import ClassScore, Evaluation
+from pipeline.results.evaluation.intervals import CONFIDENCE, number_text
+from pipeline.results.evaluation.threshold_files import (
+    class_cells,
+    class_texts,
+    number_cell,
+    thresholds_json,
+    thresholds_lines,
 )
 from transforms import storage
 
@@ -71,10 +73,12 @@ def table_lines(evaluation: Evaluation, all_classes: bool) -> list[str]:
     lines += [f"NOT FINISHED: {evaluation.unfinished}"] if evaluation.unfinished else []
     lines += _missing_lines(evaluation)
     lines += [
-        f"{_NAMES[key]:10}{_number(estimate.value)}   {_interval(estimate)}"
+        f"{_NAMES[key]:10}{number_text(estimate.value)}   {estimate.interval_text()}"
         for key, estimate in evaluation.overall.items()
     ]
     lines += _published_lines(evaluation)
+    if evaluation.thresholds is not None:
+        lines += thresholds_lines(evaluation.thresholds)
     return [
         *lines,
         *_excluded_lines(evaluation),
@@ -122,14 +126,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
             "confidence": CONFIDENCE,
             "method": "basic, over clips",
         },
-        "scores": {
-            key: {
-                "value": _finite(estimate.value),
-                "low": _finite(estimate.low),
-                "high": _finite(estimate.high),
-            }
-            for key, estimate in evaluation.overall.items()
-        },
+        "scores": {key: one.as_json() for key, one in evaluation.overall.items()},
         "published": published
         and {
             "mAP": published.mean_average_precision,
@@ -137,6 +134,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
             "difference": _difference(evaluation),
             "notes": published.notes,
         },
+        "thresholds": evaluation.thresholds and thresholds_json(evaluation.thresholds),
     }
 
 
@@ -188,7 +186,8 @@ def draw_classes(evaluation: Evaluation) -> Figure:
     truth = evaluation.truth
     part = f", {truth.split}" if truth.split else ""
     figure.suptitle(
-        f"{evaluation.snapshot.model}: {counted(evaluation.num_evaluated)}{part}"
+        f"{evaluation.snapshot.model}, {evaluation.settings.aggregate} over patches: "
+        f"{counted(evaluation.num_evaluated)}{part}"
         + (" (run not finished)" if evaluation.unfinished else ""),
         parse_math=False,
     )
@@ -236,12 +235,12 @@ def _excluded_lines(evaluation: Evaluation) -> list[str]:
     if without:
         lines.append(
             f"{len(without):,} of {len(evaluation.classes):,} classes have no clip in "
-            f"the ground truth and do not count: {_short_list(without)}"
+            f"the ground truth and do not count: {short_list(without)}"
         )
     if always:
         lines.append(
             f"{len(always):,} classes are in every clip, so their average precision is "
-            f"1 and they have no AUC: {_short_list(always)}"
+            f"1 and they have no AUC: {short_list(always)}"
         )
     return lines
 
@@ -249,27 +248,36 @@ def _excluded_lines(evaluation: Evaluation) -> list[str]:
 def _class_lines(evaluation: Evaluation, all_classes: bool) -> list[str]:
     rows = _by_precision(evaluation)
     width = max(len(row.label) for row in rows)
+    scored = evaluation.thresholds
+    heading, texts = class_texts(scored) if scored else ("", {})
     lines = [
         f"{row.label:{width}}  {row.average_precision.value:.3f}  "
-        f"{_interval(row.average_precision)}  {row.num_positives:,}"
+        f"{row.average_precision.interval_text()}  {row.num_positives:<5,}"
+        f"{texts.get(row.label, '')}".rstrip()
         for row in rows
     ]
     if not all_classes and len(rows) > 2 * _NUM_SHOWN + 1:
         left_out = len(rows) - 2 * _NUM_SHOWN
         dots = f"... {left_out:,} more: see {CSV_NAME}, or give --all-classes"
         lines = [*lines[:_NUM_SHOWN], dots, *lines[-_NUM_SHOWN:]]
-    return [f"{'class':{width}}  AP     95 % interval     clips", *lines]
+    return [f"{'class':{width}}  AP     95 % interval   clips{heading}", *lines]
 
 
 def _class_csv(evaluation: Evaluation) -> str:
+    scored = evaluation.thresholds
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["label", "num_positives", "ap", "ap_low", "ap_high", "auc"])
+    columns, cells = class_cells(scored) if scored else ((), {})
+    names = ("label", "num_positives", "ap", "ap_low", "ap_high", "auc", "aggregate")
+    writer.writerow([*names, *columns])
     for row in evaluation.classes:
         precision = row.average_precision
         figures = (precision.value, precision.low, precision.high, row.auc)
-        cells = ("" if math.isnan(figure) else repr(figure) for figure in figures)
-        writer.writerow([row.label, row.num_positives, *cells])
+        aggregate = evaluation.settings.aggregate
+        writer.writerow(
+            [row.label, row.num_positives, *map(number_cell, figures), aggregate]
+            + cells.get(row.label, [])
+        )
     return text.getvalue()
 
 
@@ -285,19 +293,3 @@ def _without_positives(evaluation: Evaluation) -> list[str]:
 def _always_positive(evaluation: Evaluation) -> list[str]:
     num_clips = evaluation.num_evaluated
     return [r.label for r in evaluation.classes if r.num_positives == num_clips]
-
-
-def _short_list(labels: list[str]) -> str:
-    return ", ".join(labels[:5]) + (", ..." if len(labels) > 5 else "")
-
-
-def _interval(estimate: Estimate) -> str:
-    return f"[{_number(estimate.low)}, {_number(estimate.high)}]"
-
-
-def _number(value: float) -> str:
-    return "undefined" if math.isnan(value) else f"{value:.3f}"
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

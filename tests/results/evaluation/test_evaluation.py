@@ -13,8 +13,10 @@ from matplotlib.patches import Rectangle
 from sklearn.metrics import average_precision_score
 
 from pipeline.cli.main import main
-from pipeline.results.evaluation.evaluate import Estimate, Settings, evaluate, score_all
+from pipeline.results.evaluation.evaluate import evaluate, score_all
 from pipeline.results.evaluation.evaluation_files import draw_classes
+from pipeline.results.evaluation.intervals import Estimate
+from pipeline.results.evaluation.settings import Settings
 from tests.support.made_dataset import make_dataset, scored
 from transforms.elements import Prediction
 from transforms.models.registry import published_labels
