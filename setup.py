@@ -35,6 +35,7 @@ setup(
         "scikit-learn>=1.9,<2",
         "scipy>=1.17,<2",
         "threadpoolctl>=3.5,<4",
+        "tzdata>=2024.1",
         "urllib3>=2.2,<3",
     ],
     extras_require={

@@ -61,7 +61,8 @@ class DatasetSpec:
         events: What counts as an event, if `events` is one of the outputs.
 
     Raises:
-        ValueError: if outputs are unknown, missing or named twice.
+        ValueError: if outputs are unknown, missing or named twice, or `events` does not
+            fit them.
     """
 
     models: tuple[ModelSpec, ...]
@@ -73,6 +74,8 @@ class DatasetSpec:
 
     def __post_init__(self) -> None:
         check_outputs(self.outputs)
+        if ("events" in self.outputs) != (self.events is not None):
+            raise ValueError("settings of events need the output events, and it them")
 
     @property
     def has_patches(self) -> bool:

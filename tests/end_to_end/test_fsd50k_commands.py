@@ -96,6 +96,24 @@ def test_evaluate(root: pathlib.Path, output: pathlib.Path, fsdsinet: Command) -
     assert f"2 clips of {root}, split dev" in dev.stdout
 
 
+def test_thresholds_of_one_split_are_scored_on_another_and_find_events(
+    root: pathlib.Path, output: pathlib.Path, tmp_path: pathlib.Path, fsdsinet: Command
+) -> None:
+    thresholds, events = tmp_path / "thresholds.csv", tmp_path / "events.csv"
+    options = ("--fit-thresholds", thresholds, "--fit-split", "val", "--split", "eval")
+    said = fsdsinet("evaluate", output, "--ground-truth", root, *options).stdout
+    fitted = pd.read_csv(thresholds).set_index("label")["threshold"]
+    assert "F1" in said and len(fitted) == 200
+    fsdsinet("events", output, "--thresholds", thresholds, "--output", events)
+    found = pd.read_csv(events, dtype={"clip_id": str})
+    assert {"Siren", "Alarm"} <= {*found["label"][found["clip_id"] == "16399"]}
+    assert (found["score_max"] >= found["label"].map(fitted) - 1e-6).all()
+    # A split that was fitted is no test of the thresholds.
+    options = (*options[:-1], "val")
+    refused = fsdsinet("evaluate", output, "--ground-truth", root, *options, code=2)
+    assert "--cross-validate" in refused.stderr
+
+
 def test_search(root: pathlib.Path, output: pathlib.Path, fsdsinet: Command) -> None:
     searched = fsdsinet("search", output, "--clip", "70002", "--top", "1").stdout
     assert searched.splitlines()[1].split()[1] == "70001", (

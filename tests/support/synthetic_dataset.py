@@ -21,7 +21,7 @@ from transforms.front_end.patches import PatchSpec
 from transforms.manifest import PLAN_FIELDS, manifest_rows
 from transforms.models.registry import published_labels
 from transforms.parquet import commit_shard
-from transforms.schemas import OUTPUTS, DatasetSpec
+from transforms.schemas import DEFAULT_OUTPUTS, DatasetSpec
 
 SHARD_CLIPS = 64
 _FLAGS = ((), (), (), (), (), (), ("short",), ("clipped", "multichannel"))
@@ -33,7 +33,7 @@ def write_synthetic_dataset(
     *,
     embedding_size: int = 64,
     models: Sequence[str] = ("synthetic",),
-    outputs: Sequence[str] = OUTPUTS,
+    outputs: Sequence[str] = DEFAULT_OUTPUTS,
     names: Sequence[str] = (),
     labels: Sequence[str] = (),
     state: str = "finished",
