@@ -1,8 +1,13 @@
 """The options that say what counts as an event, for the commands that find events."""
 
 import argparse
+import dataclasses
+from typing import TYPE_CHECKING
 
 from pipeline.cli.parser import Parser, number
+
+if TYPE_CHECKING:
+    from transforms.events.settings import EventSettings
 
 
 def add_event_flags(parser: Parser, about: str) -> None:
@@ -68,3 +73,16 @@ def add_event_flags(parser: Parser, about: str) -> None:
         help="time for which a patch stands: its whole second, or the half second in "
         "its middle (default: patch)",
     )
+
+
+def event_settings(arguments: argparse.Namespace) -> "EventSettings | None":
+    """Returns the settings that the options state; None if none is given.
+
+    Raises:
+        ConfigError: if an option is out of range, or a file cannot be used.
+    """
+    from pipeline.event_options import EventOptions
+
+    keys = [field.name for field in dataclasses.fields(EventOptions)]
+    values = {key: getattr(arguments, key) for key in keys if hasattr(arguments, key)}
+    return EventOptions(**values).settings() if values else None

@@ -1,10 +1,9 @@
 """fsdsinet events: finds events in a dataset and writes them."""
 
 import argparse
-import dataclasses
 from typing import TYPE_CHECKING
 
-from pipeline.cli.event_flags import add_event_flags
+from pipeline.cli.event_flags import add_event_flags, event_settings
 from pipeline.cli.parser import (
     Commands,
     Parser,
@@ -79,19 +78,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command and returns its exit code."""
     from pipeline.dataset.snapshot import Snapshot
     from pipeline.errors import ConfigError
-    from pipeline.event_options import EventOptions
     from pipeline.results.events.event_files import check_path, write_events
     from pipeline.results.events.read_events import read_events
     from pipeline.results.events.summary import summary_lines
+    from transforms.events.settings import EventSettings
 
     if not arguments.output and not arguments.cut:
         raise ConfigError("nothing to write; give --output FILE or --cut FOLDER")
     if arguments.output:
         check_path(arguments.output, arguments.format)
-    keys = [field.name for field in dataclasses.fields(EventOptions)]
-    values = {key: getattr(arguments, key) for key in keys if hasattr(arguments, key)}
+    settings = event_settings(arguments) or EventSettings()
     snapshot = Snapshot(arguments.dataset, arguments.model)
-    events = read_events(snapshot, EventOptions(**values).settings())
+    events = read_events(snapshot, settings)
     lines = summary_lines(events)
     if arguments.output:
         files = write_events(events, arguments.output, arguments.format)

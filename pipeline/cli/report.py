@@ -2,6 +2,7 @@
 
 import argparse
 
+from pipeline.cli.event_flags import add_event_flags, event_settings
 from pipeline.cli.parser import Commands, add_command, add_dataset
 
 
@@ -12,19 +13,21 @@ def add_parser(commands: Commands) -> None:
         "report",
         run,
         "write a web page that shows the whole dataset",
-        "Writes one web page with the run, the failures, the labels, the clips and a "
-        "map of the clips. A browser shows the page without a network.",
+        "Writes one web page with the run, the failures, the labels, the events, the "
+        "clips and a map of the clips. A browser shows the page without a network.",
     )
     add_dataset(parser)
     parser.add_argument(
         "--output", required=True, metavar="FILE.html", help="page to write"
     )
+    add_event_flags(parser, "what counts as an event")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command and returns its exit code."""
     from pipeline.results.report.write_report import write_report
 
-    num_bytes = write_report(arguments.dataset, arguments.output)
+    settings = event_settings(arguments)
+    num_bytes = write_report(arguments.dataset, arguments.output, settings=settings)
     print(f"{arguments.dataset}: {arguments.output} ({num_bytes / 1e6:.1f} MB)")
     return 0

@@ -13,6 +13,7 @@ from pipeline.launch.plan import write_plan
 from tests.support.shards import plan_of
 from transforms.elements import AudioInfo, ClipError, Prediction, Shard
 from transforms.engines.contract import ModelSpec
+from transforms.events.settings import EventSettings
 from transforms.front_end.patches import FRONT_END_VERSION, PatchSpec
 from transforms.manifest import open_shard, read_planned_shards
 from transforms.parquet import commit_shard
@@ -42,6 +43,7 @@ def make_dataset(
     state: str = "finished",
     files: Mapping[str, FileInfo | None] | None = None,
     uris: Sequence[str] = (),
+    events: EventSettings | None = None,
 ) -> pathlib.Path:
     """Writes a dataset of one model.
 
@@ -56,6 +58,7 @@ def make_dataset(
         state: State of the run in run.json.
         files: Sizes and times of files, by uri; the file of clip x is /audio/x.wav.
         uris: Uris of the clips; by default each has a file of its own.
+        events: What counts as an event, if `events` is one of the outputs.
 
     Returns:
         The folder.
@@ -71,7 +74,7 @@ def make_dataset(
         }
     )
     fields = tuple(f for f in manifest.schema if f.name not in LEDGER_NAMES)
-    dataset = DatasetSpec((spec,), outputs, PatchSpec(), {}, fields)
+    dataset = DatasetSpec((spec,), outputs, PatchSpec(), {}, fields, events)
     folder.mkdir(parents=True)
     plan_path = str(folder / "plan.arrow")
     write_plan(plan_of(manifest, shard_clips), plan_path, {}, files)
@@ -80,6 +83,8 @@ def make_dataset(
     (folder / "plan.arrow").unlink()
     run = _run(spec, outputs, len(results), state)
     run["identity"]["excerpts"] = dataset.has_excerpts
+    if events:
+        run["identity"]["events"] = dataclasses.asdict(events)
     Dataset(str(folder)).write_run(run)
     return folder
 

@@ -1,10 +1,6 @@
 """Collects the data of the report page as one object, which becomes JSON."""
 
-import base64
 import dataclasses
-import os
-import re
-import urllib.parse
 from collections import Counter
 from typing import Any
 
@@ -16,6 +12,8 @@ from pipeline.dataset.folder import Dataset
 from pipeline.dataset.snapshot import Snapshot
 from pipeline.dataset.summary import ledger_totals
 from pipeline.inputs.excerpts import END, START, time_text
+from pipeline.results.events.read_events import read_events
+from pipeline.results.report.addresses import Folders
 from pipeline.results.report.clips import (
     ClipRows,
     choose_clips,
@@ -23,10 +21,18 @@ from pipeline.results.report.clips import (
     read_clips,
     read_heat_maps,
 )
+from pipeline.results.report.events import (
+    event_data,
+    has_events,
+    settings_in_use,
+    settings_text,
+)
 from pipeline.results.report.labels import LabelStatistics, label_statistics
+from pipeline.results.report.packing import packed, sixteen_bits
 from pipeline.results.report.projection import NUM_PLACED, project
+from pipeline.results.report.recordings import file_starts, read_pieces
 from pipeline.results.report.run_facts import run_facts, run_state, run_tiles
-from transforms import storage
+from transforms.events.settings import EventSettings
 
 _MAX_TEXT = 300
 _COLUMNS = [
@@ -43,22 +49,31 @@ class Limits:
         clips: Number of clips in the sample, times the number of models.
         heat_bytes: Number of values in all heat maps, one byte each.
         rows: Number of failed and flagged clips that are listed.
+        events: Number of events that are listed, times the number of models.
     """
 
     clips: int = 55_000
     heat_bytes: int = 2_500_000
     rows: int = 3_000
+    events: int = 20_000
 
 
-def collect(dataset: Dataset, page_folder: str, limits: Limits) -> dict[str, Any]:
+def collect(
+    dataset: Dataset,
+    page_folder: str,
+    limits: Limits,
+    settings: EventSettings | None = None,
+) -> dict[str, Any]:
     """Collects the data of the page from the shards that are committed.
 
     Args:
         dataset: Dataset to show; a run may be writing to it.
         page_folder: Folder of the page; addresses of audio are relative to it.
         limits: Limits of the page.
+        settings: What counts as an event; None for the defaults.
 
     Raises:
+        ConfigError: if the settings do not suit the dataset.
         DatasetError: if the folder holds no dataset, or a damaged one.
     """
     is_running = dataset.is_being_written()
@@ -70,12 +85,14 @@ def collect(dataset: Dataset, page_folder: str, limits: Limits) -> dict[str, Any
     chosen = _choose(ledger, statistics, max(1, limits.clips // len(snapshots)))
     row_of = {clip_id: row for row, clip_id in enumerate(chosen)}
     heat_bytes = limits.heat_bytes // len(snapshots)
+    folders = Folders(page_folder)
+    recorded = _Recorded(snapshots, settings, limits, folders)
     models = []
     for snapshot, counted in zip(snapshots, statistics, strict=True):
         rows = read_clips(snapshot, chosen)
         maps = read_heat_maps(snapshot, chosen, rows.parts, heat_bytes)
         model = {"name": snapshot.model, **_model(counted, rows, row_of)}
-        models.append({**model, "heat": _heat(maps)})
+        models.append({**model, "heat": _heat(maps), **recorded.of_model(snapshot)})
     return {
         "state": run_state(run, totals, is_running),
         "tiles": run_tiles(run, totals),
@@ -85,9 +102,46 @@ def collect(dataset: Dataset, page_folder: str, limits: Limits) -> dict[str, Any
         "num_with_results": pc.sum(_has_patches(ledger)).as_py() or 0,
         "failed_by_reason": totals["failed_by_error_type"],
         **_troubled(ledger, row_of, limits.rows),
-        **_clips(ledger, chosen, page_folder),
+        **_clips(ledger, chosen, folders),
+        "folders": folders.rows(),
         "models": models,
     }
+
+
+class _Recorded:
+    """What the page says of events, with the times of recordings.
+
+    Args:
+        snapshots: Models of the dataset.
+        settings: What counts as an event; None for the defaults.
+        limits: Limits of the page.
+        folders: Folders of the page's files.
+    """
+
+    def __init__(
+        self,
+        snapshots: list[Snapshot],
+        settings: EventSettings | None,
+        limits: Limits,
+        folders: Folders,
+    ) -> None:
+        self._has_settings = settings is not None
+        self._settings = settings or EventSettings()
+        self._num_models = len(snapshots)
+        self._limits, self._folders = limits, folders
+        self._starts = file_starts(read_pieces(snapshots[0]))
+
+    def of_model(self, snapshot: Snapshot) -> dict[str, Any]:
+        """Returns the events of a model; None if there can be none."""
+        # Settings that find nothing to work on are a mistake: read_events says so.
+        if not snapshot.parts or not (has_events(snapshot) or self._has_settings):
+            return {"events": None}
+        found = read_events(snapshot, self._settings)
+        labels = snapshot.labels("activations_mean")
+        limit = self._limits.events // self._num_models
+        data = event_data(found.table, labels, limit, self._folders, self._starts)
+        text = settings_text(settings_in_use(snapshot, self._settings))
+        return {"events": {**data, "settings": text}}
 
 
 def _snapshots(dataset: Dataset) -> list[Snapshot]:
@@ -112,19 +166,14 @@ def _has_patches(ledger: pa.Table) -> pa.ChunkedArray:
     return pc.fill_null(pc.greater(ledger["num_patches"], 0), False)
 
 
-def _clips(ledger: pa.Table, chosen: list[str], page_folder: str) -> dict[str, Any]:
-    """Returns names, folders and durations of the sampled clips.
-
-    The path of a folder is stored once, not for each of its clips.
-    """
+def _clips(ledger: pa.Table, chosen: list[str], folders: Folders) -> dict[str, Any]:
+    """Returns names, folders and durations of the sampled clips."""
     rows: np.ndarray = np.zeros(0, np.int64)
     if chosen:
         found = pc.index_in(pa.array(chosen), value_set=ledger["clip_id"])
         rows = found.to_numpy()
     table = ledger.take(rows)
-    folders: dict[str, int] = {}
-    split = [os.path.split(_shown_uri(uri)) for uri in table["uri"].to_pylist()]
-    index = [folders.setdefault(folder, len(folders)) for folder, _ in split]
+    split = [folders.split(uri) for uri in table["uri"].to_pylist()]
     duration = np.array(table["duration_s"].to_pylist(), np.float32)
     flags = {
         row: names for row, names in enumerate(table["flags"].to_pylist()) if names
@@ -133,12 +182,11 @@ def _clips(ledger: pa.Table, chosen: list[str], page_folder: str) -> dict[str, A
         "clips": {
             "id": chosen,
             "file": [name for _, name in split],
-            "folder": _packed(np.array(index, np.uint32)),
-            "duration_s": _packed(duration),
+            "folder": packed(np.array([folder for folder, _ in split], np.uint32)),
+            "duration_s": packed(duration),
             "flags": flags,
             "times": _times(table),
         },
-        "folders": [[folder, *_address(folder, page_folder)] for folder in folders],
     }
 
 
@@ -155,35 +203,6 @@ def _times(table: pa.Table) -> dict[int, list[str]]:
         for row, (start, end) in enumerate(rows)
         if start is not None or end is not None
     }
-
-
-def _shown_uri(uri: str) -> str:
-    """Returns the path of a local file, or the uri of another file.
-
-    A path that is not UTF-8 stays a file uri with escapes. A URL has no signature: a
-    signed URL gives access to whoever has the page.
-    """
-    if storage.is_local(uri):
-        return storage.in_utf8(storage.local_path(uri))
-    return storage.unsigned(uri)
-
-
-def _address(folder: str, page_folder: str) -> tuple[str | None, str]:
-    """Returns the address of a folder for the page: an escaped relative path or a URL.
-
-    If the page cannot read the folder, the address is None, and the text says why.
-    """
-    if storage.is_local(folder + "/"):
-        # The slash: the folder of a file uri in the root folder is `file:`.
-        path = storage.local_path(folder + "/")
-        # Folders are looked up, not clips: that would be slow on network disks.
-        if os.path.isdir(path):
-            relative = os.path.relpath(path, page_folder)
-            return urllib.parse.quote(relative, errors="surrogateescape"), ""
-        return None, "the folder of the file did not exist when this page was written"
-    if re.match("https?://", f"{folder}/", re.IGNORECASE):
-        return folder, ""
-    return None, "the file is in a store that a page cannot read"
 
 
 def _model(
@@ -204,11 +223,11 @@ def _model(
             "bins": statistics.bins.tolist(),
             "top_bins": statistics.top_bins.tolist(),
             "best": _best(statistics, row_of),
-            "top": _packed(rows.top.astype(np.uint16)),
-            "top_scores": _packed(_sixteen_bits(rows.top_scores)),
+            "top": packed(rows.top.astype(np.uint16)),
+            "top_scores": packed(sixteen_bits(rows.top_scores)),
         }
     has_results = np.array([part is not None for part in rows.parts], bool)
-    model["has_results"] = _packed(has_results.astype(np.uint8))
+    model["has_results"] = packed(has_results.astype(np.uint8))
     if rows.embeddings is not None:
         model |= _embedded(rows.embeddings, np.flatnonzero(has_results))
     return model
@@ -224,13 +243,13 @@ def _embedded(embeddings: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
     points[rows[order]] = project(vectors[order])
     nearest, cosines = nearest_clips(vectors)
     return {
-        "map": _packed(_sixteen_bits((points + 1) / 2)),
+        "map": packed(sixteen_bits((points + 1) / 2)),
         "map_placed": min(NUM_PLACED, len(rows)),
         "nearest": {
             "rows": rows[: len(nearest)].tolist(),
             "count": nearest.shape[1],
-            "of": _packed(rows[nearest].astype(np.uint32)),
-            "cosines": _packed(_sixteen_bits(cosines)),
+            "of": packed(rows[nearest].astype(np.uint32)),
+            "cosines": packed(sixteen_bits(cosines)),
         },
     }
 
@@ -255,7 +274,7 @@ def _heat(maps: dict[int, Any]) -> dict[str, Any]:
             row: [found.labels, found.patches_per_column, found.num_patches]
             for row, found in maps.items()
         },
-        "values": _packed(np.concatenate([np.zeros(0, np.uint8), *values])),
+        "values": packed(np.concatenate([np.zeros(0, np.uint8), *values])),
     }
 
 
@@ -292,14 +311,3 @@ def _troubled_row(row: dict[str, Any], row_of: dict[str, int]) -> dict[str, Any]
         "text": (row["error"] or "")[:_MAX_TEXT],
         "row": row_of.get(row["clip_id"], -1),
     }
-
-
-def _sixteen_bits(values: np.ndarray) -> np.ndarray:
-    """Converts values from 0 to 1 into integers from 0 to 65535."""
-    return np.clip(np.rint(values * 65535), 0, 65535).astype(np.uint16)
-
-
-def _packed(values: np.ndarray) -> str:
-    """Returns the little-endian bytes of an array in base64."""
-    little = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"))
-    return base64.b64encode(little.tobytes()).decode("ascii")

@@ -21,23 +21,33 @@ from transforms.storage import StorageError, publish
 
 if TYPE_CHECKING:
     from pipeline.results.report.page_data import Limits
+    from transforms.events.settings import EventSettings
 
 _PAGE = importlib.resources.files("pipeline.results.report") / "page"
+# The first one makes what the others use. The page has them in this order.
+_SCRIPTS = ("page", "events")
 
 
-def write_report(output: str, path: str, limits: "Limits | None" = None) -> int:
+def write_report(
+    output: str,
+    path: str,
+    limits: "Limits | None" = None,
+    settings: "EventSettings | None" = None,
+) -> int:
     """Writes the page of a dataset.
 
     Args:
         output: Folder of a dataset; a run may be writing to it.
         path: Page to write.
         limits: Limits of the page; None for the defaults.
+        settings: What counts as an event; None for the defaults.
 
     Returns:
         Size of the page in bytes.
 
     Raises:
-        ConfigError: if the page cannot be written.
+        ConfigError: if the page cannot be written, or the settings do not suit the
+            dataset.
         DatasetError: if the folder holds no dataset, or a damaged one.
     """
     page = pathlib.Path(os.path.abspath(path))
@@ -56,7 +66,8 @@ def write_report(output: str, path: str, limits: "Limits | None" = None) -> int:
     # scikit-learn takes seconds to import; wrong arguments are refused before.
     from pipeline.results.report.page_data import Limits, collect
 
-    content = build_page(collect(dataset, str(page.parent), limits or Limits()))
+    data = collect(dataset, str(page.parent), limits or Limits(), settings)
+    content = build_page(data)
     content_bytes = content.encode("utf-8")
     try:
         with publish(str(page)) as file:
@@ -70,14 +81,14 @@ def build_page(data: dict[str, object]) -> str:
     """Returns the page, which contains its data, styles, scripts and Plotly."""
     from plotly.offline import get_plotlyjs
 
-    library, script = get_plotlyjs(), _read("page.js")
+    library, scripts = get_plotlyjs(), {name: _read(f"{name}.js") for name in _SCRIPTS}
     return string.Template(_read("page.html")).substitute(
         title=html.escape(os.path.basename(str(data["dataset"]))),
-        policy=_policy([library, script]),
+        policy=_policy([library, *scripts.values()]),
         style=_read("page.css"),
         data=script_json(data),
         library=library,
-        script=script,
+        **scripts,
     )
 
 

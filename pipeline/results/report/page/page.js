@@ -1,7 +1,7 @@
 "use strict";
 // Draws the report page from its data. Values of the dataset are shown as text
-// (textContent), never as HTML.
-(() => {
+// (textContent), never as HTML. The other scripts use what this one returns.
+const report = (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
   const MAX_FOUND = 30, PAGE_ROWS = 100, NUM_COLOURED = 10, NONE = 65535;
@@ -40,10 +40,12 @@
   const ids = data.clips.id, files = data.clips.file;
   const folderOf = unpack(data.clips.folder, Uint32Array);
   const durations = unpack(data.clips.duration_s, Float32Array);
-  const path = (row) => {
-    const folder = data.folders[folderOf[row]][0];
-    return folder && !folder.endsWith("/") ? folder + "/" + files[row] : folder + files[row];
+  const joined = (folderIndex, name) => {
+    const folder = data.folders[folderIndex][0];
+    return folder && !folder.endsWith("/") ? folder + "/" + name : folder + name;
   };
+  const path = (row) => joined(folderOf[row], files[row]);
+  const rowOf = new Map(ids.map((id, row) => [id, row])), sections = [];
 
   for (const model of data.models) {
     model.has_results = unpack(model.has_results, Uint8Array);
@@ -285,37 +287,41 @@
     drawHeat();
     showNearest();
   }
-  function showPlayer() {
-    const [folder, address, why] = data.folders[folderOf[open]];
-    const note = element("p", undefined, { class: "quiet" });
-    $("player").replaceChildren(note);
+  // Returns a player of a file, or null; the note then says why there is none.
+  function player(folderIndex, name, fragment, note, label) {
+    const [folder, address, why] = data.folders[folderIndex];
     if (address === null) {
       note.textContent = `No player: ${why}.`;
-      return;
+      return null;
     }
     let source;
     try {
       // In a uri the name is escaped already, perhaps with bytes that are not UTF-8.
-      const name = /^(https?|file):/i.test(folder) ? files[open] : encodeURIComponent(files[open]);
-      source = address + "/" + name;
+      source = address + "/" + (/^(https?|file):/i.test(folder) ? name : encodeURIComponent(name));
     } catch {
       note.textContent = "No player: the file's name is not valid Unicode.";
-      return;
+      return null;
     }
     // A local name may have a colon; ./ keeps it from being read as a scheme.
     if (!/^https?:\/\//i.test(source)) source = "./" + source;
-    const audio = element("audio", undefined, { controls: "", preload: "none", "aria-label": "Audio of the clip" });
+    const audio = element("audio", undefined, { controls: "", preload: "none", "aria-label": label });
     audio.addEventListener("error", () => {
       audio.remove();
       note.textContent = "No player: the file is not at the address that this page expects, or this browser cannot play its format.";
     });
-    // A media fragment: the browser plays this part of the file only.
-    const times = data.clips.times[open];
-    audio.src = times ? source + "#t=" + times.filter(Boolean).join(",") : source;
+    audio.src = source + fragment;
     // Reads the header of a local file at once, to find out whether it plays. Loads
     // nothing from a network before the user presses play.
     if (location.protocol === "file:" && source.startsWith("./")) audio.preload = "metadata";
-    $("player").prepend(audio);
+    return audio;
+  }
+  function showPlayer() {
+    const note = element("p", undefined, { class: "quiet" });
+    // A media fragment: the browser plays this part of the file only.
+    const times = data.clips.times[open];
+    const fragment = times ? "#t=" + times.filter(Boolean).join(",") : "";
+    const audio = player(folderOf[open], files[open], fragment, note, "Audio of the clip");
+    $("player").replaceChildren(...(audio ? [audio, note] : [note]));
   }
   function showClipLabels() {
     const rows = [];
@@ -454,6 +460,7 @@
     if (label >= 0 && model.labels) { drawTop(); drawHistogram(); }
     drawMap();
     if (open >= 0) drawHeat();
+    for (const one of sections) one.draw();
   }
   function showModel() {
     label = -1;
@@ -461,6 +468,7 @@
     showLabels();
     if ($("search").value) find(); else drawMap();
     showClip();
+    for (const one of sections) one.show(model);
   }
   $("model-field").hidden = data.models.length < 2;
   $("model").append(...data.models.map((one, i) => element("option", one.name, { value: i })));
@@ -469,5 +477,15 @@
   showRun();
   showTroubled();
   showModel();
-  document.documentElement.dataset.ready = "yes";
+  // A section of another script: show(model) when a model is chosen, draw() when the
+  // theme changes.
+  function addSection(show, draw = () => {}) {
+    sections.push({ show, draw });
+    if (model) show(model);
+  }
+  const openId = (id) => { if (rowOf.has(id)) openClip(rowOf.get(id)); };
+  return {
+    data, $, element, unpack, plain, number, score, seconds, shorten, say, colour, layout, withoutToolbar,
+    draw, player, path: joined, addSection, openId, hasClip: (id) => rowOf.has(id),
+  };
 })();

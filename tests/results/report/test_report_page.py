@@ -1,12 +1,9 @@
 """The report page in a real browser: Debian's chromium, driven by Selenium."""
 
 import io
-import json
 import os
 import pathlib
 import re
-import shutil
-from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
@@ -15,85 +12,28 @@ import soundfile
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from pipeline.results.report.page_data import Limits
 from pipeline.results.report.write_report import write_report
+from tests.results.report.browser import (
+    WAIT_S,
+    by_id,
+    check_quiet,
+    show,
+    text,
+    wait_for,
+    wait_until,
+)
 from tests.support.made_dataset import make_dataset, scored
 from tests.support.synthetic_dataset import write_synthetic_dataset
 
-# Far longer than anything takes on a busy machine.
-WAIT_S = 120
 HOSTILE = (
     "</script><script>window.hacked=1</script>",
     "<img src=x onerror=window.hacked=1>",
     "\"quotes\" 'and' `more` ${window.hacked=1}",
     "<!--<script> 🎺 <b>bold</b> &lt; \\u003c $x^2$",
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[webdriver.Chrome]:
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not binary or not driver:
-        pytest.skip("needs Debian's packages chromium and chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage"):
-        options.add_argument(f"--{flag}")
-    # WebGL without a graphics card.
-    options.add_argument("--use-angle=swiftshader")
-    options.add_argument("--enable-unsafe-swiftshader")
-    options.add_argument("--window-size=1300,900")
-    logs = {"browser": "ALL", "performance": "ALL"}
-    options.set_capability("goog:loggingPrefs", logs)
-    chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield chrome
-    chrome.quit()
-
-
-def read_log(browser: webdriver.Chrome, kind: str) -> list[dict]:
-    """Returns the messages that were logged since the last call."""
-    return list(browser.get_log(kind))  # type: ignore[no-untyped-call]
-
-
-def show(browser: webdriver.Chrome, page: pathlib.Path) -> None:
-    read_log(browser, "performance")
-    browser.get(page.as_uri())
-    ready = "return document.documentElement.dataset.ready === 'yes'"
-    WebDriverWait(browser, WAIT_S).until(lambda chrome: chrome.execute_script(ready))
-
-
-def check_quiet(browser: webdriver.Chrome) -> None:
-    """Checks that there were no console messages, network requests or foreign scripts.
-
-    Requests for local files are allowed.
-    """
-    assert read_log(browser, "browser") == []
-    for entry in read_log(browser, "performance"):
-        message = json.loads(entry["message"])["message"]
-        if message["method"] == "Network.requestWillBeSent":
-            url = message["params"]["request"]["url"]
-            assert url.startswith(("file:", "data:", "blob:")), url
-    assert browser.execute_script("return window.hacked === undefined")
-
-
-def by_id(browser: webdriver.Chrome, name: str) -> WebElement:
-    return browser.find_element(By.ID, name)
-
-
-def text(browser: webdriver.Chrome, name: str) -> str:
-    return str(by_id(browser, name).get_property("textContent"))
-
-
-def wait_for(browser: webdriver.Chrome, name: str, part: str) -> None:
-    WebDriverWait(browser, WAIT_S).until(lambda chrome: part in text(chrome, name))
-
-
-def wait_until(browser: webdriver.Chrome, condition: str) -> None:
-    script = f"return {condition}"
-    WebDriverWait(browser, WAIT_S).until(lambda chrome: chrome.execute_script(script))
 
 
 @pytest.fixture(scope="module")
