@@ -121,7 +121,8 @@ def score_events(
         counter: Counts what is found.
         settings: Settings of the bootstrap.
     """
-    recordings = dict.fromkeys(clip.recording for clip in clips)
+    # Sorted, so that the intervals do not depend on how clips are put into shards.
+    recordings = sorted({clip.recording for clip in clips})
     row_of = {recording: i for i, recording in enumerate(recordings)}
     keys = sorted(known.keys() | found.keys())
     counts = np.array(
