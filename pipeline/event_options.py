@@ -1,12 +1,28 @@
 """EventOptions: what counts as an event, as options of commands and keys in YAML."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import cast
 
 from pipeline.errors import ConfigError
 from transforms.events.settings import Bounds, EventSettings
 from transforms.events.thresholds import read_thresholds
 from transforms.storage import StorageError
+
+
+def check_labels(
+    settings: EventSettings | None, labels: Sequence[str], model: str
+) -> None:
+    """Refuses settings that name a label which the model does not have.
+
+    Raises:
+        ConfigError: if there is such a label.
+    """
+    try:
+        if settings:
+            settings.of_labels(labels)
+    except ValueError as error:
+        raise ConfigError(f"model {model}: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True)

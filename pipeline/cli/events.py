@@ -78,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command and returns its exit code."""
     from pipeline.dataset.snapshot import Snapshot
     from pipeline.errors import ConfigError
+    from pipeline.results.events.cut_events import check_cut
     from pipeline.results.events.event_files import check_path, write_events
     from pipeline.results.events.read_events import read_events
     from pipeline.results.events.summary import summary_lines
@@ -87,13 +88,16 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("nothing to write; give --output FILE or --cut FOLDER")
     if arguments.output:
         check_path(arguments.output, arguments.format)
+    if arguments.cut:
+        check_cut(arguments.cut, arguments.top, arguments.padding)
     settings = event_settings(arguments) or EventSettings()
     snapshot = Snapshot(arguments.dataset, arguments.model)
     events = read_events(snapshot, settings)
     lines = summary_lines(events)
     if arguments.output:
         files = write_events(events, arguments.output, arguments.format)
-        lines.append(f"written to {files[0] if len(files) == 1 else arguments.output}")
+        place = files[0] if len(files) == 1 else arguments.output
+        lines.append(f"written to {place}" if files else "no file is written")
     print("\n".join(lines))
     return _cut(events, arguments) if arguments.cut else 0
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from pipeline.console import counted, format_duration
 from pipeline.dataset.folder import Dataset
+from transforms.schemas import DEFAULT_OUTPUTS, stores_patches
 
 TOTALS_COLUMNS = ["status", "error_type", "duration_s", "num_patches"]
 _NUM_TOP = 5
@@ -81,9 +82,15 @@ def summary_text(
     lines += _work_lines(dataset.run().get("counters", {}))
     for name in dataset.model_names():
         lines += _model_lines(dataset, name)
-    lines.append(f"dataset: {dataset.shown} (ledger, patches, clips, run.json)")
+    outputs = dataset.run().get("config", {}).get("outputs", DEFAULT_OUTPUTS)
+    tables = ["patches"] * stores_patches(outputs) + ["clips"]
+    tables += ["events"] * ("events" in outputs)
+    lines.append(f"dataset: {dataset.shown} (ledger, {', '.join(tables)}, run.json)")
     clip_id = _example_clip(dataset)
-    if clip_id is not None:
+    if "events" in outputs:
+        shown = shlex.quote(dataset.shown)
+        lines.append(f"list the events: fsdsinet events {shown} --output events.csv")
+    elif clip_id is not None:
         lines.append(
             f"plot a clip: fsdsinet plot {shlex.quote(dataset.shown)} "
             f"--clip={shlex.quote(clip_id)} --output activations.png"

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipeline.config import RunConfig
 from pipeline.errors import ConfigError
+from pipeline.event_options import check_labels
 from transforms.engines.contract import ModelSpec
 from transforms.front_end.patches import FRONT_END_VERSION
 from transforms.recorded_at.choose import RECORDED_AT_COLUMN
@@ -28,7 +29,13 @@ def dataset_spec(
         models: Checked models with their engines.
         fields: Manifest fields after the uri. They are copied to the ledger, but for
             `recorded_at`, which is a column of the ledger itself.
+
+    Raises:
+        ConfigError: if events of a label are wanted that a model does not have.
     """
+    events = config.events.settings() if "events" in config.outputs else None
+    for model in models if events else ():
+        check_labels(events, model.labels, model.name)
     carried = tuple(field for field in fields if field.name != RECORDED_AT_COLUMN)
     return DatasetSpec(
         models=models,
@@ -36,7 +43,7 @@ def dataset_spec(
         patch_spec=config.patches,
         versions=_versions(),
         manifest_fields=carried,
-        events=config.events.settings() if "events" in config.outputs else None,
+        events=events,
     )
 
 

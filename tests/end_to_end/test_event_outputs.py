@@ -70,4 +70,7 @@ def test_options_of_events_need_the_output(
     command = ["extract", sounds, "--model", tiny_model, "--output", tmp_path / "out"]
     refused = fsdsinet(*command, "--smooth", "1", code=2)
     assert "add events to --outputs" in refused.stderr
+    options = ("--outputs", "events", "--label", "speech")
+    refused = fsdsinet(*command, *options, code=2)
+    assert "there is no label 'speech'; did you mean Speech?" in refused.stderr
     assert not (tmp_path / "out").exists()

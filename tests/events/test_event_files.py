@@ -20,6 +20,7 @@ from pipeline.results.plots import event_spans, read_activations
 from tests.support.audio_files import make_readable
 from tests.support.made_dataset import make_dataset, scored
 from transforms.decoding.excerpts import ExcerptReader
+from transforms.events.settings import EventSettings
 from transforms.schemas import PATCH_DURATION_S
 
 LABELS = ("Dog", "Rain", "Bark")
@@ -277,8 +278,42 @@ def test_events_have_the_time_of_day(tmp_path: pathlib.Path) -> None:
     assert [(r["clip_id"], r["start_time"], r["end_time"]) for r in rows] == [
         ("local", "2024-06-11T05:30:01.497", "2024-06-11T05:30:02.500"),
         ("unknown", "", ""),
-        ("zone", "2024-01-01T00:00:00.997+01:00", "2024-01-01T00:00:02+01:00"),
+        ("zone", "2024-01-01T00:00:00.997+01:00", "2024-01-01T00:00:02.000+01:00"),
     ]
+
+
+def test_no_events_leave_no_file_in_a_folder(
+    output: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("raven", "audacity"):
+        options = ["--format", kind, "--output", f"{tmp_path}/{kind}/"]
+        assert main(["events", str(output), *options, "--threshold", "1"]) == 0
+        assert "no file is written" in capsys.readouterr().out
+        assert not (tmp_path / kind).exists()
+
+
+def test_odd_file_names_stay_one_cell_in_raven(tmp_path: pathlib.Path) -> None:
+    uris = ["/rec/tab\tand\nbreak.wav"]
+    folder = make_dataset(tmp_path / "out", {"a": RESULTS["a"]}, LABELS, uris=uris)
+    (row,) = rows_of(run(folder, tmp_path / "e.selections.txt"), "\t")
+    assert row["Begin File"] == "tab and break.wav" and row["Label"] == "Rain"
+
+
+def test_stored_events_are_read_unless_there_are_other_settings(
+    tmp_path: pathlib.Path,
+) -> None:
+    folder = make_dataset(
+        tmp_path / "out",
+        {"b": RESULTS["b"]},
+        LABELS,
+        outputs=("activations", "embeddings", "events"),
+        events=EventSettings(0.85),
+    )
+    path = tmp_path / "e.csv"
+    assert [r["label"] for r in rows_of(run(folder, path))] == ["Dog"]
+    assert rows_of(run(folder, path, "--label", "Rain")) == []
+    found = rows_of(run(folder, path, "--threshold", "0.75"))
+    assert [r["label"] for r in found] == ["Dog", "Rain"]
 
 
 def test_plot_draws_events_of_excerpts_at_their_place(tmp_path: pathlib.Path) -> None:
@@ -343,6 +378,10 @@ def test_cut_events_are_the_samples_of_the_recording(
         end_s = HOP_S + PATCH_DURATION_S + 0.25
         expected = reader.read_seconds("x", None, end_s).samples
     assert np.array_equal(samples, (expected * 32768).astype("<i2"))
+    # The answers of a listener are not overwritten.
+    assert main(["events", str(folder), *options]) == 2
+    assert "has an events.csv, perhaps with answers" in capsys.readouterr().err
+    (cut / "events.csv").unlink()
     # The file of the best event of Rain is gone: the others are written.
     assert main(["events", str(folder), *options]) == 1
     assert "gone.wav" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.events.detect import Events, PatchTimes, Times
-from transforms.recorded_at.moments import moment, text_of
+from transforms.recorded_at.moments import moment
 
 EVENT_FIELDS = (
     pa.field("clip_id", pa.string(), nullable=False),
@@ -67,6 +67,7 @@ def _times_of_day(recorded_at: str | None, seconds: Times) -> list[str | None]:
     if begin is None:
         return [None] * len(seconds)
     return [
-        text_of(begin + datetime.timedelta(milliseconds=round(s * 1000)))
-        for s in seconds.tolist()
+        # Always with milliseconds: pandas reads texts of one form only.
+        (begin + datetime.timedelta(seconds=s)).isoformat(timespec="milliseconds")
+        for s in np.round(seconds, 3).tolist()
     ]

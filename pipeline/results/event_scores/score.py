@@ -27,7 +27,7 @@ from pipeline.results.event_scores.counting import (
     score_events,
 )
 from pipeline.results.event_scores.truth import EventTruth, read_truth
-from pipeline.results.events.read_events import read_events
+from pipeline.results.events.read_events import read_events, reads_stored
 from transforms.events.detect import Times
 from transforms.events.settings import EventSettings
 
@@ -207,9 +207,8 @@ def _findable(snapshot: Snapshot, settings: EventSettings) -> set[str]:
     except ValueError as error:
         raise ConfigError(f"model {snapshot.model}: {error}") from error
     findable = {x for x, t in zip(labels, thresholds, strict=True) if math.isfinite(t)}
-    outputs = snapshot.run["config"]["outputs"]
     stored = snapshot.run["identity"].get("events")
-    if stored and "activations" not in outputs:
+    if stored and reads_stored(snapshot, settings):
         # The run found the events, with settings of its own.
         if stored["thresholds"] and stored["threshold"] is None:
             findable &= {*stored["thresholds"]}

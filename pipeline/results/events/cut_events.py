@@ -28,6 +28,8 @@ def cut_events(
 ) -> list[str]:
     """Writes events as WAV files (mono, 16 bits) and a manifest of them.
 
+    The options were checked by `check_cut`.
+
     The manifest names the files in its column `uri`, so that `extract` reads it, and
     has an empty column `correct` for the answer of a listener.
 
@@ -41,12 +43,8 @@ def cut_events(
         A message for every event whose audio cannot be read.
 
     Raises:
-        ConfigError: if a number is out of range, or the folder cannot be written.
+        ConfigError: if the folder cannot be written.
     """
-    if num_per_label < 1:
-        raise ConfigError(f"top is {num_per_label}, expected 1 or more")
-    if not 0 <= padding_s < float("inf"):
-        raise ConfigError(f"padding is {padding_s:g} s, expected 0 or more")
     chosen = choose(events.table, num_per_label)
     written: list[dict[str, object]] = []
     problems: list[str] = []
@@ -65,6 +63,28 @@ def cut_events(
     except storage.StorageError as error:
         raise ConfigError(f"cannot write cut events: {error}") from error
     return problems
+
+
+def check_cut(folder: str, num_per_label: int, padding_s: float) -> None:
+    """Checks the options of `cut_events`, before events are found.
+
+    Raises:
+        ConfigError: if a number is out of range, or the folder has cut events, perhaps
+            with answers of a listener.
+    """
+    if num_per_label < 1:
+        raise ConfigError(f"top is {num_per_label}, expected 1 or more")
+    if not 0 <= padding_s < float("inf"):
+        raise ConfigError(f"padding is {padding_s:g} s, expected 0 or more")
+    try:
+        found = storage.look_up(storage.join(folder, MANIFEST_NAME))
+    except storage.StorageError as error:
+        raise ConfigError(f"cannot write cut events: {error}") from error
+    if found is not None:
+        raise ConfigError(
+            f"{storage.shown(folder)} has an {MANIFEST_NAME}, perhaps with answers; "
+            "give another folder for --cut, or remove the file"
+        )
 
 
 def choose(table: pa.Table, num_per_label: int) -> list[dict[str, object]]:

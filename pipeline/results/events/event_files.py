@@ -23,6 +23,7 @@ from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 
 # A sample of a file of 192 kHz lasts 5 microseconds.
 _DIGITS = 6
+_NO_BREAKS = str.maketrans("\t\n\r", "   ")
 _RAVEN_COLUMNS = (
     "Selection",
     "View",
@@ -140,7 +141,7 @@ def _audacity(events: DatasetEvents, path: str) -> dict[str, bytes]:
             for row in table.to_pylist()
         ).encode("utf-8")
         for name, (_, table) in zip(names, recordings, strict=True)
-    }
+    } or ({} if _is_folder(path) else {path: b""})
 
 
 def _raven(events: DatasetEvents, path: str) -> dict[str, bytes]:
@@ -179,7 +180,8 @@ def _raven_text(tables: list[tuple[pa.Table, float]]) -> bytes:
                 row["label"],
                 f"{row['score_max']:.4f}",
             )
-            lines.append("\t".join(map(str, cells)))
+            # A tab or a line break in a file name would begin another cell or row.
+            lines.append("\t".join(str(cell).translate(_NO_BREAKS) for cell in cells))
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
 
 
@@ -221,7 +223,7 @@ def _is_folder(path: str) -> bool:
 
 def _names(uris: list[str], path: str, extension: str) -> list[str]:
     """File names for recordings; in a folder, their paths below their common folder."""
-    if not _is_folder(path):
+    if not _is_folder(path) or not uris:
         return [path] * len(uris)
     shown = [storage.shown(uri) for uri in uris]
     folders = {posixpath.dirname(name) for name in shown}

@@ -54,16 +54,14 @@ class _Clip(NamedTuple):
 def read_events(snapshot: Snapshot, settings: EventSettings) -> DatasetEvents:
     """Finds the events of all clips.
 
-    Patches are read in a stream; only the events are kept. If the dataset has events
-    and no activations of patches, its events are read.
+    Patches are read in a stream; only the events are kept. See `reads_stored`.
 
     Raises:
         ConfigError: if the settings name a label that the model does not have, or
             differ from those of the events that the dataset has.
         DatasetError: if the dataset has neither activations nor events, or is damaged.
     """
-    outputs = snapshot.run["config"]["outputs"]
-    if "events" in outputs and "activations" not in outputs:
+    if reads_stored(snapshot, settings):
         return _stored_events(snapshot, settings)
     metadata = snapshot.schema("patches", "activations").metadata
     try:
@@ -78,6 +76,13 @@ def read_events(snapshot: Snapshot, settings: EventSettings) -> DatasetEvents:
             if table.num_rows:
                 tables.append(table)
     return DatasetEvents(snapshot, _sorted(pa.concat_tables(tables)), num_clips)
+
+
+def reads_stored(snapshot: Snapshot, settings: EventSettings) -> bool:
+    """Whether the events that a run stored are read: without other settings."""
+    outputs = snapshot.run["config"]["outputs"]
+    is_default = dataclasses.replace(settings, labels=()) == EventSettings()
+    return "events" in outputs and (is_default or "activations" not in outputs)
 
 
 def _sorted(table: pa.Table) -> pa.Table:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.dataset.snapshot import Snapshot
+from pipeline.results.events.read_events import reads_stored
 from pipeline.results.report.addresses import Folders
 from pipeline.results.report.packing import packed, sixteen_bits
 from transforms import storage
@@ -23,9 +24,8 @@ def has_events(snapshot: Snapshot) -> bool:
 
 def settings_in_use(snapshot: Snapshot, settings: EventSettings) -> EventSettings:
     """Returns what counts as an event: the settings, or those of stored events."""
-    outputs = snapshot.run["config"]["outputs"]
     stored = snapshot.run["identity"].get("events")
-    if "activations" in outputs or not stored:
+    if not stored or not reads_stored(snapshot, settings):
         return settings
     thresholds = {k: Threshold(**v) for k, v in stored["thresholds"].items()}
     labels = settings.labels or tuple(stored["labels"])
