@@ -47,6 +47,7 @@ setup(
             "hypothesis>=6.130,<7",
             "ipykernel>=7.4,<8",
             "jsonschema>=4.20,<5",
+            "mir_eval>=0.8.2,<0.9",
             "mypy==2.4.1",
             "nbclient>=0.11,<1",
             "onnx>=1.20,<2",

@@ -2,7 +2,7 @@
 
 import argparse
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.parser import Parser, number
 
@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from transforms.events.settings import EventSettings
 
 
-def add_event_flags(parser: Parser, about: str) -> None:
+def add_event_flags(parser: Parser, about: str, has_thresholds: bool = False) -> None:
     """Adds the options, which are the fields of EventOptions.
 
     Args:
         parser: Parser of a command. Options that are not given set nothing.
         about: Title of the group of options in the help text.
+        has_thresholds: Whether the command has an option --thresholds of its own.
     """
     group = parser.add_argument_group(about, argument_default=argparse.SUPPRESS)
     group.add_argument(
@@ -31,12 +32,13 @@ def add_event_flags(parser: Parser, about: str) -> None:
         help="activation from which an event begins, 0 to 1 (default: 0.5, or with "
         "--thresholds only labels of that file)",
     )
-    group.add_argument(
-        "--thresholds",
-        metavar="FILE.csv",
-        help="thresholds of labels: a CSV file with the columns label, threshold and, "
-        "if wanted, low",
-    )
+    if not has_thresholds:
+        group.add_argument(
+            "--thresholds",
+            metavar="FILE.csv",
+            help="thresholds of labels: a CSV file with the columns label, threshold "
+            "and, if wanted, low",
+        )
     group.add_argument(
         "--low",
         type=number,
@@ -75,6 +77,15 @@ def add_event_flags(parser: Parser, about: str) -> None:
     )
 
 
+def given_event_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the options that are given, by field of EventOptions."""
+    from pipeline.event_options import EventOptions
+
+    keys = (field.name for field in dataclasses.fields(EventOptions))
+    values = {key: getattr(arguments, key, None) for key in keys}
+    return {key: value for key, value in values.items() if value is not None}
+
+
 def event_settings(arguments: argparse.Namespace) -> "EventSettings | None":
     """Returns the settings that the options state; None if none is given.
 
@@ -83,6 +94,5 @@ def event_settings(arguments: argparse.Namespace) -> "EventSettings | None":
     """
     from pipeline.event_options import EventOptions
 
-    keys = [field.name for field in dataclasses.fields(EventOptions)]
-    values = {key: getattr(arguments, key) for key in keys if hasattr(arguments, key)}
+    values = given_event_options(arguments)
     return EventOptions(**values).settings() if values else None

@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError
 from pipeline.inputs.excerpts import END, START, times_text
 from pipeline.inputs.read_inputs import default_clip_id
 from transforms import storage
+from transforms.decoding.ffmpeg import refuse_reference
 from transforms.decoding.headers.corrected_file import corrected
 from transforms.storage import StorageError
 
@@ -132,7 +133,7 @@ def measure(file: BinaryIO) -> Length:
     num_bytes = source.seek(0, 2)
     source.seek(0)
     with av.open(
-        source, mode="r", metadata_errors="replace", io_open=_refuse_reference
+        source, mode="r", metadata_errors="replace", io_open=refuse_reference
     ) as container:
         if not container.streams.audio or not container.streams.audio[0].codec_context:
             raise ValueError("FFmpeg finds no audio that it can decode")
@@ -170,11 +171,6 @@ def _demuxed(container: Any, stream: Any) -> Length:
     is_exact = codec.name.startswith("pcm_") or codec.lossless
     slack = 0 if is_exact else _SLACK_PACKETS * longest
     return Length(float(total * stream.time_base), float(slack * stream.time_base))
-
-
-def _refuse_reference(url: str, *_: Any) -> BinaryIO:
-    """Keeps playlists and similar files from opening other files or hosts."""
-    raise ValueError(f"the file refers to another file, {url!r}, which is not opened")
 
 
 def _lengths(table: pa.Table) -> Iterator[Length | str]:

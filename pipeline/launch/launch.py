@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config import RunConfig
-from pipeline.console import ProgressLine, say
+from pipeline.console import ProgressLine, counted, say
 from pipeline.dataset.folder import DONE_COLUMNS, Dataset
 from pipeline.dataset.summary import dataset_totals, finish_run, now, summary_text
 from pipeline.errors import ConfigError
@@ -223,7 +223,8 @@ def _execute(run: Run, early: JobProcess | None) -> int:
         except (KeyboardInterrupt, JobError, StorageError, OSError) as error:
             return _ended_early(run, error)
     else:
-        print(f"nothing to do: all {plan.manifest.num_rows:,} clips are done")
+        said = counted(plan.manifest.num_rows, "clip is", "clips are")
+        print(f"nothing to do: {said} done")
         totals = dataset_totals(dataset)
     # Even if nothing was left to do, the totals may be missing: after a run that was
     # killed after its last shard, and after a job that nobody waited for.

@@ -96,7 +96,8 @@ def test_wrong_commands_are_refused(
         ("models list x", "unexpected argument 'x'; see 'fsdsinet models list --help'"),
         (
             "evaluate OUT --ground-truth T --aggregate maen",
-            "--aggregate: got 'maen', expected one of: mean, max; did you mean mean?",
+            "--aggregate: got 'maen', expected one of: mean, max, logit-mean; did you "
+            "mean mean?",
         ),
     ],
 )

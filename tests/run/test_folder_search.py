@@ -214,7 +214,7 @@ def test_files_whose_names_are_not_utf8_are_processed(
     fsdsinet("manifest", folder, "--output", manifest)
     line = ["extract", folder, "--model", tiny_model, "--output", output]
     assert "1 clip ok, 0 failed" in fsdsinet(*line).stdout
-    assert "nothing to do: all 1 clips are done" in fsdsinet(*line).stdout
+    assert "nothing to do: 1 clip is done" in fsdsinet(*line).stdout
     ledger = pd.read_parquet(output / "ledger")
     (uri,) = ledger["uri"]
     assert uri == f"file://{tmp_path}/t%E9te%20%2541%20%C3%A9/caf%E9.wav"

@@ -84,6 +84,8 @@ def test_run_continues_with_new_signatures_but_not_with_other_files(
 
     before = manifest("f1rst")
     ledger = before.append_column("status", pa.array(["ok"]))
+    for name in ("recorded_at", "recorded_at_source"):
+        ledger = ledger.append_column(name, pa.array([None], pa.string()))
     assert not pending_rows(manifest("second"), ledger, False).num_rows
     with pytest.raises(ConfigError, match="clips of the dataset are not in it"):
         pending_rows(manifest("second", 2), ledger, False)

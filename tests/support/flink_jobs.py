@@ -37,9 +37,9 @@ def running_flink(
 
 def on_flink(
     flink: LocalFlink,
-    manifest: pathlib.Path,
+    manifest: pathlib.Path | str,
     model: pathlib.Path,
-    output: pathlib.Path,
+    output: pathlib.Path | str,
     *beam_flags: str,
     options: Arguments | None = None,
 ) -> Arguments:

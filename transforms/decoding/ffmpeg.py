@@ -103,7 +103,7 @@ class AudioFile:
                 self._source.file,
                 mode="r",
                 metadata_errors="replace",
-                io_open=_refuse_reference,
+                io_open=refuse_reference,
                 options=_open_options(self._source.file),
             )
         try:
@@ -306,7 +306,7 @@ def _open_options(file: BinaryIO) -> dict[str, str]:
     return _PCM_WAV_OPTIONS if _PCM_WAV.match(start) else {}
 
 
-def _refuse_reference(url: str, *_: Any) -> BinaryIO:
+def refuse_reference(url: str, *_: Any) -> BinaryIO:
     """Keeps playlists and similar files from opening other files or hosts."""
     raise ValueError(f"the file refers to another file, {url!r}, which is not opened")
 

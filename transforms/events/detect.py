@@ -6,6 +6,7 @@ its exact value is.
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -168,50 +169,59 @@ def _medians(scores: FloatArray, half: int) -> FloatArray:
     return scipy.ndimage.median_filter(scores, size=(2 * half + 1, 1))[half:-half]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Points:
-    """Scores at or above the low thresholds, sorted by label and patch."""
+class _Points(NamedTuple):
+    """Scores at or above the low thresholds, sorted by label and patch.
 
-    label: Integers
-    patch: Integers
-    score: Times
+    Labels are int16, patches int32: with a low threshold, a day has millions of points.
+    """
+
+    label: npt.NDArray[np.integer]
+    patch: npt.NDArray[np.integer]
+    score: FloatArray
 
 
 def _points_above(blocks: Iterable[FloatArray], lows: Times) -> _Points:
-    found, begin = [], 0
+    found, begin = [_Points(*(np.zeros(0, t) for t in ("i2", "i4", "f4")))], 0
     for block in blocks:
         patch, label = np.nonzero(block >= lows)
-        found.append((label, patch + begin, block[patch, label].astype(np.float64)))
+        score = block[patch, label]
+        patch = (patch + begin).astype(np.int32)
+        found.append(_Points(label.astype(np.int16), patch, score))
         begin += len(block)
-    empty = np.zeros(0, np.int64)
-    columns = zip((empty, empty, np.zeros(0)), *found, strict=True)
-    label, patch, score = map(np.concatenate, columns)
-    order = np.lexsort((patch, label))
+    label, patch, score = map(np.concatenate, zip(*found, strict=True))
+    # Patches are in order already.
+    order = np.argsort(label, kind="stable")
     return _Points(label[order], patch[order], score[order])
 
 
 def _runs(points: _Points, thresholds: Times, starts: Times, ends: Times) -> Events:
     """Events before merging: runs of patches, from the first at the threshold on."""
-    label, patch, score = points.label, points.patch, points.score
-    is_start = np.ones(len(label), bool)
-    is_start[1:] = (label[1:] != label[:-1]) | (patch[1:] != patch[:-1] + 1)
-    run = np.cumsum(is_start) - 1
+    label, patch, score = points
+    num_points = len(label)
+    is_first = np.ones(num_points, bool)
+    is_first[1:] = (label[1:] != label[:-1]) | (patch[1:] != patch[:-1] + 1)
+    first = np.flatnonzero(is_first)
+    end = np.append(first[1:], num_points)[: len(first)]
     # Points of a run before the first one at the threshold do not count.
-    is_high = score >= thresholds[label]
-    high = np.flatnonzero(is_high)
-    runs, first_high = np.unique(run[high], return_index=True)
-    begin = np.full(run[-1] + 1 if len(run) else 0, len(run))
-    begin[runs] = high[first_high]
-    kept = np.arange(len(run)) >= begin[run]
-    label, patch, score, run = label[kept], patch[kept], score[kept], run[kept]
-    _, first, count = np.unique(run, return_index=True, return_counts=True)
-    last = first + count - 1
-    start, end = starts[patch[first]], ends[patch[last]]
-    if not len(first):
-        return Events(label, start, end, score, score, count)
-    score_max = np.maximum.reduceat(score, first)
-    mean = np.add.reduceat(score, first) / count
-    return Events(label[first], start, end, score_max, mean, count)
+    high = np.flatnonzero(score >= thresholds[label])
+    place = np.searchsorted(high, first)
+    is_event = place < len(high)
+    is_event[is_event] = high[place[is_event]] < end[is_event]
+    first, end = high[place[is_event]], end[is_event]
+    count = end - first
+    # Every second result of reduceat is that of the points between two events.
+    pairs = np.stack([first, end], axis=1).ravel()
+    padded = np.append(score, score[:1])
+    score_max = np.maximum.reduceat(padded, pairs)[::2] if len(pairs) else padded[:0]
+    total = np.add.reduceat(padded, pairs, dtype=np.float64)[::2] if len(pairs) else 0
+    return Events(
+        label[first].astype(np.int64),
+        starts[patch[first]],
+        ends[patch[end - 1]],
+        score_max.astype(np.float64),
+        total / count,
+        count,
+    )
 
 
 def _merged(events: Events, times: PatchTimes, gap_s: float) -> Events:

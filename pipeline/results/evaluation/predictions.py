@@ -1,10 +1,11 @@
 """Scores predicted labels: precision, recall and F1 of every class and of all classes.
 
-Arrays are bool [num_clips, num_classes].
+Arrays are [num_clips, num_classes]: bool, or counts of what is scored in each clip.
 """
 
 import dataclasses
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import numpy as np
 import scipy.sparse
@@ -14,6 +15,7 @@ from pipeline.results.evaluation.scores import bootstrap_weights, nanmean
 from pipeline.results.evaluation.settings import Settings
 
 Array = np.ndarray
+Counts: TypeAlias = "Array | scipy.sparse.csr_array"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +56,25 @@ def score_predictions(
         predicted: Whether the label is predicted.
         settings: Settings of the bootstrap.
     """
-    ones = np.ones((len(truth), 1))
-    measured = _all_rates(truth, predicted, [ones])[:, 0]
-    weights = bootstrap_weights(len(truth), settings.num_resamples, settings.seed)
-    drawn = _all_rates(truth, predicted, weights)
+    return score_counts(truth & predicted, predicted, truth, settings)
+
+
+def score_counts(
+    hits: Counts, chosen: Counts, positives: Counts, settings: Settings
+) -> PredictionScores:
+    """Scores counts that are summed over clips, with intervals of the bootstrap.
+
+    Args:
+        hits: Number of predictions that are right.
+        chosen: Number of predictions.
+        positives: Number of true items.
+        settings: Settings of the bootstrap.
+    """
+    counts = (hits, chosen, positives)
+    num_clips = hits.shape[0]
+    measured = _all_rates(counts, [np.ones((num_clips, 1))])[:, 0]
+    weights = bootstrap_weights(num_clips, settings.num_resamples, settings.seed)
+    drawn = _all_rates(counts, weights)
     estimates = [
         Rates(*map(estimate, measured[:, i], drawn[:, :, i]))
         for i in range(measured.shape[1])
@@ -68,32 +85,29 @@ def score_predictions(
 
 def mean_rates(truth: Array, predicted: Array) -> tuple[list[float], list[float]]:
     """Returns the macro and the micro precision, recall and F1, without intervals."""
-    measured = _all_rates(truth, predicted, [np.ones((len(truth), 1))])[:, 0]
+    counts = (truth & predicted, predicted, truth)
+    measured = _all_rates(counts, [np.ones((len(truth), 1))])[:, 0]
     return measured[:, -2].tolist(), measured[:, -1].tolist()
 
 
-def _all_rates(truth: Array, predicted: Array, blocks: Iterable[Array]) -> Array:
+def _all_rates(counts: tuple[Counts, Counts, Counts], blocks: Iterable[Array]) -> Array:
     """Computes scores in which every clip counts as often as its weight says.
 
     Args:
-        truth: Whether a clip has a label.
-        predicted: Whether the label is predicted.
+        counts: Right predictions, predictions, and true items.
         blocks: Weights, [num_clips, num_resamples] each.
 
     Returns:
         Precision, recall and F1: float64 [3, num_resamples, num_classes + 2]. The last
         two columns are the macro and the micro scores.
     """
-    matrices = [
-        scipy.sparse.csr_array(which.T, dtype=np.float64)
-        for which in (truth & predicted, predicted, truth)
-    ]
+    matrices = [scipy.sparse.csr_array(which.T, dtype=np.float64) for which in counts]
     found = []
     for weights in blocks:
         hits, chosen, positives = ((matrix @ weights).T for matrix in matrices)
         classes = _rates(hits, chosen, positives)
         macro = nanmean(classes, axis=2)
-        micro = _rates(*(counts.sum(axis=1) for counts in (hits, chosen, positives)))
+        micro = _rates(*(x.sum(axis=1) for x in (hits, chosen, positives)))
         found.append(np.dstack([classes, macro, micro]))
     return np.concatenate(found, axis=1)
 

@@ -19,6 +19,7 @@ from pipeline.results.evaluation.clip_scores import read_scored_clips
 from pipeline.results.evaluation.ground_truth import GroundTruth
 from tests.support.made_dataset import make_dataset
 from transforms.elements import Prediction
+from transforms.events.settings import EventSettings
 
 LABELS = ("Bark", "Rain", "Wind")
 ACTIVATIONS = st.floats(0, 1, width=32)
@@ -136,7 +137,10 @@ def test_logit_means_need_activations_of_patches(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], output: str
 ) -> None:
     results = {"a": of_patches([0.9, 0.1, 0.3])}
-    dataset = make_dataset(tmp_path / "o", results, LABELS, outputs=(output,))
+    events = EventSettings() if output == "events" else None
+    dataset = make_dataset(
+        tmp_path / "o", results, LABELS, outputs=(output,), events=events
+    )
     truth = tmp_path / "labels.csv"
     truth.write_text("clip_id,labels\na,Bark\n")
     arguments = ["evaluate", str(dataset), "--ground-truth", str(truth)]
