@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from pipeline.dataset.snapshot import Snapshot
 from pipeline.results.events.read_events import reads_stored
-from pipeline.results.report.addresses import Folders
+from pipeline.results.report.addresses import Folders, shown_uri
 from pipeline.results.report.packing import packed, sixteen_bits
 from transforms import storage
 from transforms.events.settings import DEFAULT_THRESHOLD, EventSettings
@@ -99,10 +99,13 @@ def _file(
 ) -> list[Any]:
     """Returns folder, name, uri without signature, start of the recording and offset.
 
-    The start is None if it is not known.
+    The uri is None if it is the path of the file: folder and name. The start is None if
+    it is not known.
     """
     local_s, offset = starts.get(uri, (None, ""))
-    return [*folders.split(uri), storage.unsigned(uri), local_s, offset]
+    unsigned = storage.unsigned(uri)
+    shown = None if unsigned == shown_uri(uri) else unsigned
+    return [*folders.split(uri), shown, local_s, offset]
 
 
 def settings_text(settings: EventSettings) -> str:

@@ -30,7 +30,9 @@ from pipeline.results.report.events import (
 from pipeline.results.report.labels import LabelStatistics, label_statistics
 from pipeline.results.report.packing import packed, sixteen_bits
 from pipeline.results.report.projection import NUM_PLACED, project
-from pipeline.results.report.recordings import file_starts, read_pieces
+from pipeline.results.report.recordings.coverage import coverage_data
+from pipeline.results.report.recordings.overview import Audio, overview_data
+from pipeline.results.report.recordings.pieces import file_starts, read_pieces
 from pipeline.results.report.run_facts import run_facts, run_state, run_tiles
 from transforms.events.settings import EventSettings
 
@@ -43,19 +45,26 @@ _COLUMNS = [
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Limits of the page. With the defaults, the page of FSD50K has about 15 MB.
+    """Limits of the page. With the defaults, the page of FSD50K has about 16 MB.
 
     Attributes:
         clips: Number of clips in the sample, times the number of models.
         heat_bytes: Number of values in all heat maps, one byte each.
         rows: Number of failed and flagged clips that are listed.
         events: Number of events that are listed, times the number of models.
+        recordings: Number of recordings that are shown one by one, times the number of
+            models.
+        calendar_bytes: Number of values in all calendars, one byte each.
+        breaks: Number of recorders, of gaps and of overlaps that are listed.
     """
 
     clips: int = 55_000
     heat_bytes: int = 2_500_000
     rows: int = 3_000
     events: int = 20_000
+    recordings: int = 60
+    calendar_bytes: int = 2_000_000
+    breaks: int = 500
 
 
 def collect(
@@ -104,12 +113,13 @@ def collect(
         **_troubled(ledger, row_of, limits.rows),
         **_clips(ledger, chosen, folders),
         "folders": folders.rows(),
+        "coverage": recorded.coverage(),
         "models": models,
     }
 
 
 class _Recorded:
-    """What the page says of events, with the times of recordings.
+    """What the page says of events and of the times of recordings.
 
     Args:
         snapshots: Models of the dataset.
@@ -129,19 +139,33 @@ class _Recorded:
         self._settings = settings or EventSettings()
         self._num_models = len(snapshots)
         self._limits, self._folders = limits, folders
-        self._starts = file_starts(read_pieces(snapshots[0]))
+        self._pieces = read_pieces(snapshots[0])
+        self._starts = file_starts(self._pieces)
+        self._audio = Audio(self._pieces)
+
+    def coverage(self) -> dict[str, Any] | None:
+        """Returns when there is audio; None if no time is known."""
+        return coverage_data(self._pieces, self._limits.breaks)
 
     def of_model(self, snapshot: Snapshot) -> dict[str, Any]:
-        """Returns the events of a model; None if there can be none."""
+        """Returns events and overview of a model; None if there can be none."""
         # Settings that find nothing to work on are a mistake: read_events says so.
         if not snapshot.parts or not (has_events(snapshot) or self._has_settings):
-            return {"events": None}
+            return {"events": None, "overview": None}
         found = read_events(snapshot, self._settings)
         labels = snapshot.labels("activations_mean")
         limit = self._limits.events // self._num_models
         data = event_data(found.table, labels, limit, self._folders, self._starts)
         text = settings_text(settings_in_use(snapshot, self._settings))
-        return {"events": {**data, "settings": text}}
+        overview = overview_data(
+            snapshot,
+            found.table,
+            self._audio,
+            self._folders,
+            self._limits.recordings // self._num_models,
+            self._limits.calendar_bytes // self._num_models,
+        )
+        return {"events": {**data, "settings": text}, "overview": overview}
 
 
 def _snapshots(dataset: Dataset) -> list[Snapshot]:

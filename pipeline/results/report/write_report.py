@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PAGE = importlib.resources.files("pipeline.results.report") / "page"
 # The first one makes what the others use. The page has them in this order.
-_SCRIPTS = ("page", "events")
+_SCRIPTS = ("page", "events", "overview")
 
 
 def write_report(

@@ -2,20 +2,13 @@
 // Lists the events: to filter and sort, to hear, and to mark as right or wrong. Marks are
 // kept in the browser, and are downloaded as CSV.
 (() => {
-  const { data, $, element, unpack, number, score, shorten, say, player, path, addSection, openId, hasClip } = report;
+  const { data, $, element, unpack, number, score, shorten, say, player, path, clock, dateText, addSection, openId, hasClip } = report;
   const PAGE_ROWS = 100, COLUMNS = ["uri", "clip_id", "start_s", "end_s", "label", "correct"];
   const WORDS = { yes: "right", no: "wrong" };
   // shown: indexes of the events that match, in order; selected: a place in it.
   let model, events, shown = [], selected = -1, numRows = PAGE_ROWS, marks = new Map(), playing = { index: -1, audio: null };
   let sorting = { key: "score", down: true };
 
-  const clock = (value) => {
-    const tenths = Math.round(value * 10), two = (n) => String(n).padStart(2, "0");
-    const rest = `${two(Math.floor(tenths / 10) % 60)}.${tenths % 10}`, minutes = Math.floor(tenths / 600) % 60;
-    return tenths >= 36000 ? `${Math.floor(tenths / 36000)}:${two(minutes)}:${rest}` : `${minutes}:${rest}`;
-  };
-  // A time on the clock of the recorder, in seconds since 1970.
-  const dateText = (local) => new Date(Math.floor(local) * 1000).toISOString().slice(0, 19).replace("T", " ");
   const six = (value) => String(Number(value.toFixed(6)));
 
   function unpackEvents(packed) {
@@ -26,7 +19,10 @@
       count: 0, ids: packed.clip_ids, numAll: packed.num_all, settings: packed.settings,
     };
     found.count = found.clip.length;
-    const files = packed.files.map(([folder, name, uri, local, offset]) => ({ folder, name, uri, local, offset, lowered: uri.toLowerCase() }));
+    const files = packed.files.map(([folder, name, given, local, offset]) => {
+      const uri = given ?? path(folder, name);
+      return { folder, name, uri, local, offset, lowered: uri.toLowerCase() };
+    });
     found.file = (i) => files[clips[found.clip[i]]];
     found.time = (i) => { const { local } = found.file(i); return local === null ? null : local + found.start[i]; };
     found.key = (i) => keyOf(found.file(i).uri, found.ids[found.clip[i]], found.start[i], found.end[i], model.labels[found.label[i]]);
@@ -256,5 +252,4 @@
   $("mark-save").addEventListener("click", download);
   $("mark-clear").addEventListener("click", () => { if (confirm(`Remove ${marks.size} marks?`)) { marks.clear(); saveMarks(); list(); } });
   addSection(show);
-  document.documentElement.dataset.ready = "yes";
 })();

@@ -37,6 +37,14 @@ const report = (() => {
     return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${end}` : `${minutes}:${end}`;
   }
 
+  const clock = (value) => {
+    const tenths = Math.round(value * 10), two = (n) => String(n).padStart(2, "0");
+    const rest = `${two(Math.floor(tenths / 10) % 60)}.${tenths % 10}`, minutes = Math.floor(tenths / 600) % 60;
+    return tenths >= 36000 ? `${Math.floor(tenths / 36000)}:${two(minutes)}:${rest}` : `${minutes}:${rest}`;
+  };
+  // A time on the clock of the recorder, in seconds since 1970.
+  const dateText = (local) => new Date(Math.floor(local) * 1000).toISOString().slice(0, 19).replace("T", " ");
+
   const ids = data.clips.id, files = data.clips.file;
   const folderOf = unpack(data.clips.folder, Uint32Array);
   const durations = unpack(data.clips.duration_s, Float32Array);
@@ -485,7 +493,7 @@ const report = (() => {
   }
   const openId = (id) => { if (rowOf.has(id)) openClip(rowOf.get(id)); };
   return {
-    data, $, element, unpack, plain, number, score, seconds, shorten, say, colour, layout, withoutToolbar,
+    data, $, element, unpack, plain, number, score, seconds, shorten, say, clock, dateText, colour, layout, withoutToolbar,
     draw, player, path: joined, addSection, openId, hasClip: (id) => rowOf.has(id),
   };
 })();

@@ -1,15 +1,21 @@
 """Reads from the ledger which audio there is, and when it was recorded."""
 
 import datetime
+import re
 from typing import NamedTuple
 
 import pyarrow.compute as pc
 
 from pipeline.dataset.snapshot import Snapshot
 from pipeline.inputs.excerpts import START
+from pipeline.results.report.addresses import shown_uri
+from transforms.recorded_at.choose import RECORDED_AT_COLUMN
 from transforms.recorded_at.moments import moment
 
-_RECORDED_AT = "recorded_at"
+# Folders for years, months or days, such as `2024/06/11`, `2024-06` or `20240611`.
+_DATED = re.compile(
+    r"/(19|20)\d\d([-_./]?(0[1-9]|1[0-2])([-_./]?(0[1-9]|[12]\d|3[01]))?)?$"
+)
 _EPOCH = datetime.datetime(1970, 1, 1)
 
 
@@ -37,6 +43,11 @@ class Piece(NamedTuple):
         return None if self.recorded_at is None else local_seconds(self.recorded_at)
 
 
+def recorder_of(uri: str) -> str:
+    """Returns the folder of a file, without folders for dates: that of its recorder."""
+    return _DATED.sub("", shown_uri(uri).rpartition("/")[0])
+
+
 def local_seconds(time: datetime.datetime) -> float:
     """Returns the reading of the clock in seconds since 1970, without its offset."""
     return (time.replace(tzinfo=None) - _EPOCH).total_seconds()
@@ -54,15 +65,15 @@ def read_pieces(snapshot: Snapshot) -> list[Piece]:
     columns = ["clip_id", "uri", "status", "duration_s"]
     if snapshot.has_excerpts():
         columns.append(START)
-    if _RECORDED_AT in snapshot.ledger_dataset().schema.names:
-        columns.append(_RECORDED_AT)
+    if RECORDED_AT_COLUMN in snapshot.ledger_dataset().schema.names:
+        columns.append(RECORDED_AT_COLUMN)
     ledger = snapshot.ledger(columns)
     ledger = ledger.filter(pc.equal(ledger["status"], "ok"))
     pieces = []
     for row in ledger.to_pylist():
         start_s = row.get(START) or 0.0
         end_s = start_s + (row["duration_s"] or 0.0)
-        time = moment(row.get(_RECORDED_AT) or "")
+        time = moment(row.get(RECORDED_AT_COLUMN) or "")
         pieces.append(Piece(row["clip_id"], row["uri"], start_s, end_s, time))
     return pieces
 
