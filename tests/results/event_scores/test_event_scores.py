@@ -19,6 +19,7 @@ from pipeline.results.evaluation.intervals import estimate
 from pipeline.results.evaluation.scores import bootstrap_weights
 from tests.support.made_dataset import make_dataset, scored
 from transforms.events.settings import EventSettings
+from transforms.events.thresholds import Threshold
 
 LABELS = ("Dog", "Rain", "Bark", "Hiss_of_a cat")
 # Start of each patch, and the length of a patch.
@@ -461,6 +462,27 @@ def test_stored_events_are_scored(
     assert "found with the settings of the run" in found.said
     said = command.refused(["/rec/x/b.wav,Dog,0,1.5"], "--threshold=0.3")
     assert "has no activations of patches" in said
+
+
+def test_labels_that_the_run_did_not_look_for_are_not_scored(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["/rec/x/b.wav,Dog,0,1", "/rec/x/b.wav,Rain,0,1"]
+    for name, settings in (
+        ("thresholds", EventSettings(thresholds={"Dog": Threshold(0.75)})),
+        ("labels", EventSettings(labels=("Dog",))),
+    ):
+        folder = make_dataset(
+            tmp_path / name,
+            RESULTS,
+            LABELS,
+            outputs=("events",),
+            uris=URIS,
+            events=settings,
+        )
+        found = Command(tmp_path, folder, capsys).scored(rows)
+        assert [*found.labels] == ["Dog"]
+        assert "1 label without a threshold, not scored: Rain" in found.said
 
 
 def test_unfinished_runs_say_so(
