@@ -216,3 +216,9 @@ def test_module_is_short_and_has_a_docstring(path: pathlib.Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= MAX_LINES
     assert not text or ast.get_docstring(ast.parse(text))
+
+
+def test_names_of_test_files_are_unique() -> None:
+    """pytest imports the files by their names alone."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert [n for n, count in collections.Counter(names).items() if count > 1] == []
