@@ -67,7 +67,11 @@ def write_dataset(root: pathlib.Path, hours: float) -> None:
         {
             "state": "finished",
             "identity": {},
-            "config": {"patch_hop": 50, "outputs": ["activations"]},
+            "config": {
+                "patch_hop": 50,
+                "last_patch": "repeat",
+                "outputs": ["activations"],
+            },
             "manifest": {"num_clips": 1},
             "models": [{"name": MODEL.name}],
         }

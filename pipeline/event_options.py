@@ -5,24 +5,37 @@ from collections.abc import Sequence
 from typing import cast
 
 from pipeline.errors import ConfigError
-from transforms.events.settings import Bounds, EventSettings
-from transforms.events.thresholds import read_thresholds
+from transforms.events.settings import Bounds, EventSettings, LabelThresholds
+from transforms.events.thresholds import Threshold, read_thresholds
 from transforms.storage import StorageError
 
 
-def check_labels(
-    settings: EventSettings | None, labels: Sequence[str], model: str
-) -> None:
-    """Refuses settings that name a label which the model does not have.
+def label_thresholds(
+    settings: EventSettings, labels: Sequence[str], model: str
+) -> LabelThresholds:
+    """Returns the thresholds of a model's labels.
 
     Raises:
-        ConfigError: if there is such a label.
+        ConfigError: if the settings name a label that the model does not have.
     """
     try:
-        if settings:
-            settings.of_labels(labels)
+        return settings.of_labels(labels)
     except ValueError as error:
         raise ConfigError(f"model {model}: {error}") from error
+
+
+def thresholds_of_file(path: str) -> dict[str, Threshold]:
+    """Reads a file of thresholds: label -> its threshold.
+
+    Raises:
+        ConfigError: if the file cannot be read, or a column or a value is wrong.
+    """
+    try:
+        return read_thresholds(path)
+    except StorageError as error:
+        raise ConfigError(f"cannot read thresholds {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"cannot read thresholds {path}: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +70,11 @@ class EventOptions:
         Raises:
             ConfigError: if an option is out of range, or the file cannot be used.
         """
+        thresholds = thresholds_of_file(self.thresholds) if self.thresholds else {}
         try:
             return EventSettings(
                 threshold=self.threshold,
-                thresholds=read_thresholds(self.thresholds) if self.thresholds else {},
+                thresholds=thresholds,
                 low=self.low,
                 labels=self.label,
                 smooth_s=self.smooth,
@@ -69,8 +83,5 @@ class EventOptions:
                 leaves=self.leaves,
                 bounds=cast("Bounds", self.bounds),
             )
-        except StorageError as error:
-            raise ConfigError(f"cannot read thresholds {error}") from error
         except ValueError as error:
-            source = f"thresholds {self.thresholds}: " if self.thresholds else ""
-            raise ConfigError(f"{source}{error}") from error
+            raise ConfigError(str(error)) from error

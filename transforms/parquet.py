@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import (
     Clip,
     FloatArray,
@@ -28,8 +29,10 @@ from transforms.elements import (
     top_labels,
 )
 from transforms.engines.contract import ModelSpec
-from transforms.events.detect import find_events
+from transforms.events.detect import PatchTimes, find_events
+from transforms.events.settings import EventSettings, LabelThresholds
 from transforms.events.table import events_table
+from transforms.front_end.patches import HOP_SAMPLES, PatchSpec
 from transforms.job_control.counters import count, timed
 from transforms.job_control.permit import Permit
 from transforms.job_control.status import report_clip
@@ -37,12 +40,12 @@ from transforms.manifest import FILE_MODIFIED_COLUMN, FILE_SIZE_COLUMN
 from transforms.schemas import (
     LEDGER_FIELDS,
     PATCH_DURATION_S,
+    PATCH_SAMPLES,
     DatasetSpec,
     clips_schema,
     events_schema,
     ledger_schema,
     part_name,
-    patch_times,
     patches_schema,
 )
 from transforms.storage import join, publish
@@ -80,12 +83,22 @@ def _model_tables(
         yield "patches", patches_table(shard, spec, model)
     yield "clips", clips_table(shard, spec, model)
     if spec.events:
+        thresholds = spec.events.of_labels(model.labels)
         tables = [
-            clip_events(clip, [p.activations], len(p.activations), spec, model)
+            clip_events(
+                clip,
+                [p.activations],
+                len(p.activations),
+                spec.patch_spec,
+                thresholds,
+                spec.events,
+            )
             for clip, p in _predictions(shard, model)
         ]
-        schema = events_schema(spec, model)
-        yield "events", pa.concat_tables([schema.empty_table(), *tables])
+        yield (
+            "events",
+            pa.concat_tables([events_schema(spec, model).empty_table(), *tables]),
+        )
 
 
 def count_outcomes(shard: Shard, num_patches: int) -> ShardSummary:
@@ -282,8 +295,9 @@ def clip_events(
     clip: Clip,
     blocks: Iterable[FloatArray],
     num_patches: int,
-    spec: DatasetSpec,
-    model: ModelSpec,
+    patch_spec: PatchSpec,
+    thresholds: LabelThresholds,
+    settings: EventSettings,
 ) -> pa.Table:
     """One row for every event of a clip.
 
@@ -291,19 +305,23 @@ def clip_events(
         clip: Clip with `info`.
         blocks: Activations of consecutive patches, float32 [any number, num_classes].
         num_patches: Number of patches.
-        spec: What is written; has `events`.
-        model: Model of the activations.
+        patch_spec: How patches were cut.
+        thresholds: Thresholds of the model's labels.
+        settings: What counts as an event.
     """
-    assert spec.events and clip.info
-    times = patch_times(
-        spec.patch_spec, num_patches, clip.start_s or 0.0, clip.info.duration_s
+    assert clip.info
+    times = PatchTimes(
+        num_patches,
+        patch_spec.patch_hop * HOP_SAMPLES,
+        PATCH_SAMPLES,
+        SAMPLE_RATE_HZ,
+        clip.start_s or 0.0,
+        clip.info.duration_s,
     )
-    thresholds = spec.events.of_labels(model.labels)
-    events = find_events(blocks, times, thresholds, spec.events)
-    table = events_table(
-        events, times, model.labels, clip.clip_id, clip.uri, clip.recorded_at
+    events = find_events(blocks, times, thresholds, settings)
+    return events_table(
+        events, times, thresholds.labels, clip.clip_id, clip.uri, clip.recorded_at
     )
-    return table.cast(events_schema(spec, model))
 
 
 def _predictions(shard: Shard, model: ModelSpec) -> list[tuple[Clip, Prediction]]:

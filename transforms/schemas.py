@@ -7,12 +7,10 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pyarrow as pa
 
 from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.engines.contract import ModelSpec
-from transforms.events.detect import PatchTimes
 from transforms.events.settings import EventSettings
 from transforms.events.table import EVENT_FIELDS
 from transforms.front_end.mel import FRAME_SAMPLES
@@ -75,7 +73,10 @@ class DatasetSpec:
     def __post_init__(self) -> None:
         check_outputs(self.outputs)
         if ("events" in self.outputs) != (self.events is not None):
-            raise ValueError("settings of events need the output events, and it them")
+            raise ValueError(
+                f"outputs is {','.join(self.outputs)}, expected events in it if and "
+                "only if there are settings of events"
+            )
 
     @property
     def has_patches(self) -> bool:
@@ -100,27 +101,6 @@ def check_outputs(outputs: Sequence[str]) -> None:
             f"outputs is {','.join(outputs) or 'empty'}, expected one or more of: "
             f"{', '.join(OUTPUTS)} (each once)"
         )
-
-
-def patch_times(
-    spec: PatchSpec, num_patches: int, clip_start_s: float, clip_duration_s: float
-) -> PatchTimes:
-    """Where the patches of a clip are.
-
-    Args:
-        spec: How patches are cut.
-        num_patches: Number of patches.
-        clip_start_s: Start of the clip in its file.
-        clip_duration_s: Duration of the clip.
-    """
-    return PatchTimes(
-        num_patches,
-        spec.patch_hop * HOP_SAMPLES,
-        PATCH_SAMPLES,
-        SAMPLE_RATE_HZ,
-        clip_start_s,
-        clip_duration_s,
-    )
 
 
 def part_name(shard_id: str) -> str:
@@ -181,11 +161,10 @@ def _vector(size: int) -> pa.DataType:
 
 
 def _run_metadata(spec: DatasetSpec) -> dict[str, str]:
-    (hop_s,) = spec.patch_spec.start_s(np.array([1])).tolist()
     return {
         "schema_version": str(SCHEMA_VERSION),
         "sample_rate_hz": str(SAMPLE_RATE_HZ),
-        "patch_hop_s": repr(hop_s),
+        "patch_hop_s": repr(spec.patch_spec.hop_s),
         "patch_duration_s": repr(PATCH_DURATION_S),
         "last_patch": spec.patch_spec.last_patch,
         "versions": json.dumps(dict(spec.versions)),

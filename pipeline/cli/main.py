@@ -31,8 +31,16 @@ from transforms.errors import UserError
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 # In the order in which `fsdsinet --help` lists them.
 _COMMANDS = (
-    *(extract, manifest, top, events, plot, report, evaluate, search),
-    *(models, job),
+    extract,
+    manifest,
+    top,
+    events,
+    plot,
+    report,
+    evaluate,
+    search,
+    models,
+    job,
 )
 
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from pipeline.dataset.folder import Dataset, read_ledger_files
 from pipeline.errors import ConfigError, DatasetError
 from transforms import storage
+from transforms.front_end.patches import PatchSpec
 from transforms.schemas import stores_patches
 
 _NUM_NAMED = 5
@@ -63,6 +64,12 @@ class Snapshot:
         """The entry of the model in run.json: its name, path, sha256 and sizes."""
         models: list[dict[str, Any]] = self.run["models"]
         return next(entry for entry in models if entry["name"] == self.model)
+
+    @property
+    def patch_spec(self) -> PatchSpec:
+        """How the patches of the dataset were cut."""
+        config = self.run["config"]
+        return PatchSpec(config["patch_hop"], config["last_patch"])
 
     def unfinished(self) -> str | None:
         """Says how many clips are done if the run has not finished; None if it has."""

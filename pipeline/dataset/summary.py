@@ -86,13 +86,12 @@ def summary_text(
     tables = ["patches"] * stores_patches(outputs) + ["clips"]
     tables += ["events"] * ("events" in outputs)
     lines.append(f"dataset: {dataset.shown} (ledger, {', '.join(tables)}, run.json)")
-    clip_id = _example_clip(dataset)
+    shown = shlex.quote(dataset.shown)
     if "events" in outputs:
-        shown = shlex.quote(dataset.shown)
         lines.append(f"list the events: fsdsinet events {shown} --output events.csv")
-    elif clip_id is not None:
+    elif (clip_id := _example_clip(dataset)) is not None:
         lines.append(
-            f"plot a clip: fsdsinet plot {shlex.quote(dataset.shown)} "
+            f"plot a clip: fsdsinet plot {shown} "
             f"--clip={shlex.quote(clip_id)} --output activations.png"
         )
     return "\n".join(lines)

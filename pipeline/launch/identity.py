@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipeline.config import RunConfig
 from pipeline.errors import ConfigError
-from pipeline.event_options import check_labels
+from pipeline.event_options import label_thresholds
 from transforms.engines.contract import ModelSpec
 from transforms.front_end.patches import FRONT_END_VERSION
 from transforms.recorded_at.choose import RECORDED_AT_COLUMN
@@ -33,9 +33,12 @@ def dataset_spec(
     Raises:
         ConfigError: if events of a label are wanted that a model does not have.
     """
-    events = config.events.settings() if "events" in config.outputs else None
-    for model in models if events else ():
-        check_labels(events, model.labels, model.name)
+    events = None
+    if "events" in config.outputs:
+        events = config.events.settings()
+        for model in models:
+            # Refuses labels that a model does not have, before anything starts.
+            label_thresholds(events, model.labels, model.name)
     carried = tuple(field for field in fields if field.name != RECORDED_AT_COLUMN)
     return DatasetSpec(
         models=models,

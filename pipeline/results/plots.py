@@ -105,7 +105,7 @@ def plot_clips(
     rows = [choose_labels(clip, num_labels, labels) for clip in sheet]
     # matplotlib warns of characters that the font lacks; it draws them as boxes.
     warnings.filterwarnings("ignore", message="Glyph")
-    spans = [event_spans(snapshot, clip, table) for clip in sheet]
+    spans = event_spans(snapshot, clip_ids, table) if table is not None else {}
     figure = _draw_sheet(sheet, rows, spans)
     try:
         with storage.publish(path) as file:
@@ -122,7 +122,7 @@ def plot_clips(
 
 
 def _draw_sheet(
-    sheet: list[ClipActivations], rows: list[list[int]], spans: list[Spans]
+    sheet: list[ClipActivations], rows: list[list[int]], spans: dict[str, Spans]
 ) -> Figure:
     heights = [max(2.0, 1.3 + 0.32 * len(chosen)) for chosen in rows]
     figure, grid = plt.subplots(
@@ -132,9 +132,9 @@ def _draw_sheet(
         height_ratios=heights,
         layout="constrained",
     )
-    for axes, clip, chosen, events in zip(grid[:, 0], sheet, rows, spans, strict=True):
+    for axes, clip, chosen in zip(grid[:, 0], sheet, rows, strict=True):
         draw_activations(axes, clip, chosen)
-        draw_events(axes, clip, chosen, events)
+        draw_events(axes, clip, chosen, spans.get(clip.clip_id, {}))
     return figure
 
 
@@ -203,27 +203,26 @@ def draw_activations(axes: Axes, clip: ClipActivations, rows: Sequence[int]) -> 
 
 
 def event_spans(
-    snapshot: Snapshot, clip: ClipActivations, table: pa.Table | None
-) -> Spans:
-    """Returns the events of a clip: label -> starts and ends in the clip, in seconds.
+    snapshot: Snapshot, clip_ids: Sequence[str], table: pa.Table
+) -> dict[str, Spans]:
+    """Returns the events of clips, with times in the clip: clip_id -> its events.
 
     Args:
-        snapshot: Dataset of the clip.
-        clip: The clip.
-        table: Events with times in the file; None for no events.
+        snapshot: Dataset of the clips.
+        clip_ids: The clips.
+        table: Events with times in the file.
     """
-    if table is None:
-        return {}
     columns = ["clip_id", "uri", *([START] if snapshot.has_excerpts() else [])]
     ledger = snapshot.ledger(columns)
-    (row,) = ledger.filter(pc.equal(ledger["clip_id"], clip.clip_id)).to_pylist()
+    wanted = pc.is_in(ledger["clip_id"], value_set=pa.array(clip_ids))
     key = "clip_id" if "clip_id" in table.column_names else "uri"
-    mine = table.filter(pc.equal(table[key], row[key]))
-    shift_s = row.get(START) or 0.0
-    spans: Spans = {}
-    for event in mine.to_pylist():
-        times = (event["start_s"] - shift_s, event["end_s"] - shift_s)
-        spans.setdefault(event["label"], []).append(times)
+    spans: dict[str, Spans] = {}
+    for row in ledger.filter(wanted).to_pylist():
+        shift_s = row.get(START) or 0.0
+        of_clip = spans.setdefault(row["clip_id"], {})
+        for event in table.filter(pc.equal(table[key], row[key])).to_pylist():
+            times = (event["start_s"] - shift_s, event["end_s"] - shift_s)
+            of_clip.setdefault(event["label"], []).append(times)
     return spans
 
 

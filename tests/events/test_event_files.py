@@ -16,7 +16,7 @@ from pipeline.cli.main import main
 from pipeline.dataset.snapshot import Snapshot
 from pipeline.errors import ConfigError
 from pipeline.results.events.event_table import read_event_table
-from pipeline.results.plots import event_spans, read_activations
+from pipeline.results.plots import event_spans
 from tests.support.audio_files import make_readable
 from tests.support.made_dataset import make_dataset, scored
 from transforms.decoding.excerpts import ExcerptReader
@@ -325,8 +325,7 @@ def test_plot_draws_events_of_excerpts_at_their_place(tmp_path: pathlib.Path) ->
         path = str(tmp_path / name)
         assert main(["events", str(folder), "--output", path]) == 0
         snapshot = Snapshot(str(folder), None)
-        clip = read_activations(snapshot, "late")
-        spans = event_spans(snapshot, clip, read_event_table(path))
+        (spans,) = event_spans(snapshot, ["late"], read_event_table(path)).values()
         assert [*spans] == ["Dog", "Rain", "Bark"]
         assert spans["Rain"] == [(near(2 * HOP_S), near(2.5))]
     picture = tmp_path / "p.png"

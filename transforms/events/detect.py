@@ -253,11 +253,11 @@ def _is_leaf(events: Events, labels: tuple[str, ...]) -> npt.NDArray[np.bool_]:
     index_of = {label: index for index, label in enumerate(labels)}
     for label in np.unique(events.label):
         below = [index_of[x] for x in descendants(labels[label]) if x in index_of]
-        others = events.take(np.isin(events.label, below))
-        own = events.label == label
-        # Of the events below, those that begin before the end and do not end before
-        # the start.
-        begun = np.searchsorted(np.sort(others.start), events.end[own], "left")
-        ended = np.searchsorted(np.sort(others.end), events.start[own], "right")
-        result[own] = begun == ended
+        is_below, is_own = np.isin(events.label, below), events.label == label
+        starts, ends = np.sort(events.start[is_below]), np.sort(events.end[is_below])
+        # An event is overlapped if more events below have begun before it ends than
+        # have ended before it starts.
+        begun = np.searchsorted(starts, events.end[is_own], "left")
+        ended = np.searchsorted(ends, events.start[is_own], "right")
+        result[is_own] = begun == ended
     return result

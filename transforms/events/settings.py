@@ -56,7 +56,7 @@ class EventSettings:
                 raise ValueError(f"{name} is {value:g} s, expected 0 or more")
         if self.bounds not in get_args(Bounds):
             raise ValueError(unknown_value("bounds", self.bounds, get_args(Bounds)))
-        if self._common:
+        if self._common is not None:
             # Checks the range.
             Threshold(self._common, self.low)
 
@@ -73,8 +73,9 @@ class EventSettings:
         Raises:
             ValueError: if a label of the settings is not one of the model's.
         """
+        known = frozenset(labels)
         for name in (*self.labels, *self.thresholds):
-            if name not in labels:
+            if name not in known:
                 hint = (
                     did_you_mean(name, labels)
                     or f"labels are {', '.join(labels[:3])}, ..."

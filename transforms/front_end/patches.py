@@ -61,6 +61,11 @@ class PatchSpec:
         if self.last_patch not in choices:
             raise ValueError(unknown_value("last_patch", self.last_patch, choices))
 
+    @property
+    def hop_s(self) -> float:
+        """Seconds from the start of a patch to the start of the next."""
+        return self.patch_hop * HOP_SAMPLES / SAMPLE_RATE_HZ
+
     def num_patches(self, num_frames: int) -> int:
         """Number of patches of a clip."""
         num_full = max(0, (num_frames - PATCH_FRAMES) // self.patch_hop + 1)

@@ -29,7 +29,7 @@ from transforms.parquet import (
 )
 from transforms.recordings.measure import Recording, Segment
 from transforms.recordings.unfinished import UnfinishedRecording
-from transforms.schemas import DatasetSpec, part_name, patches_schema
+from transforms.schemas import DatasetSpec, events_schema, part_name, patches_schema
 from transforms.storage import join
 
 
@@ -135,8 +135,13 @@ def _write_model(
             folder.read_prediction(segment.index, number).activations
             for segment in segments
         )
-        events = clip_events(clip, blocks, segments[-1].patches[1], spec, model)
-        write_table(join(output, "events", name, part), events)
+        thresholds = spec.events.of_labels(model.labels)
+        num_patches = segments[-1].patches[1]
+        events = clip_events(
+            clip, blocks, num_patches, spec.patch_spec, thresholds, spec.events
+        )
+        schema = events_schema(spec, model)
+        write_tables(join(output, "events", name, part), schema, [events])
 
 
 def _tables(

@@ -6,19 +6,17 @@ mean of logits needs the table of patches. Both tables are read in a stream.
 
 import collections
 import dataclasses
-import itertools
 import os
 from collections.abc import Callable, Container, Iterator, Sequence
 
 import numpy as np
-import pyarrow.parquet as pq
 from scipy.special import expit, logit
 
 from pipeline.dataset.snapshot import Snapshot, vectors_of
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.results.evaluation.ground_truth import GroundTruth, same_spelling
 from pipeline.results.evaluation.settings import Aggregate, Missing
-from transforms import storage
+from pipeline.results.events.clip_blocks import read_runs
 
 # What the names in a ground truth may be -> the ledger column to compare, and how to
 # get the name from its value. The entry that finds most clips is used, the first one if
@@ -35,8 +33,6 @@ _KEYS: dict[str, tuple[str, Callable[[str], str]]] = {
 # Activations of exactly 0 and 1 have infinite logits. These limits have logits of
 # -16.1 and 16.1. Of the float32 values near 1, they change only 1 and the one below it.
 _CLIPPED_TO = (1e-7, 1 - 1e-7)
-# Patches in memory: 7 MB of 200 float32 values.
-_BATCH_ROWS = 8192
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,7 +243,7 @@ def _logit_means(
     for uri in snapshot.files("patches"):
         sums: dict[str, np.ndarray] = {}
         counts: collections.Counter[str] = collections.Counter()
-        for clip_id, values in _runs(uri):
+        for clip_id, values in read_runs(uri):
             counts[clip_id] += len(values)
             if clip_id in wanted:
                 exact = np.clip(values[:, indices].astype(np.float64), *_CLIPPED_TO)
@@ -263,21 +259,6 @@ def _logit_means(
             yield [*sums], expit(np.stack(means))
     if left:
         raise snapshot.mismatch(min(left), "has no results")
-
-
-def _runs(uri: str) -> Iterator[tuple[str, np.ndarray]]:
-    """Reads a file of patches: clip_id, and activations of its consecutive patches.
-
-    A clip comes several times if its patches are in several batches.
-    """
-    # Most files are small: reading ahead would cost more time than it saves.
-    with pq.ParquetFile(storage.open_arrow(uri), pre_buffer=False) as file:
-        for batch in file.iter_batches(_BATCH_ROWS, columns=["clip_id", "activations"]):
-            values = vectors_of(batch["activations"])
-            ids = batch["clip_id"].to_pylist()
-            starts = [i for i in range(len(ids)) if not i or ids[i] != ids[i - 1]]
-            for start, end in itertools.pairwise([*starts, len(ids)]):
-                yield ids[start], values[start:end]
 
 
 def _truth_matrix(

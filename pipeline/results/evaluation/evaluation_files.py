@@ -17,11 +17,10 @@ from matplotlib.ticker import StrMethodFormatter
 from pipeline.console import counted, short_list
 from pipeline.errors import ConfigError
 from pipeline.results.evaluation.evaluate import ClassScore, Evaluation
-from pipeline.results.evaluation.intervals import CONFIDENCE, number_text
+from pipeline.results.evaluation.intervals import CONFIDENCE, number_cell, number_text
 from pipeline.results.evaluation.threshold_files import (
     class_cells,
     class_texts,
-    number_cell,
     thresholds_json,
     thresholds_lines,
 )

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.dataset.snapshot import Snapshot
 from pipeline.errors import ConfigError
+from pipeline.event_options import thresholds_of_file
 from pipeline.results.evaluation.clip_scores import ScoredClips, read_scored_clips
 from pipeline.results.evaluation.folds import assign_folds, first_shared, read_audio
 from pipeline.results.evaluation.ground_truth import (
@@ -33,7 +34,6 @@ from pipeline.results.evaluation.settings import (
 from pipeline.results.evaluation.thresholds import Fitted, fit_thresholds
 from transforms import storage
 from transforms.errors import did_you_mean
-from transforms.events.thresholds import read_thresholds
 
 _FSD50K_FIT_SPLIT = "val"
 
@@ -228,12 +228,7 @@ def _score(
 
 def _read_given(path: str, labels: Sequence[str], snapshot: Snapshot) -> np.ndarray:
     """Reads the thresholds of the classes from a file; NaN for a class without one."""
-    try:
-        given = {same_spelling(k): v for k, v in read_thresholds(path).items()}
-    except storage.StorageError as error:
-        raise ConfigError(f"cannot read thresholds {error}") from error
-    except ValueError as error:
-        raise ConfigError(f"cannot read thresholds {path}: {error}") from error
+    given = {same_spelling(k): v for k, v in thresholds_of_file(path).items()}
     known = [*map(same_spelling, snapshot.labels("activations_mean"))]
     for label in given:
         if label not in known:

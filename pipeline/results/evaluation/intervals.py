@@ -49,6 +49,11 @@ def estimate(measured: float | np.ndarray, drawn: np.ndarray) -> Estimate:
     return Estimate(value, float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1)))
 
 
+def number_cell(value: float) -> str:
+    """Returns a number for a CSV file; empty if it is undefined."""
+    return "" if math.isnan(value) else repr(value)
+
+
 def number_text(value: float) -> str:
     """Returns a score or threshold for people."""
     return "undefined" if math.isnan(value) else f"{value:.3f}"

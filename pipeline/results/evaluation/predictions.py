@@ -5,17 +5,25 @@ Arrays are [num_clips, num_classes]: bool, or counts of what is scored in each c
 
 import dataclasses
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse
 
-from pipeline.results.evaluation.intervals import UNDEFINED, Estimate, estimate
+from pipeline.results.evaluation.intervals import (
+    UNDEFINED,
+    Estimate,
+    estimate,
+    number_cell,
+)
 from pipeline.results.evaluation.scores import bootstrap_weights, nanmean
 from pipeline.results.evaluation.settings import Settings
 
 Array = np.ndarray
 Counts: TypeAlias = "Array | scipy.sparse.csr_array"
+RATES = ("precision", "recall", "f1")
+# A rate and its interval, as columns of a CSV file.
+RATE_COLUMNS = tuple(f"{name}{end}" for name in RATES for end in ("", "_low", "_high"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +33,16 @@ class Rates:
     precision: Estimate = UNDEFINED
     recall: Estimate = UNDEFINED
     f1: Estimate = UNDEFINED
+
+    @property
+    def estimates(self) -> tuple[Estimate, Estimate, Estimate]:
+        """Precision, recall and F1, in the order of RATES."""
+        return self.precision, self.recall, self.f1
+
+    def cells(self) -> list[str]:
+        """Returns the values for a CSV file, in the order of RATE_COLUMNS."""
+        values = (x for one in self.estimates for x in (one.value, one.low, one.high))
+        return [number_cell(value) for value in values]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +58,16 @@ class PredictionScores:
     classes: tuple[Rates, ...]
     macro: Rates
     micro: Rates
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the macro and the micro scores for JSON."""
+        return {
+            name: {
+                key: one.as_json()
+                for key, one in zip(RATES, rates.estimates, strict=True)
+            }
+            for name, rates in (("macro", self.macro), ("micro", self.micro))
+        }
 
 
 def score_predictions(

@@ -7,13 +7,11 @@ from typing import Any
 from pipeline.console import counted, short_list
 from pipeline.errors import ConfigError
 from pipeline.results.evaluation.fit import Fit, ThresholdScores
-from pipeline.results.evaluation.intervals import Estimate, number_text
-from pipeline.results.evaluation.predictions import Rates
+from pipeline.results.evaluation.intervals import number_cell, number_text
+from pipeline.results.evaluation.predictions import RATE_COLUMNS, RATES
 from pipeline.results.evaluation.thresholds import MIN_POSITIVES
 from transforms import storage
 from transforms.events.thresholds import Threshold, thresholds_csv
-
-_RATES = ("precision", "recall", "f1")
 
 
 def write_thresholds(scored: ThresholdScores) -> None:
@@ -36,7 +34,7 @@ def thresholds_lines(scored: ThresholdScores) -> list[str]:
     lines = [_origin(scored), f"{'':10}{'precision':22}{'recall':22}F1"]
     for name, rates in (("macro", scored.scores.macro), ("micro", scored.scores.micro)):
         texts = (
-            f"{number_text(x.value)} {x.interval_text():16}" for x in _three(rates)
+            f"{number_text(x.value)} {x.interval_text():16}" for x in rates.estimates
         )
         lines.append(f"{name:10}{''.join(texts)}".rstrip())
     if scored.fit is not None:
@@ -67,20 +65,14 @@ def thresholds_json(scored: ThresholdScores) -> dict[str, Any]:
             "too_few_positives": _labels(scored, fit.fitted.has_few),
             "precision_not_reached": _labels(scored, fit.fitted.is_unreached),
             "scores_on_fitted_clips": {
-                name: dict(zip(_RATES, values, strict=True))
+                name: dict(zip(RATES, values, strict=True))
                 for name, values in (("macro", fit.macro), ("micro", fit.micro))
             },
         },
         "without_threshold": _labels(
             scored, [math.isnan(x) for x in scored.thresholds]
         ),
-        "scores": {
-            name: {key: getattr(rates, key).as_json() for key in _RATES}
-            for name, rates in (
-                ("macro", scored.scores.macro),
-                ("micro", scored.scores.micro),
-            )
-        },
+        "scores": scored.scores.as_json(),
     }
 
 
@@ -89,7 +81,7 @@ def class_texts(scored: ThresholdScores) -> tuple[str, dict[str, str]]:
     texts = {}
     rows = zip(scored.labels, scored.thresholds, scored.scores.classes, strict=True)
     for label, threshold, rates in rows:
-        cells = [threshold, *(one.value for one in _three(rates))]
+        cells = [threshold, *(one.value for one in rates.estimates)]
         shown = ("-" if math.isnan(cell) else f"{cell:.3f}" for cell in cells)
         texts[label] = "".join(f"  {text:>9}" for text in shown)
     names = ("threshold", "precision", "recall", "F1")
@@ -100,27 +92,15 @@ def class_cells(
     scored: ThresholdScores,
 ) -> tuple[tuple[str, ...], dict[str, list[str]]]:
     """Returns the names of further columns of a CSV file, and label -> its cells."""
-    columns = ["threshold", "fit_positives"]
-    columns += [f"{name}{end}" for name in _RATES for end in ("", "_low", "_high")]
     positives = scored.fit.fitted.num_positives.tolist() if scored.fit else None
     cells = {}
     for i, label in enumerate(scored.labels):
-        figures = [
-            figure
-            for one in _three(scored.scores.classes[i])
-            for figure in (one.value, one.low, one.high)
-        ]
         cells[label] = [
             number_cell(float(scored.thresholds[i])),
             str(positives[i]) if positives else "",
-            *map(number_cell, figures),
+            *scored.scores.classes[i].cells(),
         ]
-    return tuple(columns), cells
-
-
-def number_cell(value: float) -> str:
-    """Returns a number for a CSV file; empty if it is undefined."""
-    return "" if math.isnan(value) else repr(value)
+    return ("threshold", "fit_positives", *RATE_COLUMNS), cells
 
 
 def _origin(scored: ThresholdScores) -> str:
@@ -175,7 +155,3 @@ def _fit_lines(fit: Fit, scored: ThresholdScores) -> list[str]:
 
 def _labels(scored: ThresholdScores, chosen: Iterable[bool]) -> list[str]:
     return [x for x, is_chosen in zip(scored.labels, chosen, strict=True) if is_chosen]
-
-
-def _three(rates: Rates) -> tuple[Estimate, Estimate, Estimate]:
-    return rates.precision, rates.recall, rates.f1

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pipeline.console import short_list
 from pipeline.dataset.snapshot import Snapshot
 from pipeline.errors import ConfigError
-from pipeline.event_options import EventOptions
+from pipeline.event_options import EventOptions, label_thresholds
 from pipeline.results.evaluation.ground_truth import (
     GroundTruth,
     class_indices,
@@ -89,6 +89,7 @@ class EventEvaluation:
         without_threshold: Labels that are not scored, because these settings find no
             events of them.
         unfinished: How many clips are done if the run has not finished, else None.
+        is_stored: Whether the run found the events, with settings of its own.
     """
 
     snapshot: Snapshot
@@ -103,6 +104,7 @@ class EventEvaluation:
     other_labels: dict[str, int]
     without_threshold: tuple[str, ...]
     unfinished: str | None
+    is_stored: bool
 
     @property
     def num_recordings(self) -> int:
@@ -178,6 +180,7 @@ def evaluate_events(
         other_labels,
         tuple(label for label in asked if label not in findable),
         snapshot.unfinished(),
+        reads_stored(snapshot, event_settings),
     )
 
 
@@ -202,10 +205,7 @@ def _asked_labels(
 def _findable(snapshot: Snapshot, settings: EventSettings) -> set[str]:
     """Returns the labels of which these settings can find events."""
     labels = snapshot.labels("activations_mean")
-    try:
-        thresholds = settings.of_labels(labels).thresholds
-    except ValueError as error:
-        raise ConfigError(f"model {snapshot.model}: {error}") from error
+    thresholds = label_thresholds(settings, labels, snapshot.model).thresholds
     findable = {x for x, t in zip(labels, thresholds, strict=True) if math.isfinite(t)}
     stored = snapshot.run["identity"].get("events")
     if stored and reads_stored(snapshot, settings):

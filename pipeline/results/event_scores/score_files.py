@@ -9,14 +9,12 @@ from typing import Any
 from pipeline.errors import ConfigError
 from pipeline.event_options import EventOptions
 from pipeline.results.evaluation.intervals import CONFIDENCE
-from pipeline.results.evaluation.predictions import Rates
-from pipeline.results.evaluation.threshold_files import number_cell
+from pipeline.results.evaluation.predictions import RATE_COLUMNS
 from pipeline.results.event_scores.matching import LENGTH_SHARE
 from pipeline.results.event_scores.score import EventEvaluation
 from transforms import storage
 
 JSON_NAME, CSV_NAME = "events.json", "events.csv"
-_RATES = ("precision", "recall", "f1")
 
 
 def write_scores(evaluation: EventEvaluation, folder: str) -> None:
@@ -94,20 +92,12 @@ def as_json(evaluation: EventEvaluation) -> dict[str, Any]:
         "event_based": {
             "collar_s": settings.collar_s,
             "share_of_length_for_end": LENGTH_SHARE,
-            **_scores_json(evaluation, "by_event"),
+            **evaluation.by_event.scores.as_json(),
         },
         "segment_based": {
             "segment_s": settings.segment_s,
-            **_scores_json(evaluation, "by_segment"),
+            **evaluation.by_segment.scores.as_json(),
         },
-    }
-
-
-def _scores_json(evaluation: EventEvaluation, kind: str) -> dict[str, Any]:
-    scores = getattr(evaluation, kind).scores
-    return {
-        name: {key: getattr(rates, key).as_json() for key in _RATES}
-        for name, rates in (("macro", scores.macro), ("micro", scores.micro))
     }
 
 
@@ -118,16 +108,11 @@ def _label_csv(evaluation: EventEvaluation) -> str:
     columns = ["label"]
     for kind in ("event", "segment"):
         columns += [f"{kind}_{x}" for x in ("true", "found", "hits")]
-        columns += [f"{kind}_{x}{end}" for x in _RATES for end in ("", "_low", "_high")]
+        columns += [f"{kind}_{x}" for x in RATE_COLUMNS]
     writer.writerow([*columns, "collar_s", "segment_s"])
     for i, label in enumerate(evaluation.labels):
         row: list[object] = [label]
         for scored in (evaluation.by_event, evaluation.by_segment):
-            row += [*scored.counts[i], *_cells(scored.scores.classes[i])]
+            row += [*scored.counts[i], *scored.scores.classes[i].cells()]
         writer.writerow([*row, f"{settings.collar_s:g}", f"{settings.segment_s:g}"])
     return text.getvalue()
-
-
-def _cells(rates: Rates) -> list[str]:
-    estimates = (getattr(rates, name) for name in _RATES)
-    return [number_cell(x) for one in estimates for x in dataclasses.astuple(one)]

@@ -4,7 +4,6 @@ import math
 
 from pipeline.console import counted, short_list
 from pipeline.results.evaluation.intervals import Estimate, number_text
-from pipeline.results.evaluation.predictions import Rates
 from pipeline.results.event_scores.counting import KindOfScores
 from pipeline.results.event_scores.matching import LENGTH_SHARE
 from pipeline.results.event_scores.score import EventEvaluation
@@ -61,8 +60,7 @@ def _options_text(evaluation: EventEvaluation) -> str:
             text = f"{one:g}" if isinstance(one, float) else str(one)
             option = f"--{key.replace('_', '-')}"
             texts.append(option if one is True else f"{option} {text}")
-    by_run = evaluation.snapshot.run["config"]["outputs"]
-    if "events" in by_run and "activations" not in by_run:
+    if evaluation.is_stored:
         texts.insert(0, "the settings of the run")
     return " ".join(texts) or "the default settings"
 
@@ -115,7 +113,7 @@ def _kind_lines(heading: str, kind: KindOfScores, is_marks: bool) -> list[str]:
     lines = [heading, f"{'':10}{''.join(f'{name:22}' for name in names)}".rstrip()]
     rows = (("macro", kind.scores.macro), ("micro", kind.scores.micro))
     for name, rates in rows:
-        shown = _three(rates)[: len(names)]
+        shown = rates.estimates[: len(names)]
         text = "".join(f"{_estimate_text(one):22}" for one in shown)
         lines.append(f"{name:10}{text}".rstrip())
     return lines
@@ -157,7 +155,7 @@ def _label_lines(evaluation: EventEvaluation, all_labels: bool) -> list[str]:
     for i, label in enumerate(evaluation.labels):
         kinds = (evaluation.by_event, evaluation.by_segment)
         values = [
-            [one.value for one in _three(kind.scores.classes[i])] for kind in kinds
+            [one.value for one in kind.scores.classes[i].estimates] for kind in kinds
         ]
         if is_marks:
             values = [numbers[:1] for numbers in values]
@@ -189,7 +187,3 @@ def _label_lines(evaluation: EventEvaluation, all_labels: bool) -> list[str]:
 
 def _cell(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
-
-
-def _three(rates: Rates) -> tuple[Estimate, Estimate, Estimate]:
-    return rates.precision, rates.recall, rates.f1

@@ -1,10 +1,8 @@
 """Reads the activations of clips in a stream, one block of patches at a time."""
 
+import itertools
 from collections.abc import Iterator
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.dataset.snapshot import Snapshot, vectors_of
@@ -15,6 +13,24 @@ from transforms.elements import FloatArray
 _BATCH_ROWS = 8192
 
 
+def read_runs(uri: str) -> Iterator[tuple[str, FloatArray]]:
+    """Reads a file of patches: clip_id, and activations of its consecutive patches.
+
+    A clip comes several times if its patches are in several batches.
+
+    Yields:
+        clip_id, and float32 [up to 8192, num_classes].
+    """
+    # Most files are small: reading ahead would cost more time than it saves.
+    with pq.ParquetFile(storage.open_arrow(uri), pre_buffer=False) as file:
+        for batch in file.iter_batches(_BATCH_ROWS, columns=["clip_id", "activations"]):
+            values = vectors_of(batch["activations"])
+            ids = batch["clip_id"].to_pylist()
+            starts = [i for i in range(len(ids)) if not i or ids[i] != ids[i - 1]]
+            for start, end in itertools.pairwise([*starts, len(ids)]):
+                yield ids[start], values[start:end]
+
+
 class ClipBlocks:
     """Reads the activations of a part, clip after clip, in blocks.
 
@@ -23,9 +39,7 @@ class ClipBlocks:
 
     def __init__(self, snapshot: Snapshot, part: str) -> None:
         self._snapshot = snapshot
-        self._batches = _read_batches(snapshot.file("patches", part))
-        self._ids: pa.Array = pa.array([], pa.string())
-        self._values: FloatArray = np.zeros((0, 0), np.float32)
+        self._runs = read_runs(snapshot.file("patches", part))
 
     def of_clip(self, clip_id: str, num_patches: int) -> Iterator[FloatArray]:
         """Yields the activations of the next clip, float32 [up to 8192, num_classes].
@@ -35,21 +49,9 @@ class ClipBlocks:
         """
         left = num_patches
         while left:
-            if not len(self._ids):
-                batch = next(self._batches, None)
-                if batch is None:
-                    raise self._snapshot.mismatch(clip_id, "has too few patches")
-                self._ids = batch["clip_id"]
-                self._values = vectors_of(batch["activations"])
-            count = min(left, len(self._ids))
-            if pc.unique(self._ids[:count]).to_pylist() != [clip_id]:
-                raise self._snapshot.mismatch(clip_id, "has too few patches")
-            yield self._values[:count]
-            self._ids, self._values = self._ids[count:], self._values[count:]
-            left -= count
-
-
-def _read_batches(uri: str) -> Iterator[pa.RecordBatch]:
-    # Not read_table: it would add a column for the folder model=NAME.
-    with pq.ParquetFile(storage.open_arrow(uri), pre_buffer=False) as file:
-        yield from file.iter_batches(_BATCH_ROWS, columns=["clip_id", "activations"])
+            found_id, values = next(self._runs, ("", None))
+            if found_id != clip_id or values is None or len(values) > left:
+                problem = f"does not have the {num_patches:,} patches of the ledger"
+                raise self._snapshot.mismatch(clip_id, problem)
+            yield values
+            left -= len(values)

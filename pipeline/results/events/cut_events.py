@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import wave
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -46,7 +47,7 @@ def cut_events(
         ConfigError: if the folder cannot be written.
     """
     chosen = choose(events.table, num_per_label)
-    written: list[dict[str, object]] = []
+    written: list[dict[str, Any]] = []
     problems: list[str] = []
     try:
         for row in chosen:
@@ -55,7 +56,7 @@ def cut_events(
             except ClipError as error:
                 problems.append(str(error))
                 continue
-            with storage.publish(storage.join(folder, str(row["name"]))) as file:
+            with storage.publish(storage.join(folder, row["name"])) as file:
                 file.write(_wav(audio))
             written.append(_manifest_row(row))
         with storage.publish(storage.join(folder, MANIFEST_NAME)) as file:
@@ -87,7 +88,7 @@ def check_cut(folder: str, num_per_label: int, padding_s: float) -> None:
         )
 
 
-def choose(table: pa.Table, num_per_label: int) -> list[dict[str, object]]:
+def choose(table: pa.Table, num_per_label: int) -> list[dict[str, Any]]:
     """Returns the events with the highest scores of each label, with file names.
 
     Sorted by uri and start, so that each file is read once, from start to end.
@@ -104,17 +105,15 @@ def choose(table: pa.Table, num_per_label: int) -> list[dict[str, object]]:
     return sorted(chosen, key=lambda row: (row["uri"], row["start_s"]))
 
 
-def _read(row: dict[str, object], padding_s: float) -> DecodedAudio:
+def _read(row: dict[str, Any], padding_s: float) -> DecodedAudio:
     """Reads the audio of an event."""
-    clip_id, uri = str(row["clip_id"]), str(row["uri"])
-    start_s, end_s = float(str(row["start_s"])), float(str(row["end_s"]))
+    clip_id = row["clip_id"]
+    start_s, end_s = max(0.0, row["start_s"] - padding_s), row["end_s"] + padding_s
     with (
-        open_audio(Clip(clip_id, uri)) as file,
+        open_audio(Clip(clip_id, row["uri"])) as file,
         ExcerptReader(clip_id, file) as reader,
     ):
-        return reader.read_seconds(
-            clip_id, max(0.0, start_s - padding_s), end_s + padding_s
-        )
+        return reader.read_seconds(clip_id, start_s, end_s)
 
 
 def _wav(audio: DecodedAudio) -> bytes:
@@ -128,21 +127,21 @@ def _wav(audio: DecodedAudio) -> bytes:
     return content.getvalue()
 
 
-def _manifest_row(row: dict[str, object]) -> dict[str, object]:
+def _manifest_row(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "uri": row["name"],
         "label": row["label"],
         "score_max": row["score_max"],
-        "clip_id": str(row["name"]).removesuffix(".wav"),
+        "clip_id": row["name"].removesuffix(".wav"),
         "source_uri": row["uri"],
         "source_start_s": row["start_s"],
         "source_end_s": row["end_s"],
     }
 
 
-def _manifest(rows: list[dict[str, object]]) -> bytes:
+def _manifest(rows: list[dict[str, Any]]) -> bytes:
     file = io.StringIO()
     writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: str(row["uri"])))
+    writer.writerows(sorted(rows, key=lambda row: row["uri"]))
     return file.getvalue().encode("utf-8", "backslashreplace")

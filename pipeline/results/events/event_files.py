@@ -1,9 +1,9 @@
 """Writes events in the formats that other programs open.
 
-Sources of the formats: Raven Pro 1.6 user's manual, "Selection tables" (tab-separated
-text; times in a sequence of files are cumulative, with the file and the offset in it);
-Audacity manual, "Importing and exporting labels" (tab-separated start, end and text);
-the JSON of Freesound's analyser (name, start_time, end_time, confidence).
+Selection tables have the columns that other programs write for Raven Pro, whose manual
+was not at hand. Labels are those of the Audacity manual, "Importing and exporting
+labels": start, end and text, separated by tabs. The JSON has the keys of detections on
+Freesound; it was not compared with a file from there.
 """
 
 import io

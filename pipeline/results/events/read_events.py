@@ -3,22 +3,21 @@
 import dataclasses
 import json
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.dataset.snapshot import Snapshot
 from pipeline.errors import ConfigError
+from pipeline.event_options import label_thresholds
 from pipeline.inputs.excerpts import START
 from pipeline.results.events.clip_blocks import ClipBlocks
 from transforms import storage
-from transforms.events.detect import find_events
+from transforms.elements import AudioInfo, Clip
 from transforms.events.settings import EventSettings, LabelThresholds
-from transforms.events.table import EVENTS_SCHEMA, events_table
-from transforms.front_end.patches import PatchSpec
+from transforms.events.table import EVENTS_SCHEMA
+from transforms.parquet import clip_events
 from transforms.recorded_at.choose import RECORDED_AT_COLUMN
-from transforms.schemas import patch_times
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,20 +35,11 @@ class DatasetEvents:
     num_clips: int
 
 
-class _Clip(NamedTuple):
-    """What the ledger says of a clip with results."""
-
-    uri: str
-    duration_s: float
-    num_patches: int
-    start_s: float
-    recorded_at: str | None
-
-
 def read_events(snapshot: Snapshot, settings: EventSettings) -> DatasetEvents:
     """Finds the events of all clips.
 
-    Patches are read in a stream; only the events are kept. See `reads_stored`.
+    Patches are read in a stream; only the events are kept. `reads_stored` says when
+    the events of the dataset are read instead.
 
     Raises:
         ConfigError: if the settings name a label that the model does not have, or
@@ -59,10 +49,8 @@ def read_events(snapshot: Snapshot, settings: EventSettings) -> DatasetEvents:
     if reads_stored(snapshot, settings):
         return _stored_events(snapshot, settings)
     metadata = snapshot.schema("patches", "activations").metadata
-    try:
-        thresholds = settings.of_labels(json.loads(metadata[b"labels"]))
-    except ValueError as error:
-        raise ConfigError(f"model {snapshot.model}: {error}") from error
+    labels = json.loads(metadata[b"labels"])
+    thresholds = label_thresholds(settings, labels, snapshot.model)
     columns = _ledger_columns(snapshot)
     tables, num_clips = [EVENTS_SCHEMA.empty_table()], 0
     for part in snapshot.parts:
@@ -74,7 +62,10 @@ def read_events(snapshot: Snapshot, settings: EventSettings) -> DatasetEvents:
 
 
 def reads_stored(snapshot: Snapshot, settings: EventSettings) -> bool:
-    """Whether the events that a run stored are read: without other settings."""
+    """Whether the events that a run stored are read, and not the patches.
+
+    This is so if the settings are the defaults, or if there are no activations.
+    """
     outputs = snapshot.run["config"]["outputs"]
     is_default = dataclasses.replace(settings, labels=()) == EventSettings()
     return "events" in outputs and (is_default or "activations" not in outputs)
@@ -90,10 +81,8 @@ def _stored_events(snapshot: Snapshot, settings: EventSettings) -> DatasetEvents
             f"{snapshot.dataset.shown} has no activations of patches, so that its "
             "events cannot be found with other settings; leave out all but --label"
         )
-    try:
-        settings.of_labels(snapshot.labels("activations_mean"))
-    except ValueError as error:
-        raise ConfigError(f"model {snapshot.model}: {error}") from error
+    # Refuses labels that the model does not have.
+    label_thresholds(settings, snapshot.labels("activations_mean"), snapshot.model)
     files = storage.open_dataset(snapshot.files("events"))
     table = files.to_table().replace_schema_metadata()
     if settings.labels:
@@ -112,20 +101,18 @@ def _part_events(
     settings: EventSettings,
 ) -> Iterator[pa.Table]:
     """Yields the events of every clip of a part that has results."""
-    spec = PatchSpec(snapshot.run["config"]["patch_hop"])
     blocks = ClipBlocks(snapshot, part)
-    for clip_id, clip in _read_clips(snapshot, part, columns).items():
-        times = patch_times(spec, clip.num_patches, clip.start_s, clip.duration_s)
-        activations = blocks.of_clip(clip_id, clip.num_patches)
-        events = find_events(activations, times, thresholds, settings)
-        yield events_table(
-            events, times, thresholds.labels, clip_id, clip.uri, clip.recorded_at
+    for clip, num_patches in _read_clips(snapshot, part, columns):
+        activations = blocks.of_clip(clip.clip_id, num_patches)
+        yield clip_events(
+            clip, activations, num_patches, snapshot.patch_spec, thresholds, settings
         )
 
 
 def _ledger_columns(snapshot: Snapshot) -> list[str]:
     """Columns of the ledger that say what a clip is."""
-    columns = ["clip_id", "uri", "duration_s", "num_patches"]
+    info = [field.name for field in dataclasses.fields(AudioInfo)]
+    columns = ["clip_id", "uri", "num_patches", *info]
     if snapshot.has_excerpts():
         columns.append(START)
     if RECORDED_AT_COLUMN in snapshot.ledger_dataset().schema.names:
@@ -133,17 +120,15 @@ def _ledger_columns(snapshot: Snapshot) -> list[str]:
     return columns
 
 
-def _read_clips(snapshot: Snapshot, part: str, columns: list[str]) -> dict[str, _Clip]:
-    """Returns the clips of a part that have results, in the order of its patches."""
+def _read_clips(
+    snapshot: Snapshot, part: str, columns: list[str]
+) -> Iterator[tuple[Clip, int]]:
+    """Yields the clips of a part that have results, and their numbers of patches.
+
+    They are in the order of the patches.
+    """
     ledger = snapshot.read_part("ledger", part, columns)
-    ledger = ledger.filter(pc.greater(ledger["num_patches"], 0))
-    return {
-        row["clip_id"]: _Clip(
-            row["uri"],
-            row["duration_s"],
-            row["num_patches"],
-            row.get(START) or 0.0,
-            row.get(RECORDED_AT_COLUMN),
-        )
-        for row in ledger.to_pylist()
-    }
+    for row in ledger.filter(pc.greater(ledger["num_patches"], 0)).to_pylist():
+        info = {f.name: row.pop(f.name) for f in dataclasses.fields(AudioInfo)}
+        num_patches = row.pop("num_patches")
+        yield Clip(**row, info=AudioInfo(**info)), num_patches

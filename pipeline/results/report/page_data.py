@@ -107,7 +107,7 @@ def collect(
         "tiles": run_tiles(run, totals),
         "facts": run_facts(dataset, run),
         "dataset": dataset.shown,
-        "hop_s": run["config"]["patch_hop"] * 220 / 22050,
+        "hop_s": snapshots[0].patch_spec.hop_s,
         "num_with_results": pc.sum(_has_patches(ledger)).as_py() or 0,
         "failed_by_reason": totals["failed_by_error_type"],
         **_troubled(ledger, row_of, limits.rows),

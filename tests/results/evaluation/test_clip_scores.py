@@ -14,9 +14,9 @@ from hypothesis.extra.numpy import arrays
 
 from pipeline.cli.main import main
 from pipeline.dataset.snapshot import Snapshot
-from pipeline.results.evaluation import clip_scores
 from pipeline.results.evaluation.clip_scores import read_scored_clips
 from pipeline.results.evaluation.ground_truth import GroundTruth
+from pipeline.results.events import clip_blocks
 from tests.support.made_dataset import make_dataset
 from transforms.elements import Prediction
 from transforms.events.settings import EventSettings
@@ -64,7 +64,7 @@ def test_logit_means_are_those_of_a_plain_loop(
 ) -> None:
     results = {f"c{i}": of_patches(patches) for i, patches in enumerate(clips)}
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clip_scores, "_BATCH_ROWS", batch_rows)
+        patch.setattr(clip_blocks, "_BATCH_ROWS", batch_rows)
         dataset = make_dataset(pathlib.Path(folder) / "out", results, LABELS)
         found = read_logit_means(dataset, [*reversed(results)])
     expected = [slow_logit_mean(patches[:, [0, 2]]) for patches in reversed(clips)]

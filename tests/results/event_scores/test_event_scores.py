@@ -485,6 +485,24 @@ def test_labels_that_the_run_did_not_look_for_are_not_scored(
         assert "1 label without a threshold, not scored: Rain" in found.said
 
 
+def test_stored_events_are_scored_unless_other_settings_are_given(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_dataset(
+        tmp_path / "out",
+        RESULTS,
+        LABELS,
+        outputs=("activations", "embeddings", "events"),
+        uris=URIS,
+        events=EventSettings(0.85),
+    )
+    command = Command(tmp_path, folder, capsys)
+    rows = ["/rec/x/b.wav,Dog,0,1.5"]
+    assert "found with the settings of the run" in command.scored(rows).said
+    said = command.scored(rows, "--threshold=0.3").said
+    assert "found with --threshold 0.3" in said
+
+
 def test_unfinished_runs_say_so(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -110,13 +110,14 @@ def overview_data(
         max_recordings: Number of recordings that are shown one by one.
         max_cells: Number of bytes of the calendar.
     """
-    counted = count_labels(events)[:MAX_LABELS]
-    if not audio.has_overview or not counted:
+    all_counted = count_labels(events)
+    if not audio.has_overview or not all_counted:
         return None
+    counted = all_counted[:MAX_LABELS]
     names = [label for label, _, _ in counted]
     has_patches = snapshot.has_column("patches", "activations")
     found = _Events(events, names, audio)
-    columns = _columns(audio, found, _hop_s(snapshot), max_recordings)
+    columns = _columns(audio, found, snapshot.patch_spec.hop_s, max_recordings)
     calendar = _calendar(audio, len(names), max_cells)
     axes: list[Axis] = [axis for axis in (columns, calendar) if axis is not None]
     labels = snapshot.labels("activations_mean")
@@ -127,7 +128,7 @@ def overview_data(
         values = [found.highest_scores(axis) for axis in axes]
     data: dict[str, Any] = {
         "labels": indexes,
-        "num_labels": len(count_labels(events)),
+        "num_labels": len(all_counted),
         "event_s": [round(seconds, 3) for _, _, seconds in counted],
         "num_events": [count for _, count, _ in counted],
         "has_patches": has_patches,
@@ -197,10 +198,6 @@ def _on_axis(axis: Axis, files: Integers, start_s: Floats, end_s: Floats) -> Spr
     return Spread(here[found.row[on]], places[on], found.seconds[on])
 
 
-def _hop_s(snapshot: Snapshot) -> float:
-    return float(snapshot.run["config"]["patch_hop"] * 220 / 22050)
-
-
 def _columns(
     audio: Audio, events: _Events, hop_s: float, max_recordings: int
 ) -> Columns | None:
@@ -232,7 +229,7 @@ def _highest_activations(
     values = [np.zeros((len(labels), axis.num_cells), np.uint8) for axis in axes]
     origins = [axis.origin_s for axis in axes]
     row_of = {piece.clip_id: row for row, piece in enumerate(audio.pieces)}
-    hop_s = _hop_s(snapshot)
+    hop_s = snapshot.patch_spec.hop_s
     for part in snapshot.parts:
         ledger = snapshot.read_part("ledger", part, ["clip_id", "num_patches"])
         clips = ledger.filter(pc.greater(ledger["num_patches"], 0)).to_pylist()
