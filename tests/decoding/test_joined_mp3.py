@@ -158,3 +158,38 @@ def test_joined_mono_and_stereo_files_are_refused(tmp_path: pathlib.Path) -> Non
     with pytest.raises(ClipError, match="the format changes") as caught:
         decode(joined)
     assert caught.value.error_type == "format_change"
+
+
+def with_vbri(content: bytes) -> bytes:
+    """The file with the header VBRI of Fraunhofer's encoders in place of Info.
+
+    Args:
+        content: MP3 file of a constant bit rate without padded frames.
+    """
+    name_at = content.index(b"Info")
+    # The name follows the frame's header and the side information.
+    starts = [name_at - 4 - side_size for side_size in (32, 17, 9)]
+    start = next(at for at in starts if content[at : at + 1] == b"\xff")
+    num_frames = content[name_at + 8 : name_at + 12]
+    end = content.index(content[start : start + 2], start + 4)
+    size = struct.pack(">I", len(content) - start)
+    header = content[start : start + 4] + bytes(32) + b"VBRI"
+    header += struct.pack(">HHH", 1, 0, 75) + size + num_frames
+    return header.ljust(end - start, b"\0") + content[end:]
+
+
+@pytest.mark.parametrize("rate_hz", [16000, 32000, 48000])
+@pytest.mark.parametrize("num_channels", [1, 2])
+@pytest.mark.parametrize("tag", [b"", id3_tag(TITLE)])
+def test_the_header_of_fraunhofer_tells_what_is_missing(
+    tmp_path: pathlib.Path, rate_hz: int, num_channels: int, tag: bytes
+) -> None:
+    whole = with_vbri(mp3(tmp_path, 2, rate_hz, num_channels, 64_000))
+    num_samples = len(decode(whole).samples)
+    assert abs(num_samples - 2 * rate_hz) < 3 * FRAME
+    assert decode(tag + whole).flags == ()
+    assert decode(tag + whole[: len(whole) // 2]).flags == ("truncated",)
+    joined = decode(tag + whole + whole)
+    assert joined.flags == ()
+    assert abs(len(joined.samples) - 2 * num_samples) <= FRAME
+    assert decode(tag + whole + whole[: len(whole) // 2]).flags == ("truncated",)

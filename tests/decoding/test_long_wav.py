@@ -126,6 +126,25 @@ def test_a_cut_file_is_truncated(make: Make) -> None:
     assert np.array_equal(audio.samples, decode(whole).samples[: len(audio.samples)])
 
 
+@pytest.mark.parametrize("name", [b"RF64", b"BW64"])
+@pytest.mark.parametrize("in_ds64", [None, 0, UNKNOWN, 2**63])
+@pytest.mark.parametrize("stated", [len(SAMPLES), 0, 0xFFFFFFFF])
+@pytest.mark.parametrize("tail", [b"", b"LIST\4\0\0\0INFO"])
+def test_a_size_that_is_not_in_ds64_is_that_of_the_chunk(
+    name: bytes, in_ds64: int | None, stated: int, tail: bytes
+) -> None:
+    whole = rf64(PLAIN, SAMPLES, in_ds64)
+    if in_ds64 is None:
+        whole = whole.replace(b"ds64", b"junk")
+    head, samples = whole[: -len(SAMPLES) - 4], SAMPLES
+    # Of an unknown size, the samples go on to the end.
+    is_known = stated == len(SAMPLES)
+    content = name + head[4:] + struct.pack("<I", stated) + samples
+    audio = decode(content + (tail if is_known else b""))
+    np.testing.assert_array_equal(audio.samples, values(16).astype(np.float32) / 2**15)
+    assert audio.flags == ()
+
+
 def test_other_containers_have_no_chunks() -> None:
     for content in (b"", b"fLaC" + SAMPLES, b"OggS" + SAMPLES, b"RIF"):
         assert read_chunks(io.BytesIO(content)) is None

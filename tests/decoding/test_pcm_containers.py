@@ -160,12 +160,22 @@ def test_floats_of_aifc(compression: bytes, stated_bits: int) -> None:
     check(aiff(FLOATS.astype(f">f{width}").tobytes(), stated_bits, compression), FLOATS)
 
 
-@pytest.mark.parametrize("compression", [b"42ni", b"23ni"])
+@pytest.mark.parametrize("compression", [b"42ni", b"23ni", b"in16", b"\xa9abc"])
 def test_types_of_aifc_that_ffmpeg_does_not_know_are_refused(
     compression: bytes,
 ) -> None:
-    with pytest.raises(ClipError, match="cannot read the file"):
+    name = compression.decode("latin-1")
+    with pytest.raises(ClipError, match=f"AIFC file of compression type '{name}', w"):
         decode(aiff(high_bits(24, 4, "<"), 32, compression))
+
+
+@pytest.mark.parametrize("compression", [b"NONE", b"in24"])
+def test_other_damage_is_not_taken_for_a_type(compression: bytes) -> None:
+    whole = aiff(high_bits(24, 3, ">"), 24, compression)
+    at = whole.index(b"COMM") + 8
+    with pytest.raises(ClipError, match="FFmpeg cannot read the file|rate") as caught:
+        decode(whole[:at] + bytes(18) + whole[at + 18 :])
+    assert caught.value.error_type != "unsupported_codec"
 
 
 @pytest.mark.parametrize("num_channels", [1, 2])
@@ -186,8 +196,15 @@ def test_floats_of_au(encoding: int, kind: str) -> None:
 
 @pytest.mark.parametrize("encoding", [8, 18, 19, 99])
 def test_encodings_of_au_that_ffmpeg_does_not_know_are_refused(encoding: int) -> None:
-    with pytest.raises(ClipError, match="cannot read the file"):
+    with pytest.raises(ClipError, match=f"an AU file of encoding {encoding}, which"):
         decode(au(high_bits(16, 2), encoding))
+
+
+def test_little_endian_au_is_refused() -> None:
+    header = struct.pack("<4s5I", b"dns.", 24, 6000, 3, RATE_HZ, 1)
+    with pytest.raises(ClipError, match="a little-endian AU file, which") as caught:
+        decode(header + bytes(6000))
+    assert caught.value.error_type == "unsupported_codec"
 
 
 @pytest.mark.parametrize("num_channels", [1, 2])

@@ -18,10 +18,10 @@ import av
 import numpy as np
 
 from transforms.decoding.frames import FrameReader
-from transforms.decoding.headers import mp3_headers
 from transforms.decoding.headers.corrected_file import corrected
 from transforms.decoding.headers.ogg_chain import chained_formats
 from transforms.decoding.headers.truncated_files import is_truncated
+from transforms.decoding.headers.unsupported import unsupported_format
 from transforms.decoding.mixing import DecodedAudio, Mixer, to_float
 from transforms.decoding.sample_rates import check_rate, decode_error
 from transforms.elements import ClipError, FloatArray
@@ -40,9 +40,10 @@ _GROUP_SAMPLES = 1 << 14
 # Index of a sample whose place in the file is unknown; larger than any other.
 UNKNOWN_POSITION = 1 << 62
 
-_FREE_FORMAT = (
-    "it is an MP3 file of the free format, which FFmpeg cannot decode; convert it to "
-    "WAV, for instance with lame --decode"
+_REFUSED = (av.error.InvalidDataError, av.error.PatchWelcomeError)
+_SAMPLES_OF_64_BITS = (
+    "its samples are integers of 64 bits, which are not supported; convert it to WAV "
+    "of 32 bits"
 )
 
 av.logging.set_level(None)
@@ -130,6 +131,8 @@ class AudioFile:
             problem = f"the {self.codec} stream holds no samples; check the file"
             raise decode_error(self._clip_id, "empty", problem)
         check_rate(self._clip_id, first.sample_rate)
+        if first.format.name in ("s64", "s64p"):
+            raise decode_error(self._clip_id, "unsupported_codec", _SAMPLES_OF_64_BITS)
         self.sample_rate_hz = first.sample_rate
         self.num_channels = first.layout.nb_channels
         self._frames: Iterator[av.AudioFrame] = itertools.chain([first], frames)
@@ -186,7 +189,7 @@ class AudioFile:
         """Samples of consecutive frames: float32 [num_channels, num_samples].
 
         Raises:
-            ClipError: not_audio if PyAV cannot convert them, such as those of 64 bits.
+            ClipError: not_audio if PyAV cannot convert them.
         """
         with self._errors(self._source.file):
             return to_float(frames)
@@ -270,10 +273,11 @@ class AudioFile:
         try:
             yield
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            is_invalid = isinstance(error, av.error.InvalidDataError)
-            if is_invalid and mp3_headers.is_free_format(file):
+            is_refused = isinstance(error, _REFUSED)
+            problem = unsupported_format(file) if is_refused else None
+            if problem:
                 raise decode_error(
-                    self._clip_id, "unsupported_codec", _FREE_FORMAT
+                    self._clip_id, "unsupported_codec", problem
                 ) from error
             raise decode_error(
                 self._clip_id,

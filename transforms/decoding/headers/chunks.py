@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Literal
 
 # A file has a few chunks. The limit keeps a header of zeros from taking minutes.
@@ -173,14 +173,29 @@ def _header_chunks(
         yield Chunk(layout.samples_name, at, size)
 
 
+def has_usable_ds64(file: BinaryIO, chunked: ChunkedFile) -> bool:
+    """False for an RF64 file without a known size of its samples in `ds64`.
+
+    Args:
+        file: Seekable file; its position changes.
+        chunked: Chunks of the file.
+    """
+    if chunked.start[:4] not in (b"RF64", b"BW64"):
+        return True
+    size = _size_in_ds64(file, chunked.chunks)
+    return size is not None and 0 < size < _MAX_POSITION
+
+
 def _with_long_size(file: BinaryIO, samples: Chunk, before: list[Chunk]) -> Chunk:
     """The chunk with the samples, with the size that RF64 states in another chunk."""
-    if samples.size != _IN_DS64:
-        return samples
-    for chunk in before:
+    size = _size_in_ds64(file, before) if samples.size == _IN_DS64 else None
+    return samples if size is None else dataclasses.replace(samples, size=size)
+
+
+def _size_in_ds64(file: BinaryIO, chunks: Iterable[Chunk]) -> int | None:
+    for chunk in chunks:
         if chunk.name == b"ds64":
             # The size of the file comes first.
             file.seek(chunk.at + 8)
-            size = int.from_bytes(file.read(8), "little")
-            return dataclasses.replace(samples, size=size)
-    return samples
+            return int.from_bytes(file.read(8), "little")
+    return None

@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 from transforms.decoding.headers.chunks import (
     Chunk,
     ChunkedFile,
+    has_usable_ds64,
     read_chunks,
     zero_chunks,
 )
@@ -79,6 +80,8 @@ def corrected(file: BinaryIO) -> CorrectedFile:
         result = cast(BinaryIO, FileView(file, end=trailing.chunks_end))
     elif chunked.samples and chunked.samples.is_size_unknown:
         result = _with_size(file, chunked, chunked.samples)
+    if chunked.samples and not has_usable_ds64(file, chunked):
+        result = _as_riff(result, chunked.samples)
     if chunked.start[:4] == b"caff":
         _check_caf(file, chunked)
     header = read_wav_header(file, chunked)
@@ -101,16 +104,19 @@ def _without_tags(file: BinaryIO) -> BinaryIO:
 
 
 def _with_size(file: BinaryIO, chunked: ChunkedFile, samples: Chunk) -> BinaryIO:
-    """FFmpeg refuses Wave64 and RF64 whose size is unknown."""
-    file.seek(0)
-    if chunked.layout.is_head_counted:
-        size = struct.pack("<Q", chunked.file_size - samples.at + 24)
-        head = file.read(samples.at - 8) + size
-    elif chunked.start[:4] in (b"RF64", b"BW64"):
-        # In RIFF, FFmpeg takes -1 for an unknown size.
-        head = b"RIFF" + file.read(samples.at - 4)[4:] + bytes([0xFF] * 4)
-    else:
+    """FFmpeg refuses Wave64 whose size is unknown."""
+    if not chunked.layout.is_head_counted:
         return file
+    file.seek(0)
+    size = struct.pack("<Q", chunked.file_size - samples.at + 24)
+    head = file.read(samples.at - 8) + size
+    return cast(BinaryIO, FileView(file, samples.at, head=head))
+
+
+def _as_riff(file: BinaryIO, samples: Chunk) -> BinaryIO:
+    """FFmpeg takes the size of RF64 from `ds64` only; in RIFF, -1 is unknown."""
+    file.seek(0)
+    head = b"RIFF" + file.read(samples.at)[4:]
     return cast(BinaryIO, FileView(file, samples.at, head=head))
 
 

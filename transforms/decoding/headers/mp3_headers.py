@@ -1,7 +1,8 @@
-"""Reads what lies between the audio frames of an MP3 file: tags and Xing headers.
+"""Reads what lies between the audio frames of an MP3 file: tags, Xing and VBRI headers.
 
-An encoder writes its own first frame, the Xing or Info header, which states the number
-of frames. Joined files have several of these headers, and tags between their parts.
+An encoder writes its own first frame, the Xing or Info header, or VBRI by encoders of
+Fraunhofer, which states the number of frames. Joined files have several of these
+headers, and tags between their parts.
 """
 
 import dataclasses
@@ -14,10 +15,14 @@ from transforms.decoding.headers.id3 import id3_end
 # Sample rates in Hz of MPEG 1, by the index in the header of a frame. MPEG 2 has half
 # of the rate, MPEG 2.5 a quarter.
 _RATES_HZ = (44100, 48000, 32000)
-_NAME = re.compile(rb"Xing|Info")
+_NAME = re.compile(rb"Xing|Info|VBRI")
 # Sizes of the side information, which lies between the frame's header and the name.
 _SIDE_SIZES = (32, 17, 9)
 _HAS_FRAMES, _HAS_SIZE = 1, 2
+# Distance of the name VBRI from the frame's header, whatever the side information.
+_VBRI_DISTANCE = 32
+# Position of the size in bytes and the number of frames, from the name VBRI.
+_VBRI_NUMBERS_AT = 10
 # Position of the delay and the padding of the encoder, from the name: 12 bits each.
 _PADDING_AT = 141
 # Size of a whole header, from the start of its frame.
@@ -143,6 +148,12 @@ def _headers_after(file: BinaryIO, position: int) -> Iterator[_XingHeader]:
 
 def _headers(data: bytes) -> Iterator[_XingHeader]:
     for match in _NAME.finditer(data):
+        if match[0] == b"VBRI":
+            at = match.start() - 4 - _VBRI_DISTANCE
+            rate_hz, _ = _frame_format(data[at : at + 4] if at >= 0 else b"")
+            if rate_hz:
+                yield _vbri_header(data, match.start(), at, rate_hz)
+            continue
         for side_size in _SIDE_SIZES:
             at = match.start() - 4 - side_size
             rate_hz, found_size = _frame_format(data[at : at + 4] if at >= 0 else b"")
@@ -171,8 +182,20 @@ def _xing_header(data: bytes, name_at: int, at: int, rate_hz: int) -> _XingHeade
     size = numbers.pop(0) if flags & _HAS_SIZE else 0
     padding_at = name_at + _PADDING_AT
     padding = int.from_bytes(data[padding_at : padding_at + 3], "big")
-    # MPEG 2 and 2.5, of under 32 kHz, have one granule of 576 samples in a frame.
-    num_samples = num_frames * (1152 if rate_hz >= 32000 else 576)
+    num_samples = num_frames * _frame_samples(rate_hz)
     num_samples -= (padding >> 12) + (padding & 0xFFF)
     duration_s = max(0, num_samples) / rate_hz if num_frames else None
     return _XingHeader(at, duration_s, size)
+
+
+def _vbri_header(data: bytes, name_at: int, at: int, rate_hz: int) -> _XingHeader:
+    numbers_at = name_at + _VBRI_NUMBERS_AT
+    size = int.from_bytes(data[numbers_at : numbers_at + 4], "big")
+    num_frames = int.from_bytes(data[numbers_at + 4 : numbers_at + 8], "big")
+    duration_s = num_frames * _frame_samples(rate_hz) / rate_hz
+    return _XingHeader(at, duration_s if num_frames else None, size)
+
+
+def _frame_samples(rate_hz: int) -> int:
+    """MPEG 2 and 2.5, of under 32 kHz, have one granule of 576 samples in a frame."""
+    return 1152 if rate_hz >= 32000 else 576
