@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from transforms import ModelSpec, Prediction, Tagger, register_engine
+from transforms import ClipError, ModelSpec, Prediction, Tagger, register_engine
 from transforms.engines.network import Network, read_network_of
 
 # ONNX's name for TensorFlow's padding SAME.
@@ -119,6 +119,11 @@ def _serialise(writer: _Writer) -> bytes:
 register_engine("onnx", OnnxEngine)
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("usage: onnx_engine.py FILE ...")
     tagger = Tagger("fsd-sinet-vgg41-tlpf-demo", engine="onnx")
     for path in sys.argv[1:]:
-        print(path, tagger.file(path))
+        try:
+            print(path, tagger.file(path))
+        except ClipError as error:
+            sys.exit(f"onnx_engine.py: {error}")

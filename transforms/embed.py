@@ -6,8 +6,8 @@ import apache_beam as beam
 
 from transforms.audio import DecodeAudio
 from transforms.elements import Clip, EmbedResult, Shard
-from transforms.engines.contract import ModelSpec
-from transforms.engines.registered import DEFAULT_ENGINE, engine_factory
+from transforms.engines.contract import DEFAULT_PRECISION, ModelSpec
+from transforms.engines.registered import DEFAULT_ENGINE, check_engine_options
 from transforms.features import ComputePatches
 from transforms.front_end.patches import DEFAULT_PATCHES, PatchSpec
 from transforms.inference import RunModels
@@ -53,9 +53,11 @@ class EmbedAudio(beam.PTransform):
         models: Names of models, or paths of graphs (.pb) that all workers can read.
         engine: Name of the engine that runs the graphs.
         patches: How patches are cut.
+        precision: Format in which the engine computes, one of PRECISIONS.
 
     Raises:
-        ValueError: if there is no model, or no engine has that name.
+        ValueError: if there is no model, no engine has that name, or it does not
+            compute in that precision.
         ModelError: when the pipeline is built, if a model cannot be used.
     """
 
@@ -64,17 +66,20 @@ class EmbedAudio(beam.PTransform):
         models: Sequence[str],
         engine: str = DEFAULT_ENGINE,
         patches: PatchSpec = DEFAULT_PATCHES,
+        precision: str = DEFAULT_PRECISION,
     ) -> None:
         super().__init__()
         if isinstance(models, str) or not models:
             raise ValueError(f"models is {models!r}, expected a list of names or paths")
-        engine_factory(engine)
+        check_engine_options(engine, precision)
         self._models = tuple(models)
-        self._engine = engine
+        self._engine, self._precision = engine, precision
         self._patches = patches
 
     def expand(self, uris: beam.PCollection) -> beam.PCollection:
-        models = choose_engines(load_models(list(self._models)), self._engine)
+        models = choose_engines(
+            load_models(list(self._models)), self._engine, precision=self._precision
+        )
         return (
             uris
             | "OpenUri" >> beam.Map(open_uri).with_output_types(Shard)

@@ -15,6 +15,10 @@ class ModelError(UserError):
     """A model is missing, is not an FSD-SINet, or does not fit its metadata."""
 
 
+class EngineError(UserError):
+    """No engine that is installed can run a model."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns the question whether the nearest known name was meant.
 

@@ -6,6 +6,7 @@ A process that imported Essentia must not fork: its child hangs in TensorFlow.
 """
 
 import functools
+import importlib.metadata
 import os
 from collections.abc import Callable
 from typing import Any
@@ -52,6 +53,23 @@ def algorithm(name: str, **parameters: object) -> Callable[..., Any]:
     made.__configure__(**parameters)
     compute: Callable[..., Any] = made.__compute__
     return compute
+
+
+@functools.cache
+def has_tensorflow() -> bool:
+    """Whether the installed Essentia can run graphs: package `essentia` cannot."""
+    essentia()
+    from essentia import _essentia
+
+    return "TensorflowPredict" in _essentia.keys()
+
+
+def essentia_version() -> str:
+    """Version of package `essentia-tensorflow`, or of `essentia` if that is missing."""
+    try:
+        return importlib.metadata.version("essentia-tensorflow")
+    except importlib.metadata.PackageNotFoundError:
+        return importlib.metadata.version("essentia")
 
 
 @functools.cache

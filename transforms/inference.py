@@ -5,15 +5,17 @@ and measures them; the engine makes batches inside the shard.
 """
 
 import dataclasses
+import importlib
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
-from transforms.elements import Clip, Shard
-from transforms.engines.contract import Engine, ModelSpec
+from transforms.elements import Clip, Prediction, Shard
+from transforms.engines.contract import Engine, ModelSpec, patches_at_once
 from transforms.engines.registered import EngineFactory, engine_factory, load_engine
 from transforms.job_control.counters import METRICS_NAMESPACE, count, timed
 from transforms.job_control.status import add_done, report_clip
@@ -21,24 +23,60 @@ from transforms.storage.uris import is_local
 
 
 def run_models(shard: Shard, engines: Mapping[str, Engine]) -> Shard:
-    """Replaces the patches of every clip by the prediction of each model."""
-    return dataclasses.replace(
-        shard, clips=tuple(_run_clip(clip, engines) for clip in shard.clips)
-    )
+    """Replaces the patches of every clip by the prediction of each model.
+
+    Engines get one clip at a time, or several if they ask for many patches.
+    """
+    size = max(map(patches_at_once, engines.values()))
+    clips = list(shard.clips)
+    for indices in _groups(clips, size):
+        for index, clip in zip(
+            indices, _run_group([clips[i] for i in indices], engines), strict=True
+        ):
+            clips[index] = clip
+    return dataclasses.replace(shard, clips=tuple(clips))
 
 
-def _run_clip(clip: Clip, engines: Mapping[str, Engine]) -> Clip:
-    if clip.failure is not None:
-        add_done(True, num_patches=0, audio_s=0.0)
-        return clip
-    assert clip.patches is not None and clip.info is not None
-    report_clip(clip.clip_id)
+def _groups(clips: Sequence[Clip], num_patches: int) -> Iterator[list[int]]:
+    """Indices of consecutive clips that have this many patches or are the last.
+
+    Clips that failed are counted as done, and are in no group.
+    """
+    group, size = list[int](), 0
+    for index, clip in enumerate(clips):
+        if clip.failure is not None:
+            add_done(True, num_patches=0, audio_s=0.0)
+            continue
+        assert clip.patches is not None
+        group.append(index)
+        size += len(clip.patches)
+        if size >= num_patches:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _run_group(clips: list[Clip], engines: Mapping[str, Engine]) -> Iterator[Clip]:
+    """Runs models on all patches of some clips together."""
+    # If the worker dies, several clips cannot be blamed.
+    report_clip(clips[0].clip_id if len(clips) == 1 else None)
+    patches = [clip.patches for clip in clips if clip.patches is not None]
+    # One clip is not copied: its patches overlap, and take little memory.
+    joined = patches[0] if len(patches) == 1 else np.concatenate(patches)
     with timed("inference"):
+        found = {name: engine.run(joined) for name, engine in engines.items()}
+    start = 0
+    for clip, part in zip(clips, patches, strict=True):
+        rows = slice(start, start + len(part))
         predictions = {
-            name: engine.run(clip.patches) for name, engine in engines.items()
+            name: Prediction(each.activations[rows], each.embeddings[rows])
+            for name, each in found.items()
         }
-    add_done(False, num_patches=len(clip.patches), audio_s=clip.info.duration_s)
-    return dataclasses.replace(clip, patches=None, predictions=predictions)
+        assert clip.info is not None
+        add_done(False, num_patches=len(part), audio_s=clip.info.duration_s)
+        yield dataclasses.replace(clip, patches=None, predictions=predictions)
+        start = rows.stop
 
 
 _LOADED: dict[ModelSpec, Engine] = {}
@@ -49,12 +87,15 @@ _COUNTED: set[ModelSpec] = set()
 def preload(models: Sequence[ModelSpec]) -> None:
     """Loads models for the processes that will be forked from this process.
 
-    Loads nothing if the reference engine runs a model, because TensorFlow's threads do
-    not survive a fork. Loads nothing if a graph is in a bucket or on the web: forked
-    processes would share its connection, and one process would read the bytes that were
-    sent for another.
+    Loads nothing if another engine than `winograd` runs a model: the threads of
+    TensorFlow and what PyTorch holds of a device do not survive a fork. Loads nothing
+    if a graph is in a bucket or on the web: forked processes would share its
+    connection, and one process would read the bytes that were sent for another.
     """
-    if all(s.engine != "essentia" and is_local(s.graph_path) for s in models):
+    if any(spec.engine == "torch" for spec in models):
+        # Importing starts no thread and opens no device, but takes two seconds.
+        importlib.import_module("transforms.engines.torch.engine")
+    if all(s.engine == "winograd" and is_local(s.graph_path) for s in models):
         load_engines([(spec, engine_factory(spec.engine)) for spec in models])
 
 
@@ -153,7 +194,9 @@ class RunModels(beam.PTransform):
     def expand(self, shards: beam.PCollection) -> beam.PCollection:
         handler = ShardModelHandler(self.models)
         # With an identifier, Beam keeps one copy in a process for all stages.
-        identifier = "-".join(f"{spec.engine}-{spec.sha256}" for spec in self.models)
+        identifier = "-".join(
+            f"{spec.engine_text}-{spec.sha256}" for spec in self.models
+        )
         batches = shards | "AsBatch" >> beam.Map(_as_batch)
         return batches | RunInference(handler, model_identifier=identifier)
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from transforms.audio import decode_audio, resample_clip
 from transforms.decoding.mixing import mix_samples
 from transforms.elements import Clip, LabelledPrediction, Prediction
-from transforms.engines.contract import ModelSpec
+from transforms.engines.contract import DEFAULT_PRECISION, ModelSpec
 from transforms.engines.registered import DEFAULT_ENGINE, load_engine
 from transforms.features import compute_patches
 from transforms.front_end.patches import DEFAULT_PATCHES, PatchSpec
@@ -24,6 +24,7 @@ class Tagger:
         model: Name of a model, path of its graph (.pb), or a model that was loaded.
         engine: Name of the engine that runs the graph.
         patches: How patches are cut.
+        precision: Format in which the engine computes, one of PRECISIONS.
 
     Raises:
         ModelError: if the model is missing or is not an FSD-SINet.
@@ -35,9 +36,10 @@ class Tagger:
         model: str | ModelSpec,
         engine: str = DEFAULT_ENGINE,
         patches: PatchSpec = DEFAULT_PATCHES,
+        precision: str = DEFAULT_PRECISION,
     ) -> None:
         spec = model if isinstance(model, ModelSpec) else load_model(model)
-        (self._spec,) = choose_engines([spec], engine)
+        (self._spec,) = choose_engines([spec], engine, precision=precision)
         self._engine = load_engine(self._spec)
         self._patches = patches
 

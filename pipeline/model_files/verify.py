@@ -8,14 +8,13 @@ import numpy as np
 
 from transforms.elements import Prediction
 from transforms.engines.agreement import (
-    TOLERANCE,
     check_sounds,
     differences,
     patches_of,
 )
-from transforms.engines.contract import ModelSpec
+from transforms.engines.contract import DEFAULT_PRECISION, TOLERANCES, ModelSpec
 from transforms.engines.network import UnknownLayerError
-from transforms.engines.registered import ENGINES
+from transforms.engines.registered import ENGINES, PACKAGES
 from transforms.errors import UserError
 from transforms.models.cache import keep_compiled_code
 from transforms.models.loading import find_graph, read_metadata, read_model
@@ -91,6 +90,10 @@ def _check_engines(spec: ModelSpec) -> Iterator[Check]:
         except UnknownLayerError as error:
             yield Check(engine_name, True, f"cannot run this graph: {error}")
             continue
+        except ModuleNotFoundError as error:
+            is_optional = error.name == PACKAGES.get(engine_name)
+            yield Check(engine_name, is_optional, f"{error.name} is not installed")
+            continue
         except (RuntimeError, ValueError, ImportError) as error:
             yield Check(engine_name, False, f"{type(error).__name__}: {error}")
             continue
@@ -126,12 +129,13 @@ def _check_difference(
     Differences of embeddings are relative to the largest embedding value.
     """
     by_sound = [differences(results[sound], reference[sound]) for sound in reference]
+    tolerance = TOLERANCES[DEFAULT_PRECISION]
     # np.max, unlike Python's max, returns NaN if any value is NaN.
     activations, embeddings = np.max(by_sound, axis=0)
     text = (
         f"against {reference_engine}: activations differ by {activations:.2g}, "
         f"embeddings by {embeddings:.2g} of the largest; expected up to "
-        f"{TOLERANCE:g}"
+        f"{tolerance:g}"
     )
-    is_good = activations <= TOLERANCE and embeddings <= TOLERANCE
+    is_good = activations <= tolerance and embeddings <= tolerance
     return Check(engine, bool(is_good), text)

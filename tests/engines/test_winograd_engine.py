@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import BUNDLED_MODELS, ROOT
-from tests.support.predictions import assert_close
+from tests.support.predictions import POOLINGS, assert_close, random_model
 from training.graphs.random_graphs import random_weights
 from training.graphs.sinet_graph import Pooling, build_graph
 from transforms.elements import FloatArray, Prediction
@@ -20,8 +20,6 @@ from transforms.engines.essentia import EssentiaEngine
 from transforms.engines.network import UnknownLayerError
 from transforms.engines.winograd.engine import WinogradEngine
 from transforms.models.loading import load_model
-
-POOLINGS: tuple[Pooling, ...] = ("max", "tlpf", "aps", "tlpf_aps")
 
 
 def log_mels(num_patches: int, seed: int = 0) -> FloatArray:
@@ -38,9 +36,7 @@ def log_mels(num_patches: int, seed: int = 0) -> FloatArray:
 def test_agrees_for_all_variants(
     pooling: Pooling, width: float, tmp_path: pathlib.Path
 ) -> None:
-    path = tmp_path / "model.pb"
-    path.write_bytes(build_graph(random_weights(width, 5), pooling))
-    spec = load_model(str(path))
+    spec = random_model(tmp_path, width, pooling)
     patches = log_mels(3)
     assert_close(WinogradEngine(spec).run(patches), EssentiaEngine(spec).run(patches))
 

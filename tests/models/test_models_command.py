@@ -191,7 +191,11 @@ def test_a_good_model_is_verified(capsys: pytest.CaptureFixture[str]) -> None:
     checks = [line.split()[1] for line in lines]
     assert checks[:5] == ["file", "hash", "nodes", "shapes", "classes"]
     # Every engine has a check for each sound, and one against the first engine.
-    assert len(checks[5:]) == (len(check_sounds()) + 1) * len(ENGINES) - 1
+    missing = [line.split()[1] for line in lines if "is not installed" in line]
+    num_installed = len(ENGINES) - len(missing)
+    assert set(missing) <= {"torch"}
+    expected = (len(check_sounds()) + 1) * num_installed - 1 + len(missing)
+    assert len(checks[5:]) == expected
     assert set(checks[5:]) == set(ENGINES)
 
 

@@ -68,6 +68,30 @@ def test_patches_equal_a_plain_loop(
         np.testing.assert_array_equal(ours, theirs)
 
 
+@given(
+    num_samples=st.integers(min_value=1, max_value=60_000),
+    bins=st.integers(min_value=-95, max_value=95),
+)
+@settings(max_examples=20, deadline=None)
+def test_patches_are_shifted_by_mel_bins(num_samples: int, bins: int) -> None:
+    clip = clip_of(num_samples)
+    assert clip.waveform is not None
+    mel = np.roll(log_mel(normalise(clip.waveform))[0], bins, axis=1)
+    if bins > 0:
+        mel[:, :bins] = mel[:, bins, np.newaxis]
+    elif bins < 0:
+        mel[:, bins:] = mel[:, bins - 1, np.newaxis]
+    expected = naive_patches(mel, 50, "repeat")
+    patches = compute_patches(clip, PatchSpec(bin_shift=bins)).patches
+    np.testing.assert_array_equal(patches, expected)
+
+
+def test_shifts_by_all_mel_bins_are_refused() -> None:
+    for bins in (-NUM_MELS, NUM_MELS):
+        with pytest.raises(ValueError, match="fewer than 96 bins"):
+            PatchSpec(bin_shift=bins)
+
+
 @pytest.fixture(params=[True, False], ids=["numba", "no numba"])
 def has_numba(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch

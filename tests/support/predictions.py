@@ -6,9 +6,14 @@ import numpy as np
 
 from training.graphs import graph_writer as attr
 from training.graphs.graph_writer import GraphWriter
+from training.graphs.random_graphs import random_weights
+from training.graphs.sinet_graph import Pooling, build_graph
 from transforms.elements import Prediction
+from transforms.engines.contract import ModelSpec
+from transforms.models.loading import load_model
 
 TOLERANCE = 1e-5
+POOLINGS: tuple[Pooling, ...] = ("max", "tlpf", "aps", "tlpf_aps")
 
 
 def assert_close(actual: Prediction, expected: Prediction) -> None:
@@ -25,6 +30,13 @@ def assert_close(actual: Prediction, expected: Prediction) -> None:
     np.testing.assert_allclose(
         actual.embeddings, expected.embeddings, rtol=0, atol=TOLERANCE * largest
     )
+
+
+def random_model(folder: pathlib.Path, width: float, pooling: Pooling) -> ModelSpec:
+    """Writes a graph with random weights, and reads it as a model."""
+    path = folder / "model.pb"
+    path.write_bytes(build_graph(random_weights(width, 5), pooling))
+    return load_model(str(path))
 
 
 def write_model(path: pathlib.Path, weight: float, last_op: str) -> None:

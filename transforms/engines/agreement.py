@@ -6,13 +6,18 @@ import numpy as np
 
 from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.elements import FloatArray, Prediction
-from transforms.engines.contract import Engine, ModelSpec
+from transforms.engines.contract import (
+    DEFAULT_PRECISION,
+    TOLERANCES,
+    Engine,
+    ModelSpec,
+)
 from transforms.engines.essentia import EssentiaEngine
+from transforms.engines.network import read_network_of
+from transforms.engines.plain import compute
+from transforms.essentia_import import has_tensorflow
 from transforms.front_end.patches import PatchSpec, cut_patches, log_mel, normalise
 
-# Largest allowed difference of an activation. For embeddings, the difference is divided
-# by the largest embedding value.
-TOLERANCE = 1e-4
 _SOUND_S = 2
 
 
@@ -44,8 +49,13 @@ def check_patches() -> FloatArray:
 
 
 def reference(spec: ModelSpec) -> Prediction:
-    """Essentia's prediction for the check patches."""
-    return EssentiaEngine(spec).run(check_patches())
+    """Essentia's prediction for the check patches.
+
+    Where Essentia has no TensorFlow, NumPy computes the layers in float64.
+    """
+    if has_tensorflow():
+        return EssentiaEngine(spec).run(check_patches())
+    return compute(read_network_of(spec), check_patches())
 
 
 def differences(actual: Prediction, expected: Prediction) -> tuple[float, float]:
@@ -59,23 +69,29 @@ def differences(actual: Prediction, expected: Prediction) -> tuple[float, float]
     return float(activations), float(embeddings / max(largest, 1e-6))
 
 
-def disagreement(engine: Engine, expected: Prediction, step: int = 1) -> str:
+def disagreement(
+    engine: Engine,
+    expected: Prediction,
+    step: int = 1,
+    tolerance: float = TOLERANCES[DEFAULT_PRECISION],
+) -> str:
     """Says how an engine differs from the reference; empty if it agrees.
 
     Args:
         engine: Engine to compare.
         expected: Result of `reference`.
         step: Only every n-th patch is compared, with n = `step`.
+        tolerance: Largest allowed difference, as `differences` computes it.
     """
     part = Prediction(expected.activations[::step], expected.embeddings[::step])
     actual = engine.run(check_patches()[::step])
     activations, embeddings = differences(actual, part)
     # This form of the condition makes nan disagree.
-    if activations <= TOLERANCE and embeddings <= TOLERANCE:
+    if activations <= tolerance and embeddings <= tolerance:
         return ""
     return (
         f"activations differ from the reference by {activations:.2g} and embeddings by "
-        f"{embeddings:.2g} of the largest, expected at most {TOLERANCE:g}"
+        f"{embeddings:.2g} of the largest, expected at most {tolerance:g}"
     )
 
 
@@ -89,9 +105,13 @@ def require_agreement(spec: ModelSpec, engine: Engine) -> None:
         RuntimeError: if the engine disagrees.
     """
     step = len(check_patches()) // len(check_sounds())
-    problem = disagreement(engine, spec.expected, step) if spec.expected else ""
+    problem = (
+        disagreement(engine, spec.expected, step, spec.tolerance)
+        if spec.expected
+        else ""
+    )
     if problem:
         raise RuntimeError(
-            f"engine {spec.engine} is wrong for model {spec.name} on this machine: "
-            f"{problem}; run with --engine essentia"
+            f"engine {spec.engine_text} is wrong for model {spec.name} on this "
+            f"machine: {problem}; run with --engine essentia"
         )

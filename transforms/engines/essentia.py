@@ -6,7 +6,7 @@ import numpy as np
 
 from transforms.elements import FloatArray, Prediction
 from transforms.engines.contract import ModelSpec
-from transforms.essentia_import import algorithm, essentia
+from transforms.essentia_import import algorithm, essentia, has_tensorflow
 from transforms.front_end.mel import NUM_MELS
 from transforms.front_end.patches import PATCH_FRAMES
 
@@ -16,9 +16,16 @@ _REFERENCE_BATCH = 64
 
 
 class EssentiaEngine:
-    """Essentia's TensorflowPredict: bit-identical to the reference."""
+    """Essentia's TensorflowPredict: bit-identical to the reference.
+
+    Raises:
+        ModuleNotFoundError: if the installed Essentia has no TensorFlow.
+    """
 
     def __init__(self, spec: ModelSpec) -> None:
+        if not has_tensorflow():
+            name = "essentia-tensorflow"
+            raise ModuleNotFoundError(f"package {name} is not installed", name=name)
         self._spec = spec
         # Beam may call one model from several threads, but neither the TensorFlow
         # session nor passing a Pool to it is thread-safe.

@@ -1,13 +1,20 @@
 """The table of engines: maps the name of an engine to the function that builds it.
 
-`essentia` is the reference, `winograd` is the fastest. `register_engine` adds others.
+`essentia` is the reference, `winograd` is the fastest on a CPU, `torch` runs on CUDA
+devices. `register_engine` adds others.
 """
 
+import importlib.util
 import re
 from collections.abc import Callable
 
 from transforms.engines.agreement import require_agreement
-from transforms.engines.contract import Engine, ModelSpec
+from transforms.engines.contract import (
+    DEFAULT_PRECISION,
+    PRECISIONS,
+    Engine,
+    ModelSpec,
+)
 from transforms.engines.essentia import EssentiaEngine
 from transforms.errors import unknown_value
 
@@ -24,10 +31,21 @@ def _winograd(spec: ModelSpec) -> Engine:
     return WinogradEngine(spec)
 
 
+def _torch(spec: ModelSpec) -> Engine:
+    # PyTorch is an optional package.
+    from transforms.engines.torch.engine import TorchEngine
+
+    return TorchEngine(spec)
+
+
 ENGINES: dict[str, EngineFactory] = {
     "essentia": EssentiaEngine,
     "winograd": _winograd,
+    "torch": _torch,
 }
+# The package that an engine imports. These engines read the layers of the graph, and
+# cannot run others.
+PACKAGES = {"winograd": "numba", "torch": "torch"}
 
 
 def register_engine(name: str, factory: EngineFactory) -> None:
@@ -49,6 +67,27 @@ def register_engine(name: str, factory: EngineFactory) -> None:
         )
     if ENGINES.setdefault(name, factory) is not factory:
         raise ValueError(f"an engine named {name!r} exists; choose another name")
+
+
+def check_engine_options(name: str, precision: str = DEFAULT_PRECISION) -> None:
+    """Checks that there is such an engine, and that it computes in such a precision.
+
+    Raises:
+        ValueError: if not, or if the engine's package is not installed.
+    """
+    engine_factory(name)
+    if precision not in PRECISIONS:
+        raise ValueError(unknown_value("precision", precision, PRECISIONS))
+    if name == "torch" and importlib.util.find_spec("torch") is None:
+        raise ValueError(
+            "engine torch needs PyTorch, which is not installed here; "
+            "pip install 'fsd-sinet-beam[torch]'"
+        )
+    if name != "torch" and precision != DEFAULT_PRECISION:
+        raise ValueError(
+            f"engine {name} computes in {DEFAULT_PRECISION}, got precision "
+            f"{precision}; give --engine torch"
+        )
 
 
 def engine_factory(name: str) -> EngineFactory:

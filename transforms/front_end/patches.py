@@ -43,6 +43,8 @@ class PatchSpec:
             (220 samples).
         last_patch: Treatment of the remaining frames: `repeat` repeats them to fill a
             last patch, `discard` drops them, as Essentia does by default.
+        bin_shift: Number of mel bins by which the log-mel is shifted up, or down if
+            negative. The lowest or the highest bin is repeated in the vacated bins.
 
     Raises:
         ValueError: if an attribute is out of range.
@@ -50,6 +52,7 @@ class PatchSpec:
 
     patch_hop: int = 50
     last_patch: LastPatch = "repeat"
+    bin_shift: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.patch_hop <= PATCH_FRAMES:
@@ -60,6 +63,11 @@ class PatchSpec:
         choices = get_args(LastPatch)
         if self.last_patch not in choices:
             raise ValueError(unknown_value("last_patch", self.last_patch, choices))
+        if abs(self.bin_shift) >= NUM_MELS:
+            raise ValueError(
+                f"bin_shift is {self.bin_shift}, expected fewer than {NUM_MELS} bins "
+                "up or down"
+            )
 
     @property
     def hop_s(self) -> float:
@@ -228,13 +236,16 @@ def cut_patches(mel: FloatArray, spec: PatchSpec) -> FloatArray:
 
     Args:
         mel: float32 [num_frames, 96].
-        spec: Hop and treatment of the last frames.
+        spec: Hop, treatment of the last frames, and shift in mel bins.
 
     Returns:
         float32 [num_patches, 101, 96], a view with overlapping rows. `discard` gives
         (num_frames - 101) // hop + 1 patches, or none below 101 frames. `repeat` gives
         one more if frames remain after the last full hop.
     """
+    if spec.bin_shift:
+        bins = np.arange(NUM_MELS) - spec.bin_shift
+        mel = np.take(mel, bins, axis=1, mode="clip")
     hop = spec.patch_hop
     num_patches = spec.num_patches(len(mel))
     start = (num_patches - 1) * hop

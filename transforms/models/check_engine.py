@@ -13,7 +13,7 @@ import sys
 
 from transforms.elements import Prediction
 from transforms.engines.agreement import disagreement, reference
-from transforms.engines.contract import ModelSpec
+from transforms.engines.contract import Engine, ModelSpec
 from transforms.engines.registered import ENGINES
 from transforms.job_control.child_process import die_with_parent
 from transforms.resampling.whole import compile_kernel
@@ -25,10 +25,16 @@ def check_engine(spec: ModelSpec) -> Prediction | str:
         engine = ENGINES[spec.engine](spec) if spec.engine in ENGINES else None
         compile_kernel()
         expected = reference(spec)
-        return (disagreement(engine, expected) if engine else "") or expected
+        return _problem(spec, engine, expected) or expected
     except Exception as error:
         # The compiler may fail in any way on an unusual machine.
         return f"{type(error).__name__}: {error}"
+
+
+def _problem(spec: ModelSpec, engine: Engine | None, expected: Prediction) -> str:
+    if engine is None:
+        return ""
+    return disagreement(engine, expected, tolerance=spec.tolerance)
 
 
 def main() -> None:

@@ -1,11 +1,12 @@
 """Chooses the engine of each model: the requested one, or else the reference.
 
-`winograd` is compiled and compared with the reference in a process of its own, once for
-a model, an installation and a processor. The reference's output is stored, so that
-every worker can compare again when it loads the model. An engine that a program
-registered is compared only when a worker loads it.
+`winograd` and `torch` are compared with the reference in a process of its own, once for
+a model, an installation and a processor; this also compiles `winograd`. The
+reference's output is stored, so that every worker can compare again when it loads the
+model. An engine that a program registered is compared only when a worker loads it.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -19,15 +20,17 @@ import subprocess
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 import transforms
 from transforms.elements import Prediction
-from transforms.engines.contract import ModelSpec
+from transforms.engines.contract import DEFAULT_PRECISION, ModelSpec
 from transforms.engines.network import UnknownLayerError, read_network_of
-from transforms.engines.registered import DEFAULT_ENGINE, engine_factory
+from transforms.engines.registered import PACKAGES, check_engine_options
+from transforms.errors import EngineError
+from transforms.essentia_import import essentia_version, has_tensorflow
 from transforms.front_end.patches import FRONT_END_VERSION
 from transforms.job_control.child_process import child_environment
 from transforms.models.cache import COMPILED, cache_folder, keep_compiled_code
@@ -38,13 +41,18 @@ _SOURCES = (
     "resampling/*.py",
     "engines/agreement.py",
     "engines/network.py",
+    "engines/plain.py",
+    "engines/torch/*.py",
     "engines/winograd/*.py",
     "front_end/mel*.py",
 )
 
 
 def choose_engines(
-    models: Sequence[ModelSpec], engine: str, say: Callable[[str], None] = warnings.warn
+    models: Sequence[ModelSpec],
+    engine: str,
+    say: Callable[[str], None] = warnings.warn,
+    precision: str = DEFAULT_PRECISION,
 ) -> tuple[ModelSpec, ...]:
     """The models, each with the engine that runs it.
 
@@ -52,37 +60,50 @@ def choose_engines(
         models: Checked models.
         engine: Name of the requested engine.
         say: Called with a message if the reference runs a model instead of `engine`.
+        precision: One of PRECISIONS, in which the engine computes.
 
     Raises:
-        ValueError: if no engine has that name.
+        ValueError: if no engine has that name, or it does not compute in `precision`.
+        EngineError: if the reference is needed, and Essentia has no TensorFlow.
     """
-    engine_factory(engine)
+    check_engine_options(engine, precision)
     # Workers compile the resampler with every engine.
     keep_compiled_code()
     if engine == _REFERENCE:
-        return tuple(dataclasses.replace(m, engine=_REFERENCE) for m in models)
+        return tuple(_with_reference(model) for model in models)
     chosen = []
     for model in models:
-        found = _checked(dataclasses.replace(model, engine=engine))
+        spec = dataclasses.replace(model, engine=engine, precision=precision)
+        found = _checked(spec)
         if isinstance(found, Prediction):
-            spec = dataclasses.replace(model, engine=engine, expected=found)
+            chosen.append(dataclasses.replace(spec, expected=found))
         else:
-            spec = dataclasses.replace(model, engine=_REFERENCE)
+            chosen.append(_with_reference(model, f"{engine} cannot: {found}"))
             say(f"{_REFERENCE} runs {model.name} instead of {engine}: {found}")
-        chosen.append(spec)
     return tuple(chosen)
+
+
+def _with_reference(model: ModelSpec, reason: str = "") -> ModelSpec:
+    """The model with the reference engine, which needs Essentia's TensorFlow."""
+    if not has_tensorflow():
+        raise EngineError(
+            f"engine {_REFERENCE} cannot run {model.name}: the installed package "
+            "`essentia` has no TensorFlow; install `essentia-tensorflow` instead"
+            + (f" ({reason})" if reason else "")
+        )
+    return dataclasses.replace(model, engine=_REFERENCE)
 
 
 def _checked(spec: ModelSpec) -> Prediction | str:
     """The reference's output, or why the engine cannot be used."""
-    is_default = spec.engine == DEFAULT_ENGINE
-    if is_default and importlib.util.find_spec("numba") is None:
-        return "numba is not installed"
+    package = PACKAGES.get(spec.engine)
+    if package and importlib.util.find_spec(package) is None:
+        return f"{package} is not installed"
     path = cache_folder(COMPILED) / f"{_key(spec)}.npz"
     known = _read(path)
     if known is not None:
         return known
-    if is_default:
+    if package:
         try:
             read_network_of(spec)
         except UnknownLayerError as error:
@@ -123,20 +144,26 @@ def _key(spec: ModelSpec) -> str:
     folder = pathlib.Path(transforms.__file__).parent
     parts = [
         spec.sha256,
-        spec.engine,
+        spec.engine_text,
         spec.activations_node,
         spec.embeddings_node,
         str(FRONT_END_VERSION),
-        *(
-            importlib.metadata.version(name)
-            for name in ("numba", "essentia-tensorflow")
-        ),
+        essentia_version(),
+        *_installed_versions(PACKAGES.values()),
         _processor(),
         # numba stores compiled code by the path of the module.
         str(folder),
         *(path.read_text("utf-8") for path in _source_files(folder)),
     ]
     return hashlib.sha256("\n".join(parts).encode("utf-8")).hexdigest()[:24]
+
+
+def _installed_versions(packages: Iterable[str]) -> list[str]:
+    found = []
+    for name in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found.append(importlib.metadata.version(name))
+    return found
 
 
 def _source_files(folder: pathlib.Path) -> list[pathlib.Path]:
