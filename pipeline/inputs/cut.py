@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any, BinaryIO
@@ -38,10 +38,12 @@ class Length:
 
     Attributes:
         duration_s: Duration in seconds.
+        sample_rate_hz: Sample rate, as the header states it.
         slack_s: How much shorter the decoded audio may be.
     """
 
     duration_s: float
+    sample_rate_hz: int
     slack_s: float = 0.0
 
 
@@ -98,7 +100,8 @@ def cut_recordings(table: pa.Table, cut_s: float, overlap_s: float = 0.0) -> Cut
             "give the recordings, or a manifest without times"
         )
     unread, rows_of_files = [], []
-    for uri, length in zip(table["uri"].to_pylist(), _lengths(table), strict=True):
+    uris = table["uri"].to_pylist()
+    for uri, length in zip(uris, measure_files(uris), strict=True):
         if isinstance(length, Length):
             rows_of_files.append(excerpts_of(length, cut_s, overlap_s))
         else:
@@ -139,7 +142,9 @@ def measure(file: BinaryIO) -> Length:
             raise ValueError("FFmpeg finds no audio that it can decode")
         stream = container.streams.audio[0]
         stated_s = _stated_s(container, stream, num_bytes)
-        return _demuxed(container, stream) if stated_s is None else Length(stated_s)
+        if stated_s is not None:
+            return Length(stated_s, stream.codec_context.sample_rate)
+        return _demuxed(container, stream)
 
 
 def _stated_s(container: Any, stream: Any, num_bytes: int) -> float | None:
@@ -167,21 +172,21 @@ def _demuxed(container: Any, stream: Any) -> Length:
                 longest = max(longest, packet.duration or 0)
     if not total:
         raise ValueError("FFmpeg finds no audio, or does not know how long it is")
-    codec = stream.codec_context.codec
-    is_exact = codec.name.startswith("pcm_") or codec.lossless
+    context = stream.codec_context
+    is_exact = context.codec.name.startswith("pcm_") or context.codec.lossless
     slack = 0 if is_exact else _SLACK_PACKETS * longest
-    return Length(float(total * stream.time_base), float(slack * stream.time_base))
+    duration_s, slack_s = (float(x * stream.time_base) for x in (total, slack))
+    return Length(duration_s, context.sample_rate, slack_s)
 
 
-def _lengths(table: pa.Table) -> Iterator[Length | str]:
+def measure_files(uris: Sequence[str]) -> Iterator[Length | str]:
     """Yields the length of each file, or why it is not known."""
-    uris = table["uri"].to_pylist()
     for begin in range(0, len(uris), _BATCH_FILES):
         yield from _in_threads(_length, uris[begin : begin + _BATCH_FILES])
 
 
 def _in_threads(
-    function: Callable[[str], Length | str], uris: list[str]
+    function: Callable[[str], Length | str], uris: Sequence[str]
 ) -> list[Length | str]:
     pool = ThreadPoolExecutor(_NUM_THREADS)
     try:

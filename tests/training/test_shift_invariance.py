@@ -1,17 +1,13 @@
 """Changes of embeddings are right for embeddings whose changes are known."""
 
-import pathlib
-
 import numpy as np
 import pytest
 
 from training.network.shift_invariance import (
     Axis,
-    changes_in_clips,
     embedding_changes,
     embedding_changes_in_clip,
 )
-from training.network.synthetic_mels import synthetic_log_mels
 
 
 def first_frame(patches: np.ndarray) -> np.ndarray:
@@ -61,11 +57,3 @@ def test_clip_that_is_too_short_has_no_changes() -> None:
 def test_negative_real_shift_is_refused() -> None:
     with pytest.raises(ValueError, match="expected none below 0"):
         embedding_changes_in_clip(total, np.ones((200, 96)), [1, -1])
-
-
-def test_graph_is_measured_in_essentia(tiny_model: pathlib.Path) -> None:
-    log_mels = [synthetic_log_mels(1, frames, seed=0)[0] for frames in (158, 107, 120)]
-    changes = changes_in_clips(str(tiny_model), log_mels)
-    # The first clip has two patches, the second none, the third one.
-    assert changes.shape == (3, 7)
-    assert (changes > 0).all() and (changes < 1).all()

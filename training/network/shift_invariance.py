@@ -8,19 +8,13 @@ It is 0 for a shift-invariant model. Fonseca, Ferraro and Serra (arXiv 2107.0062
 measure how often the top label stays the same (classification consistency, after Zhang,
 arXiv 1904.11486). Here the same is measured on embeddings, without a threshold.
 
-As a program, this module prints the changes as a markdown table:
+As a program, this module prints the changes as a markdown table, for networks with
+random weights and circular padding (no borders), one per pooling. It runs in the
+training environment. `fsdsinet shift-test` measures graphs on real clips.
 
 python -m training.network.shift_invariance
-    For networks with random weights and circular padding (no borders), one per pooling.
-    Runs in the training environment.
-
-python -m training.network.shift_invariance --mels MELS.npz MODEL.pb...
-    For graphs, run by Essentia on patches of real clips. MELS.npz has one array of
-    log-mels [num_frames, 96] per clip. Runs in the main environment.
 """
 
-import argparse
-import pathlib
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -133,24 +127,6 @@ def circular_changes(
     return embedding_changes(embed, patches, shifts, axis)
 
 
-def changes_in_clips(model: str, log_mels: Sequence[np.ndarray]) -> np.ndarray:
-    """Changes [num_patches, num_shifts] of a graph's embeddings by shifts in time."""
-    # Imported here, because Essentia's TensorFlow and the training environment's
-    # TensorFlow cannot be loaded in one process.
-    from transforms.engines.essentia import EssentiaEngine
-    from transforms.models.loading import load_model
-
-    engine = EssentiaEngine(load_model(model))
-    return np.concatenate(
-        [
-            embedding_changes_in_clip(
-                lambda x: engine.run(x).embeddings, log_mel, TIME_SHIFTS
-            )
-            for log_mel in log_mels
-        ]
-    )
-
-
 def _row(name: str, changes: np.ndarray) -> str:
     """A row of the table: the mean change for each shift."""
     cells = [f"{change:.2g}" for change in changes.mean(axis=0)]
@@ -162,22 +138,9 @@ def _header(shifts: Sequence[str]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("models", nargs="*", metavar="MODEL.pb")
-    parser.add_argument("--mels", metavar="MELS.npz")
-    arguments = parser.parse_args()
-    if bool(arguments.models) != bool(arguments.mels):
-        parser.error("MODEL.pb and --mels must be given together")
-    time = [f"time {shift}" for shift in TIME_SHIFTS]
-    if arguments.models:
-        print(_header(time))
-        log_mels = list(np.load(arguments.mels).values())
-        for model in arguments.models:
-            print(_row(pathlib.Path(model).stem, changes_in_clips(model, log_mels)))
-        return
-    print(_header([*time, *(f"frequency {shift}" for shift in FREQUENCY_SHIFTS)]))
+    frames = [f"time {shift}" for shift in TIME_SHIFTS]
+    bands = [f"frequency {shift}" for shift in FREQUENCY_SHIFTS]
+    print(_header([*frames, *bands]))
     for pooling in POOLINGS:
         in_time = circular_changes(1, pooling, TIME_SHIFTS, "time")
         in_frequency = circular_changes(1, pooling, FREQUENCY_SHIFTS, "frequency")
