@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -119,20 +119,20 @@ def write_table(uri: str, table: pa.Table) -> None:
 
 
 def write_tables(uri: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Publishes tables as one Parquet file with zstd and with plain floats.
+    """Publishes tables as one Parquet file; each table is at least one row group."""
+    with publish(uri) as file, parquet_writer(file, schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+
+
+def parquet_writer(file: BinaryIO, schema: pa.Schema) -> pq.ParquetWriter:
+    """Returns a writer of Parquet with zstd and with plain floats.
 
     BYTE_STREAM_SPLIT saves nothing on the models' results, and Spark and fastparquet
     refuse to read it. Dictionaries would make floats larger.
     """
     texts = [field.name for field in schema if field.type == pa.string()]
-    with (
-        publish(uri) as file,
-        pq.ParquetWriter(
-            file, schema, compression="zstd", use_dictionary=texts
-        ) as writer,
-    ):
-        for table in tables:
-            writer.write_table(table)
+    return pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=texts)
 
 
 def ledger_table(

@@ -177,5 +177,7 @@ def _model_metadata(table: str, spec: DatasetSpec, model: ModelSpec) -> dict[str
         "model": model.name,
         "model_sha256": model.sha256,
         "labels": json.dumps(model.labels),
+        "engine": model.engine_text,
+        "engine_tolerance": repr(model.tolerance),
         **_run_metadata(spec),
     }

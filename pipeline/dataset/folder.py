@@ -3,7 +3,7 @@
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +12,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from pipeline.console import say
+from pipeline.dataset.commit_record import RECORD_NAME, committed_parts
+from pipeline.dataset.part_files import PARTS_KEY, PartFiles, together
 from pipeline.errors import ConfigError, DatasetError
 from transforms import storage
 from transforms.elements import shard_name
@@ -38,7 +40,7 @@ _PART = re.compile(r"part-[^/.]+\.parquet")
 _PART_FOLDER = re.compile(r"ledger|(patches|clips|events)/[^/]+")
 # Temporary files that transforms.storage.publish leaves on a disk if it is killed.
 _TEMPORARY = re.compile(
-    r"\.(part-.+\.parquet|run\.json|plan\.arrow)\.[0-9a-f]{32}\.tmp"
+    r"\.(part-.+\.parquet|run\.json|compaction\.json|plan\.arrow)\.[0-9a-f]{32}\.tmp"
 )
 
 
@@ -51,6 +53,7 @@ class Dataset:
     Attributes:
         root: Absolute path or uri of the folder.
         shown: The folder as messages show it, without credentials.
+        files: Files of the dataset's parts.
     """
 
     def __init__(self, path: str) -> None:
@@ -59,6 +62,7 @@ class Dataset:
         except ValueError as error:
             raise ConfigError(f"output: {error}") from error
         self.shown = storage.shown(self.root)
+        self.files = PartFiles(self.root)
         self._held: storage.Held | None = None
 
     @property
@@ -123,7 +127,7 @@ class Dataset:
 
     def state(self) -> object:
         """A value that changes whenever a run writes to the dataset."""
-        return self.run(), self.parts("ledger")
+        return self.run(), self.committed()
 
     def run(self) -> dict[str, Any]:
         """Returns the content of run.json; empty if the file does not exist.
@@ -189,43 +193,63 @@ class Dataset:
             raise ConfigError(f"{given}, expected one of: {', '.join(names)}")
         return str(name)
 
-    def parts(self, table: str) -> list[str]:
-        """Uris of the parts of a table: `ledger`, `clips/model=NAME`, ...
+    def committed(self) -> list[str]:
+        """File names of the committed parts, sorted; the same in every table."""
+        return committed_parts(
+            self.root, lambda: map(storage.file_name, self.parts("ledger"))
+        )
 
-        Parts of other tables than the ledger may belong to shards that are not
-        committed yet.
+    def parts(self, table: str) -> list[str]:
+        """Uris of the files in the folder of a table: `ledger`, `clips/model=NAME`, ...
+
+        They may belong to shards that are not committed yet. While parts are replaced,
+        both the new part and replaced ones may be among them.
         """
         found = (info.uri for info in self._files(table))
         return [uri for uri in found if _PART.fullmatch(storage.file_name(uri))]
 
     def file(self, table: str, name: str) -> str:
         """Uri of a file of a table; the file need not exist."""
-        return storage.join(self.root, *table.split("/"), name)
+        return self.files.uri(table, name)
 
     def open_table(self, table: str) -> ds.Dataset | None:
         """Opens a table of the dataset; None as long as it has no file."""
         files = self.parts(table)
         return storage.open_dataset(files) if files else None
 
-    def read_ledger(self, columns: list[str] | None = None) -> pa.Table:
-        return read_ledger_files(self.parts("ledger"), columns)
+    def read_ledger(
+        self, columns: Sequence[str] | None = None, parts: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Reads columns of the ledger, all columns if None.
+
+        Without parts, the table has no rows, and the columns that every ledger has.
+
+        Args:
+            columns: Names of the columns.
+            parts: File names of the parts to read; None for all committed parts.
+        """
+        parts = self.committed() if parts is None else parts
+        if parts:
+            return together(self.files.read_each("ledger", parts, columns))
+        types = {field.name: field.type for field in LEDGER_FIELDS}
+        return pa.table({n: pa.array([], types[n]) for n in columns or types})
 
     def read_done(self) -> pa.Table:
         """Reads DONE_COLUMNS and the manifest's columns of the ledger."""
-        with _damage_as_error():
-            ledger = self.open_table("ledger")
-            assert ledger is not None
-            carried = ledger.schema.names[len(LEDGER_FIELDS) :]
-            return ledger.to_table(columns=[*DONE_COLUMNS, *carried])
+        parts = self.committed()
+        with self.files.open("ledger", parts[0]) as rows:
+            carried = rows.schema.names[len(LEDGER_FIELDS) :]
+        return self.read_ledger([*DONE_COLUMNS, *carried], parts)
 
     def remove(self) -> None:
         """Removes the dataset: the ledger first, run.json last."""
         self.remove_temporary()
         self.remove_unfinished([])
-        parts = self._all_parts()
+        parts = [info.uri for _, info in self.all_parts()]
         ledger = set(self.parts("ledger"))
         for uri in sorted(parts, key=lambda uri: uri not in ledger):
             storage.delete_file(uri)
+        storage.delete_file(storage.join(self.root, RECORD_NAME))
         for folder in sorted({storage.folder_of(uri) for uri in parts}):
             storage.prune_folder(folder, self.root)
         storage.delete_file(self._run_path)
@@ -234,9 +258,9 @@ class Dataset:
         """Removes temporary files, and parts whose shard has no ledger file."""
         self.remove_temporary()
         committed = {storage.file_name(uri) for uri in self.parts("ledger")}
-        for uri in self._all_parts():
-            if storage.file_name(uri) not in committed:
-                storage.delete_file(uri)
+        for _, info in self.all_parts():
+            if storage.file_name(info.uri) not in committed:
+                storage.delete_file(info.uri)
 
     def remove_temporary(self) -> None:
         """Removes the plan, and files that killed processes had begun to write."""
@@ -275,42 +299,27 @@ class Dataset:
             if not kept.num_rows:
                 storage.delete_file(uri)
             elif kept.num_rows < ledger.num_rows:
-                write_table(uri, kept)
+                # A compacted file says which rows came from which part.
+                metadata = dict(kept.schema.metadata or {})
+                metadata.pop(PARTS_KEY, None)
+                write_table(uri, kept.replace_schema_metadata(metadata))
 
     def _files(self, table: str = "", recursive: bool = False) -> list[FileInfo]:
         folder = storage.join(self.root, *table.split("/")) if table else self.root
         return list(storage.list_files(folder, recursive, hidden=True))
 
-    def _all_parts(self) -> list[str]:
-        """Uris of the parts of all tables, committed or not."""
-        found = []
+    def table_sizes(self, parts: Iterable[str]) -> dict[str, dict[str, int]]:
+        """Returns part -> table in which it has a file -> size of the file in bytes."""
+        sizes: dict[str, dict[str, int]] = {part: {} for part in parts}
+        for table, info in self.all_parts():
+            name = storage.file_name(info.uri)
+            if name in sizes:
+                sizes[name][table] = info.size_bytes or 0
+        return sizes
+
+    def all_parts(self) -> Iterator[tuple[str, FileInfo]]:
+        """Yields table and file of the parts of all tables, committed or not."""
         for info in self._files(recursive=True):
             folder, _, name = info.uri[len(self.root) + 1 :].rpartition("/")
             if _PART.fullmatch(name) and _PART_FOLDER.fullmatch(folder):
-                found.append(info.uri)
-        return found
-
-
-def read_ledger_files(files: list[str], columns: list[str] | None) -> pa.Table:
-    """Reads columns of ledger files, all columns if None.
-
-    Without files, the table has no rows, and the columns that every ledger has.
-    """
-    if files:
-        with _damage_as_error():
-            return storage.open_dataset(files).to_table(columns=columns)
-    types = {field.name: field.type for field in LEDGER_FIELDS}
-    return pa.table({n: pa.array([], types[n]) for n in columns or types})
-
-
-@contextlib.contextmanager
-def _damage_as_error() -> Iterator[None]:
-    """Raises DatasetError if Arrow finds that a file is no Parquet file."""
-    try:
-        yield
-    except pa.ArrowInvalid as error:
-        problem = str(error).splitlines()[0]
-        raise DatasetError(
-            f"a file of the dataset is damaged: {problem}; restore it, or extract "
-            "again with --overwrite"
-        ) from error
+                yield folder, info

@@ -1,23 +1,26 @@
 """Reads the committed results of a dataset, as they are at one moment.
 
 A run writes the ledger file of a shard last. Files in `clips` or `patches` without a
-ledger file belong to shards that are not committed, and are left out. A ledger file
-whose results are missing means that files were lost or mixed up: reading stops with an
-error, because numbers computed from the rest would be wrong.
+ledger file belong to shards that are not committed, and are left out. So are parts that
+a compaction has replaced; if it replaces parts later, their rows are read from the new
+part. A ledger file whose results are missing means that files were lost or mixed up:
+reading stops with an error, because numbers computed from the rest would be wrong.
 """
 
+import contextlib
 import copy
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
-from pipeline.dataset.folder import Dataset, read_ledger_files
+from pipeline.dataset.folder import Dataset
+from pipeline.dataset.part_files import PartRows
 from pipeline.errors import ConfigError, DatasetError
 from transforms import storage
 from transforms.front_end.patches import PatchSpec
@@ -48,15 +51,16 @@ class Snapshot:
         self.dataset = Dataset(output)
         self.run = self.dataset.existing_run()
         self.model = self.dataset.find_model(model)
-        self.parts = [*map(storage.file_name, self.dataset.parts("ledger"))]
-        self._files: dict[str, list[str]] = {}
+        self.parts = self.dataset.committed()
+        # Tables whose files were seen to be complete.
+        self._checked: set[str] = set()
         self._schemas: dict[str, pa.Schema] = {}
 
     def of_model(self, model: str) -> "Snapshot":
         """Returns the snapshot of another model at the same moment."""
         other = copy.copy(self)
         other.model = self.dataset.find_model(model)
-        other._files, other._schemas = {}, {}
+        other._checked, other._schemas = set(), {}
         return other
 
     @property
@@ -69,7 +73,9 @@ class Snapshot:
     def patch_spec(self) -> PatchSpec:
         """How the patches of the dataset were cut."""
         config = self.run["config"]
-        return PatchSpec(config["patch_hop"], config["last_patch"])
+        return PatchSpec(
+            config["patch_hop"], config["last_patch"], config.get("bin_shift", 0)
+        )
 
     def unfinished(self) -> str | None:
         """Says how many clips are done if the run has not finished; None if it has."""
@@ -79,14 +85,16 @@ class Snapshot:
         done = self.ledger(["clip_id"]).num_rows
         return f"{self._state()}: {done:,} of {planned:,} clips are done"
 
-    def ledger_dataset(self) -> ds.Dataset:
-        """Opens the committed files of the ledger."""
+    def ledger_names(self) -> list[str]:
+        """Returns the names of the columns of the ledger."""
         self._check_not_empty()
-        return storage.open_dataset(self._ledger_files())
+        with self.open_part("ledger", self.parts[0]) as rows:
+            names: list[str] = rows.schema.names
+            return names
 
     def ledger(self, columns: list[str]) -> pa.Table:
         """Reads columns of the ledger; no rows if nothing is committed."""
-        return read_ledger_files(self._ledger_files(), columns)
+        return self.dataset.read_ledger(columns, self.parts)
 
     def find_clip(self, name: str) -> str:
         """Returns the clip_id of a clip that has results.
@@ -124,29 +132,37 @@ class Snapshot:
         return str(row["clip_id"])
 
     def file(self, table: str, part: str) -> str:
-        """Returns the uri of one part of `ledger`, `clips` or `patches`."""
+        """Returns the uri of one part of a table, if no compaction has replaced it."""
         return self.dataset.file(self._folder(table), part)
 
-    def files(self, table: str) -> list[str]:
-        """Returns the uris of the committed files of `clips` or `patches`.
+    def open_part(
+        self, table: str, part: str
+    ) -> contextlib.AbstractContextManager[PartRows]:
+        """Opens the rows of one part of `ledger`, `clips`, `patches` or `events`."""
+        return self.dataset.files.open(self._folder(table), part)
+
+    def check_files(self, table: str) -> None:
+        """Checks that every committed part has its file in a table.
 
         Raises:
             DatasetError: if nothing is committed yet, or a file is missing.
         """
-        if table in self._files:
-            return self._files[table]
+        if table in self._checked:
+            return
         self._check_not_empty()
         folder = self._folder(table)
         present = {*map(storage.file_name, self.dataset.parts(folder))}
+        is_readable = self.dataset.files.is_readable
         lost = [part for part in self.parts if part not in present]
+        # Those that a compaction has replaced meanwhile are not lost.
+        lost = [part for part in lost if not is_readable(folder, part)]
         if lost:
             raise DatasetError(
                 f"{self.dataset.shown} is damaged: {len(lost):,} of "
                 f"{len(self.parts):,} ledger files have no file in {folder}, the first "
                 f"{lost[0]}; restore them, or extract again with --overwrite"
             )
-        self._files[table] = [self.file(table, part) for part in self.parts]
-        return self._files[table]
+        self._checked.add(table)
 
     def has_column(self, table: str, column: str) -> bool:
         """Whether `clips` or `patches` has a column; False if nothing is committed."""
@@ -176,12 +192,43 @@ class Snapshot:
         """Returns the model's labels, in the order of the values of a clips column."""
         return tuple(json.loads(self.schema("clips", column).metadata[b"labels"]))
 
-    def read_part(self, table: str, part: str, columns: list[str]) -> pa.Table:
-        """Reads columns of one part of `ledger`, `clips` or `patches`."""
-        # Not read_table: it would add a column for the folder model=NAME.
-        uri = self.file(table, part)
-        with pq.ParquetFile(storage.open_arrow(uri), pre_buffer=False) as file:
-            return file.read(columns=columns)
+    def read_part(
+        self, table: str, part: str, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Reads columns of one part, all columns if None."""
+        return self.dataset.files.read(self._folder(table), part, columns)
+
+    def read_clips(
+        self, table: str, part: str, clip_ids: Collection[str], columns: Sequence[str]
+    ) -> pa.Table:
+        """Reads columns, of which clip_id is one, of some clips of one part."""
+        with self.open_part(table, part) as rows:
+            return rows.read_clips(clip_ids, columns)
+
+    def batches(
+        self, table: str, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Reads columns of all parts of a table in a stream."""
+        self.check_files(table)
+        for part in self.parts:
+            with self.open_part(table, part) as rows:
+                yield from rows.batches(columns)
+
+    def part_of(self, clip_id: str) -> str | None:
+        """Returns the name of the part that has results of a clip; None if none has."""
+
+        def has_clip(part: str) -> bool:
+            rows = self.read_clips("clips", part, [clip_id], ["clip_id"])
+            return bool(rows.num_rows)
+
+        self.check_files("clips")
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            found = pool.map(has_clip, self.parts)
+            for part, is_found in zip(self.parts, found, strict=True):
+                if is_found:
+                    pool.shutdown(cancel_futures=True)
+                    return part
+        return None
 
     def clips(self, column: str) -> Iterator[pa.RecordBatch]:
         """Reads clip_id and one column of all clips, and checks them.
@@ -191,8 +238,7 @@ class Snapshot:
                 states results.
         """
         expected = {*self.patch_counts()}
-        files = storage.open_dataset(self.files("clips"))
-        for batch in files.to_batches(columns=["clip_id", column]):
+        for batch in self.batches("clips", ["clip_id", column]):
             for clip_id in batch["clip_id"].to_pylist():
                 if clip_id not in expected:
                     raise self.mismatch(
@@ -243,12 +289,10 @@ class Snapshot:
 
     def _schema(self, table: str) -> pa.Schema:
         if table not in self._schemas:
-            file = storage.open_arrow(self.files(table)[0])
-            self._schemas[table] = pq.read_schema(file)
+            self.check_files(table)
+            with self.open_part(table, self.parts[0]) as rows:
+                self._schemas[table] = rows.schema
         return self._schemas[table]
-
-    def _ledger_files(self) -> list[str]:
-        return [self.file("ledger", part) for part in self.parts]
 
     def _folder(self, table: str) -> str:
         return table if table == "ledger" else f"{table}/model={self.model}"

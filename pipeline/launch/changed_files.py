@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 
 from pipeline.config import RunConfig
 from pipeline.dataset.folder import Dataset
+from pipeline.dataset.part_files import COMPACTED_PREFIX
+from pipeline.dataset.replace_parts import replace_parts
 from transforms import storage
 from transforms.storage import FileInfo
 
@@ -32,14 +34,18 @@ class ChangedFiles:
         uris: Uris of the files, sorted.
         parts: File names of the parts of the ledger that have rows of these files, if
             the rows are to be replaced.
-        clip_ids: Clips of these parts, all of which are computed again.
+        clip_ids: Clips that are computed again: all clips of these parts, and those of
+            `dropped`.
         num_unchanged: Number of these clips whose files have not changed.
+        dropped: Compacted part -> its clips whose files changed. The part keeps its
+            other clips.
     """
 
     uris: Sequence[str] = ()
     parts: Sequence[str] = ()
     clip_ids: pa.Array | None = None
     num_unchanged: int = 0
+    dropped: Mapping[str, pa.Array] = dataclasses.field(default_factory=dict)
 
     def text(self) -> str:
         """Returns a sentence about these files; empty if there are none."""
@@ -54,7 +60,7 @@ class ChangedFiles:
             f"{number:,} {files} changed since {their} {rows} computed: "
             f"{', '.join(names)}{more}; "
         )
-        if not self.parts:
+        if not self.parts and not self.dropped:
             return text + f"run with --retry-changed to replace {their} rows"
         text += f"{their} rows are replaced"
         if self.num_unchanged:
@@ -88,8 +94,9 @@ def find_changed(
     uris = sorted(pc.unique(rows["uri"]).to_pylist())
     if not uris or not config.retry_changed:
         return ChangedFiles(uris)
-    parts, clip_ids = _parts_with(dataset, rows["clip_id"])
-    return ChangedFiles(uris, parts, clip_ids, len(clip_ids) - rows.num_rows)
+    parts, clip_ids, dropped = _parts_with(dataset, rows["clip_id"])
+    num_unchanged = len(clip_ids) - rows.num_rows
+    return ChangedFiles(uris, parts, clip_ids, num_unchanged, dropped)
 
 
 def is_changed(
@@ -136,15 +143,42 @@ def _precision(times_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def _parts_with(
     dataset: Dataset, clip_ids: pa.ChunkedArray
-) -> tuple[list[str], pa.Array]:
-    """File names of the parts that have some clips, and all clips of these parts."""
-    # __filename is Arrow's name for the path of the file that has the row.
-    ledger = dataset.read_ledger(["clip_id", "__filename"])
-    has_some = pc.is_in(ledger["clip_id"], value_set=clip_ids)
-    paths = pc.unique(ledger["__filename"].filter(has_some))
-    rows = ledger.filter(pc.is_in(ledger["__filename"], value_set=paths))
-    parts = sorted(storage.file_name(path) for path in paths.to_pylist())
-    return parts, rows["clip_id"].combine_chunks()
+) -> tuple[list[str], pa.Array, dict[str, pa.Array]]:
+    """Finds the parts that have some clips.
+
+    Returns:
+        Parts to remove, all clips to compute again, and the clips to drop from
+        compacted parts: these have too many other clips to compute all again.
+    """
+    removed: list[str] = []
+    dropped: dict[str, pa.Array] = {}
+    repeated = [pa.array([], pa.string())]
+    parts = dataset.committed()
+    tables = dataset.files.read_each("ledger", parts, ["clip_id"])
+    for part, table in zip(parts, tables, strict=True):
+        ids = table["clip_id"].combine_chunks()
+        found = ids.filter(pc.is_in(ids, value_set=clip_ids))
+        if part.startswith(COMPACTED_PREFIX) and len(found) < len(ids):
+            dropped |= {part: found} if len(found) else {}
+            repeated.append(found)
+        elif len(found):
+            removed.append(part)
+            repeated.append(ids)
+    return removed, pa.concat_arrays(repeated), dropped
+
+
+def drop_rows(dataset: Dataset, dropped: Mapping[str, pa.Array]) -> None:
+    """Removes the rows of clips from compacted parts, so that a run repeats them.
+
+    Args:
+        dataset: The output, which this process has locked.
+        dropped: Compacted part -> clips to remove; the part has other clips, too.
+    """
+    if not dropped:
+        return
+    sizes = dataset.table_sizes(dropped)
+    for part, clip_ids in dropped.items():
+        replace_parts(dataset, [part], sorted(sizes[part]), clip_ids)
 
 
 def remove_parts(dataset: Dataset, parts: Sequence[str]) -> None:

@@ -1,7 +1,9 @@
 """`fsdsinet extract --dry-run`: checks everything and prints what would run."""
 
+import pyarrow as pa
+
 from pipeline.config import RunConfig
-from pipeline.console import say
+from pipeline.console import counted, say
 from pipeline.dataset.folder import Dataset
 from pipeline.extract import ExtractJob
 from pipeline.launch.identity import dataset_spec
@@ -10,6 +12,7 @@ from pipeline.runners.base import runner_of
 from transforms.errors import UserError
 from transforms.models.engine_choice import choose_engines
 from transforms.models.loading import load_models
+from transforms.schemas import clips_schema, patches_schema
 from transforms.storage import StorageError
 
 EXIT_OK = 0
@@ -34,7 +37,9 @@ def dry_run_command(config: RunConfig) -> int:
 
 def _job_text(config: RunConfig) -> str:
     """Describes the job alone, without reading inputs or output."""
-    models = choose_engines(load_models(list(config.models)), config.engine, say)
+    models = choose_engines(
+        load_models(list(config.models)), config.engine, say, config.precision
+    )
     dataset = Dataset(config.output)
     spec = dataset_spec(config, models, ())
     runner = runner_of(config)
@@ -61,13 +66,39 @@ def _plan_text(run: Run) -> str:
         lines.append(
             f"model {model.name}: {len(model.labels)} classes, embedding of "
             f"{model.embedding_size}, sha256 {model.sha256[:12]}, "
-            f"engine {model.engine}"
+            f"engine {model.engine_text}"
         )
+    lines += _storage_lines(run)
     lines.append(f"output: {run.dataset.shown}")
     runner = runner_of(run.config)
     job = runner.dry_run(run.job, run.config, run.num_workers)
     lines.append(f"runner {run.config.runner}: {job}")
     return "\n".join([*lines, _NOTHING_STARTED])
+
+
+def _storage_lines(run: Run) -> list[str]:
+    """What the rows to do take in each table, as predicted from the sizes of files.
+
+    Only vectors are counted: activations and embeddings are hard to compress, and all
+    other columns take little. Activations that are always 0 take nearly nothing.
+    """
+    num_clips = run.plan.pending.num_rows
+    num_patches = num_clips + int(run.plan.audio_s.sum() / run.spec.patch_spec.hop_s)
+    makers = {"clips": (clips_schema, num_clips)}
+    if {"activations", "embeddings"} & {*run.spec.outputs}:
+        makers["patches"] = (patches_schema, num_patches)
+    lines = []
+    for table, (make_schema, num_rows) in sorted(makers.items()):
+        row_bytes = sum(
+            field.type.list_size * field.type.value_type.byte_width
+            for model in run.spec.models
+            for field in make_schema(run.spec, model)
+            if pa.types.is_fixed_size_list(field.type)
+        )
+        size = f"{num_rows * row_bytes / 1e6:,.2f} MB"
+        rows = counted(num_rows, "row", "rows")
+        lines.append(f"{table}: about {size} for {rows} of {row_bytes:,} bytes")
+    return lines
 
 
 def _audio_text(run: Run) -> str:

@@ -5,7 +5,7 @@ is enough, because a free worker takes the next shard. Measuring the durations w
 mean opening every file, which is slow for a million files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,10 @@ _BYTES_PER_SECOND = {
     **dict.fromkeys((".w64", ".wav", ".wave"), _UNCOMPRESSED),
     **dict.fromkeys((".ape", ".flac", ".tta", ".wv"), _LOSSLESS),
 }
+# Seconds that a file may hold for each predicted second. FFmpeg's encoder stores
+# digital silence (44.1 kHz mono) in 132 bytes a second as FLAC; Opus has 6 kbit/s or
+# more.
+_MOST = {_UNCOMPRESSED: 1, _LOSSLESS: 450, _LOSSY: 22}
 # Opening a file takes about as long as processing this much audio.
 _MIN_S = 0.1
 # The size of a file on the web is unknown until the file is read.
@@ -56,5 +60,20 @@ def predict_audio_s(
 def _predict(uri: str, num_bytes: int | None) -> float:
     if num_bytes == _UNKNOWN:
         return _UNKNOWN_S
-    rate = _BYTES_PER_SECOND.get(storage.suffix(uri).lower(), _LOSSY)
-    return max(_MIN_S, (num_bytes or 0) / rate)
+    return max(_MIN_S, (num_bytes or 0) / _rate(uri))
+
+
+def _rate(uri: str) -> int:
+    return _BYTES_PER_SECOND.get(storage.suffix(uri).lower(), _LOSSY)
+
+
+def longest_audio_s(
+    uris: Sequence[str], predicted_s: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """The most seconds of audio that each clip may have, if well compressed.
+
+    Args:
+        uris: Paths or uris of the clips.
+        predicted_s: Result of `predict_audio_s` for them.
+    """
+    return predicted_s * np.array([_MOST[_rate(uri)] for uri in uris])

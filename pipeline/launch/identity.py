@@ -14,6 +14,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import ConfigError
 from pipeline.event_options import label_thresholds
 from transforms.engines.contract import ModelSpec
+from transforms.essentia_import import essentia_version
 from transforms.front_end.patches import FRONT_END_VERSION
 from transforms.recorded_at.choose import RECORDED_AT_COLUMN
 from transforms.schemas import SCHEMA_VERSION, DatasetSpec
@@ -51,9 +52,12 @@ def dataset_spec(
 
 
 def _versions() -> dict[str, str]:
-    names = ("fsd-sinet-beam", "apache-beam", "essentia-tensorflow", "av", "numpy")
-    versions = {name: importlib.metadata.version(name) for name in (*names, "pyarrow")}
+    names = ("fsd-sinet-beam", "apache-beam", "av", "numpy", "pyarrow")
+    versions = {name: importlib.metadata.version(name) for name in names}
     libavcodec = ".".join(map(str, av.library_versions["libavcodec"]))
+    # Under this name also if the package without TensorFlow is installed: the front end
+    # is the same.
+    versions["essentia-tensorflow"] = essentia_version()
     return {**versions, "libavcodec": libavcodec, "python": platform.python_version()}
 
 
@@ -67,7 +71,7 @@ def identity(spec: DatasetSpec) -> dict[str, Any]:
             f"{model.name} sha256:{model.sha256} metadata:{model.metadata_digest()}"
             for model in spec.models
         ),
-        "engines": {model.name: model.engine for model in spec.models},
+        "engines": {model.name: model.engine_text for model in spec.models},
         "last_patch": spec.patch_spec.last_patch,
         "patch_hop": spec.patch_spec.patch_hop,
         "outputs": sorted(spec.outputs),
@@ -77,6 +81,9 @@ def identity(spec: DatasetSpec) -> dict[str, Any]:
     }
     # Before clips could be excerpts, columns with these names had no meaning.
     content |= {"excerpts": True} if spec.has_excerpts else {}
+    # Datasets that were made before there were shifts go on.
+    if spec.patch_spec.bin_shift:
+        content["bin_shift"] = spec.patch_spec.bin_shift
     if spec.events:
         # As JSON reads it again, with lists for tuples.
         content["events"] = json.loads(json.dumps(dataclasses.asdict(spec.events)))
@@ -113,10 +120,14 @@ def _times_options(sources: Iterable[str], timezone: str | None) -> str:
 
 def check_same_identity(before: dict[str, Any], now: dict[str, Any]) -> None:
     """Raises ConfigError if a dataset was made with other settings."""
-    changed = [key for key in now if before.get(key) != now[key]]
+    # An identity without shift has no key for it.
+    keys = dict.fromkeys([*now, "bin_shift"])
+    changed = [key for key in keys if before.get(key) != now.get(key)]
     if changed:
         lines = [
-            line for key in changed for line in _lines(key, before.get(key), now[key])
+            line
+            for key in changed
+            for line in _lines(key, before.get(key), now.get(key))
         ]
         raise ConfigError(
             "the output holds a dataset made with other settings:\n"

@@ -19,15 +19,21 @@ import pyarrow.compute as pc
 from pipeline.config import RunConfig
 from pipeline.console import ProgressLine, counted, say
 from pipeline.dataset.folder import DONE_COLUMNS, Dataset
+from pipeline.dataset.replace_parts import finish_swap
 from pipeline.dataset.summary import dataset_totals, finish_run, now, summary_text
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DatasetError
 from pipeline.extract import ExtractJob
 from pipeline.inputs.bucket_access import check_reach
 from pipeline.inputs.read_inputs import read_sized_inputs
 from pipeline.launch.beam_flags import check_beam_flags
-from pipeline.launch.changed_files import ChangedFiles, find_changed, remove_parts
+from pipeline.launch.changed_files import (
+    ChangedFiles,
+    drop_rows,
+    find_changed,
+    remove_parts,
+)
 from pipeline.launch.cluster_jobs import check_no_job, detached_text
-from pipeline.launch.forecast import predict_audio_s
+from pipeline.launch.forecast import longest_audio_s, predict_audio_s
 from pipeline.launch.identity import (
     check_same_identity,
     dataset_spec,
@@ -123,9 +129,13 @@ class Run:
 
     @property
     def num_useful_workers(self) -> int:
-        """Number of workers that have something to do."""
-        audio_s = self.plan.audio_s[self.plan.audio_s > self.config.long_clip]
-        num_segments = int(audio_s.sum() / self.config.long_clip)
+        """Number of workers that may have something to do."""
+        if self.plan.num_shards >= self.num_workers:
+            return self.num_workers
+        uris = self.plan.pending["uri"].to_pylist()
+        audio_s = longest_audio_s(uris, self.plan.audio_s)
+        num_segments = int(audio_s[audio_s > self.config.long_clip].sum())
+        num_segments //= self.config.long_clip
         return min(self.num_workers, self.plan.num_shards + num_segments)
 
 
@@ -143,6 +153,12 @@ def extract_command(config: RunConfig, early: JobProcess | None) -> int:
     for note in run.notes:
         say(note)
     with run.dataset.locked():
+        try:
+            finish_swap(run.dataset)
+        except DatasetError:
+            # A dataset whose files are lost can still be replaced by a new one.
+            if not config.overwrite:
+                raise
         if run.dataset.state() != run.state:
             # Another run was writing while this run waited for the lock.
             run = prepare(config)
@@ -152,6 +168,8 @@ def extract_command(config: RunConfig, early: JobProcess | None) -> int:
             JobFolder(run.dataset).remove()
         if config.overwrite:
             run.dataset.remove()
+            # Removes files of large parts that were never put in their places.
+            finish_swap(run.dataset)
         run.dataset.remove_uncommitted()
         with _sigterm_as_interrupt():
             return _execute(run, early)
@@ -176,13 +194,13 @@ def _prepare(config: RunConfig) -> Run:
     check_reach(manifest["uri"])
     num_workers = runner_of(config).num_workers(config)
     # This is the last check, because it may compile an engine.
-    models = choose_engines(models, config.engine, say)
+    models = choose_engines(models, config.engine, say, config.precision)
     spec = dataset_spec(config, models, tuple(manifest.schema)[2:])
     state = dataset.state()
     previous = {} if config.overwrite else dataset.run()
     if previous:
         check_same_identity(previous["identity"], identity(spec))
-    is_new = config.overwrite or not dataset.parts("ledger")
+    is_new = config.overwrite or not dataset.committed()
     if is_new and config.retry_failed:
         raise ConfigError(f"nothing to retry: {dataset.shown} has no results yet")
     ledger = _NO_LEDGER if is_new else dataset.read_done()
@@ -211,6 +229,7 @@ def _execute(run: Run, early: JobProcess | None) -> int:
             if config.retry_failed:
                 dataset.forget_failed()
             remove_parts(dataset, run.changed.parts)
+            drop_rows(dataset, run.changed.dropped)
             found = _run_job(run, early)
             if found is None:
                 print(detached_text(dataset))

@@ -9,15 +9,16 @@ nothing is committed.
 
 import dataclasses
 import functools
-import importlib.metadata
 import json
 import socket
 from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 
 import apache_beam as beam
 import pyarrow.parquet as pq
 
 from transforms.elements import Shard
+from transforms.essentia_import import essentia_version
 from transforms.job_control.counters import count
 from transforms.job_control.deaths import given_up
 from transforms.job_control.status import report_job
@@ -78,8 +79,9 @@ def check_versions(versions: Mapping[str, str]) -> None:
 def _check_versions(versions: tuple[tuple[str, str], ...]) -> None:
     for name, expected in versions:
         try:
-            found = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
+            is_essentia = name == "essentia-tensorflow"
+            found = essentia_version() if is_essentia else version(name)
+        except PackageNotFoundError:
             found = "none"
         if found != expected:
             raise PermitError(

@@ -73,6 +73,7 @@ __all__ = [
     "local_path",
     "lock_folder",
     "look_up",
+    "move_file",
     "open_arrow",
     "open_dataset",
     "open_file",
@@ -193,6 +194,11 @@ def publish(uri: str | pathlib.Path) -> contextlib.AbstractContextManager[Binary
 def delete_file(uri: str) -> None:
     """Deletes a file if it exists."""
     store_for(uri).delete(uri)
+
+
+def move_file(uri: str, to: str) -> None:
+    """Gives a file another name in the same store; readers see it complete."""
+    store_for(uri).move(uri, to)
 
 
 def prune_folder(folder: str, root: str) -> None:

@@ -142,6 +142,18 @@ class LocalStore:
         with _problems(uri, "unwritable"), contextlib.suppress(FileNotFoundError):
             os.unlink(local_path(uri))
 
+    def move(self, uri: str, to: str) -> None:
+        """Renames a file. The new name is on the disk before this returns."""
+        with _problems(to, "unwritable"):
+            folder = os.path.dirname(local_path(to))
+            os.makedirs(folder, exist_ok=True)
+            os.replace(local_path(uri), local_path(to))
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
     def prune(self, folder: str, root: str) -> None:
         with _problems(folder, "unwritable"):
             while folder != root and os.path.isdir(folder) and not os.listdir(folder):

@@ -32,7 +32,13 @@ from transforms.storage.uris import (
 
 # Largest number of folders that `infos` lists.
 _MAX_FOLDERS = 100
-_NOT_THERE = ("NO_SUCH_BUCKET", "NO_SUCH_KEY", "bucket does not exist")
+# The last one: an object was deleted after its size was asked for.
+_NOT_THERE = (
+    "NO_SUCH_BUCKET",
+    "NO_SUCH_KEY",
+    "bucket does not exist",
+    "RESOURCE_NOT_FOUND",
+)
 
 
 class ObjectStore:
@@ -66,7 +72,16 @@ class ObjectStore:
             return cast(BinaryIO, RangedFile(file.size(), fetch))
 
     def open_arrow(self, uri: str) -> pa.NativeFile:
-        return pa.BufferReader(self.read(uri))
+        """Opens a file for Arrow, which reads only parts of a large object of S3."""
+        if scheme_of(uri) != "s3":
+            return pa.BufferReader(self.read(uri))
+        with _problems(uri):
+            filesystem, path = _locate(uri)
+            file = filesystem.open_input_file(path)
+            if file.size() > WHOLE_BYTES:
+                return file
+            with file:
+                return pa.BufferReader(_whole(file))
 
     def look_up(self, uri: str) -> FileInfo | Literal["folder"] | None:
         with _problems(uri):
@@ -165,6 +180,13 @@ class ObjectStore:
         with _problems(uri, "unwritable"), contextlib.suppress(FileNotFoundError):
             filesystem, path = _locate(uri)
             filesystem.delete_file(path)
+
+    def move(self, uri: str, to: str) -> None:
+        """Copies an object within the store, then deletes it under its first name."""
+        with _problems(to, "unwritable"):
+            filesystem, path = _locate(uri)
+            filesystem.copy_file(path, _locate(to)[1])
+        self.delete(uri)
 
     def prune(self, folder: str, root: str) -> None:
         """Deletes the markers of empty folders.

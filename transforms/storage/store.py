@@ -128,6 +128,9 @@ class Store(Protocol):
     def delete(self, uri: str) -> None:
         """Deletes a file if it exists."""
 
+    def move(self, uri: str, to: str) -> None:
+        """Gives a file another name in the same store; readers see it complete."""
+
     def prune(self, folder: str, root: str) -> None:
         """Deletes a folder if it is empty, then its empty parents up to `root`."""
 

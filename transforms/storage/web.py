@@ -26,7 +26,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from transforms.storage.errors import StorageError
+from transforms.storage.errors import Kind, StorageError
 from transforms.storage.ranges import WHOLE_BYTES, RangedFile
 from transforms.storage.store import FileInfo, Held, Limits, limits
 from transforms.storage.uris import quoted_url, shown
@@ -247,6 +247,9 @@ class WebStore:
     def delete(self, uri: str) -> None:
         _refuse(uri, "unwritable", "a web server can only be read")
 
+    def move(self, uri: str, to: str) -> None:
+        _refuse(to, "unwritable", "a web server can only be read")
+
     def prune(self, folder: str, root: str) -> None:
         """Does nothing: web servers have no folders to delete."""
 
@@ -392,7 +395,5 @@ def _unreadable(url: str, problem: str) -> StorageError:
     return StorageError("unreadable", shown(url), problem)
 
 
-def _refuse(
-    uri: str, kind: Literal["unreadable", "unwritable"], problem: str
-) -> NoReturn:
+def _refuse(uri: str, kind: Kind, problem: str) -> NoReturn:
     raise StorageError(kind, shown(uri), problem)
