@@ -7,7 +7,9 @@
 # make flink: builds Beam's job server and fetches Flink, with Java and Maven (2 minutes).
 # make test-flink: the tests of clusters, on a Flink that they start on this machine.
 # make test-training: the tests of training, in an environment of their own.
-# make image: the container image of cluster workers, with Docker.
+# make torch: installs PyTorch with CUDA (5 GB) for the engine torch.
+# make test-torch: the tests of that engine, on the CPU.
+# make image: the container image of cluster workers, with Docker; image-gpu: with PyTorch.
 # make train: renders sounds, trains a demo model (over an hour), scores and bundles it;
 #   MODEL=fsd-sinet-vgg41-half-tlpf_aps-demo selects the smaller model.
 # make bench: measures speed beside the reference script and other engines, in short.
@@ -16,7 +18,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pipeline transforms training benchmarks demo deploy examples tests setup.py
 
-.PHONY: demo test test-wheel test-minio minio prism test-flink flink image image-files test-training train check bench
+.PHONY: demo test test-wheel test-minio minio prism test-flink flink torch test-torch image image-gpu image-files test-training train check bench
 
 .venv/ready: setup.py pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "needs Python 3.11"'
@@ -32,7 +34,7 @@ demo: .venv/ready
 	$(BIN)/fsdsinet report out/demo --output out/demo.html
 
 test: .venv/ready build/dataflow/ready
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m 'not minio and not flink'
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m 'not minio and not flink and not torch'
 
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 
@@ -88,6 +90,18 @@ build/dataflow/ready: .venv/ready deploy/dataflow/requirements.txt
 test-flink: .venv/ready
 	$(BIN)/pytest -n 2 --dist loadfile -m flink
 
+torch: .venv/torch-ready
+
+# The same Essentia as in setup.py, without its TensorFlow.
+.venv/torch-ready: .venv/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[torch]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+	  --target build/essentia essentia==2.1b6.dev1389
+	touch $@
+
+test-torch: torch
+	$(BIN)/pytest -n 2 -m torch
+
 # The examples, from a wheel in an environment with nothing else of this project.
 WHEEL_PYTHON := $(CURDIR)/build/wheel/venv/bin/python
 
@@ -134,6 +148,9 @@ IMAGE ?= fsd-sinet-beam:0.1.0
 image: image-files
 	docker build --tag $(IMAGE) --file deploy/Dockerfile build/image
 
+image-gpu: image
+	docker build --tag $(IMAGE)-gpu --build-arg IMAGE=$(IMAGE) deploy/gpu
+
 image-files: .venv/ready
 	rm -rf build/image build/lib build/bdist.*
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps \
@@ -145,7 +162,7 @@ check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/yamllint --strict .yamllint.yaml configs deploy
-	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/hadolint deploy/Dockerfile deploy/gpu/Dockerfile
 
 bench: .venv/ready .venv-bench/ready
 	$(BIN)/python -m training.graphs.random_graphs full

@@ -2,26 +2,24 @@
 
 Usage: python -m benchmarks.search_million [--rounds N]
 
-The whole command is measured, with start and output. Two datasets are searched in turn:
-one with shards of 64 clips, as extract makes them, and one with larger shards. The
-result is the fastest of several rounds, because the machine may be shared. The result
-also has the processor time, which depends less on other programs. After the first round
-the files are in the cache of the operating system.
+The whole command is measured, with start and output. Three datasets are searched in
+turn: one with shards of 64 clips, as extract makes them, one with larger shards, and
+the first one compacted. The result is the fastest of several rounds, because the
+machine may be shared. The result also has the processor time, which depends less on
+other programs. After the first round the files are in the system's cache.
 """
 
 import argparse
 import json
-import os
 import pathlib
-import subprocess
+import shutil
 import sys
 import tempfile
-import time
 
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.support.machine import ROOT, save
+from benchmarks.support.machine import measure, save
 from pipeline.dataset.folder import Dataset
 from transforms.engines.contract import ModelSpec
 from transforms.front_end.patches import PatchSpec
@@ -30,6 +28,7 @@ from transforms.schemas import DatasetSpec, clips_schema, ledger_schema, part_na
 
 NUM_CLIPS, SIZE = 1_000_000, 512
 SHARD_CLIPS = (64, 4096)
+CLIP = "clip-0654321"
 MODEL = ModelSpec("made", "made.pb", "0" * 64, "x", "a", "e", ("none",), SIZE)
 SPEC = DatasetSpec(
     (MODEL,), ("embeddings",), PatchSpec(), {}, (pa.field("split", pa.string()),)
@@ -66,24 +65,6 @@ def write_dataset(root: pathlib.Path, shard_clips: int) -> None:
     Dataset(str(root)).write_run({"state": "finished", "models": models})
 
 
-def measure(root: pathlib.Path, *options: str) -> dict[str, float]:
-    """Wall time, processor time and peak memory of one search."""
-    command = [sys.executable, "-m", "pipeline", "search", str(root)]
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [*command, "--clip", "clip-0654321", *options],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0
-    return {
-        "seconds": time.perf_counter() - start,
-        "processor_seconds": usage.ru_utime + usage.ru_stime,
-        "peak_mb": usage.ru_maxrss / 1e3,
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
@@ -94,14 +75,22 @@ def main() -> None:
     }
     results: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        roots = {size: pathlib.Path(folder) / str(size) for size in SHARD_CLIPS}
-        for size, root in roots.items():
+        roots = {
+            f"shards of {size}": pathlib.Path(folder) / str(size)
+            for size in SHARD_CLIPS
+        }
+        for size, root in zip(SHARD_CLIPS, roots.values(), strict=True):
             write_dataset(root, size)
+        compacted = roots["compacted"] = pathlib.Path(folder) / "compacted"
+        shutil.copytree(roots[f"shards of {SHARD_CLIPS[0]}"], compacted)
+        measure("compact", str(compacted))
         for _ in range(rounds):
-            for size, root in roots.items():
+            for kind, root in roots.items():
                 for name, options in cases.items():
-                    key = f"{name}, shards of {size}"
-                    results.setdefault(key, []).append(measure(root, *options))
+                    key = f"{name}, {kind}"
+                    results.setdefault(key, []).append(
+                        measure("search", str(root), "--clip", CLIP, *options)
+                    )
                     print(key, json.dumps(results[key][-1]), file=sys.stderr)
     best = {
         key: {name: min(run[name] for run in runs) for name in runs[0]}

@@ -16,7 +16,8 @@ import yaml
 from pipeline.errors import ConfigError
 from pipeline.event_options import EventOptions
 from transforms.decoding.reading import CLIP_TIMEOUT_S, LONGEST_S
-from transforms.engines.registered import DEFAULT_ENGINE, engine_factory
+from transforms.engines.contract import DEFAULT_PRECISION
+from transforms.engines.registered import DEFAULT_ENGINE, check_engine_options
 from transforms.errors import did_you_mean, unknown_value
 from transforms.front_end.patches import DEFAULT_PATCHES, PatchSpec
 from transforms.recorded_at.choose import SOURCES, TimeSettings
@@ -34,8 +35,10 @@ class RunConfig:
         models: Names of models, or paths of .pb files.
         output: Folder of the dataset.
         engine: Name of the engine that runs the graphs.
+        precision: Format in which the engine computes, one of PRECISIONS.
         patches: How patches are cut. In YAML and for `--set` the keys are those of
-            PatchSpec: `patch_hop` and `last_patch`.
+            PatchSpec: `patch_hop` and `last_patch`. Its `bin_shift` is no option: only
+            a shift test sets it.
         outputs: What is stored: values of every patch, and events.
         events: What counts as an event, if `events` is one of the outputs. In YAML and
             for `--set` the keys are those of EventOptions.
@@ -60,6 +63,7 @@ class RunConfig:
     models: tuple[str, ...] = ()
     output: str = ""
     engine: str = DEFAULT_ENGINE
+    precision: str = DEFAULT_PRECISION
     patches: PatchSpec = DEFAULT_PATCHES
     outputs: tuple[str, ...] = DEFAULT_OUTPUTS
     events: EventOptions = EventOptions()
@@ -85,10 +89,15 @@ class RunConfig:
     def as_options(self) -> dict[str, Any]:
         """The options by key, as in YAML."""
         options = dataclasses.asdict(self)
-        return options | options.pop("patches") | options.pop("events")
+        patches = options.pop("patches")
+        # As run.json had it before there were shifts.
+        if not patches["bin_shift"]:
+            del patches["bin_shift"]
+        return options | patches | options.pop("events")
 
 
 _PATCH_TYPES = typing.get_type_hints(PatchSpec) | {"last_patch": str}
+del _PATCH_TYPES["bin_shift"]
 _EVENT_TYPES = typing.get_type_hints(EventOptions)
 # Types by key, as in YAML.
 _TYPES = typing.get_type_hints(RunConfig) | _PATCH_TYPES | _EVENT_TYPES
@@ -120,7 +129,7 @@ def load_config(
         check_outputs(config.outputs)
         # Checks its values.
         TimeSettings(config.time_from, config.timezone)
-        engine_factory(config.engine)
+        check_engine_options(config.engine, config.precision)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     _check(config)

@@ -1,10 +1,13 @@
-"""Writes results of benchmarks, with a description of the machine and versions."""
+"""Measures commands, and writes results with a description of the machine."""
 
 import importlib.metadata
 import json
 import os
 import pathlib
 import platform
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,6 +42,23 @@ def peak_mb() -> float:
     status = pathlib.Path("/proc/self/status").read_text().splitlines()
     (peak_kb,) = (int(s.split()[1]) for s in status if s.startswith("VmHWM:"))
     return peak_kb / 1e3
+
+
+def measure(*arguments: str) -> dict[str, float]:
+    """Wall time, processor time and peak memory of one command of fsdsinet."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0
+    return {
+        "seconds": time.perf_counter() - start,
+        "processor_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_mb": usage.ru_maxrss / 1e3,
+    }
 
 
 def save(name: str, results: dict[str, Any]) -> None:

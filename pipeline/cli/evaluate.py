@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from pipeline.cli.event_flags import add_event_flags, given_event_options
-from pipeline.cli.parser import (
+from pipeline.cli.flags.event_flags import add_event_flags, given_event_options
+from pipeline.cli.flags.parser import (
     Commands,
     Parser,
     add_command,

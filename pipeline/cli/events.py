@@ -3,8 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from pipeline.cli.event_flags import add_event_flags, event_settings
-from pipeline.cli.parser import (
+from pipeline.cli.flags.event_flags import add_event_flags, event_settings
+from pipeline.cli.flags.parser import (
     Commands,
     Parser,
     add_command,
@@ -16,6 +16,10 @@ from pipeline.cli.parser import (
 
 if TYPE_CHECKING:
     from pipeline.results.events.read_events import DatasetEvents
+
+# Defaults of options of --cut.
+_TOP = 10
+_PADDING_S = 0.5
 
 
 def add_parser(commands: Commands) -> None:
@@ -61,16 +65,14 @@ def _add_cut(parser: Parser) -> None:
     parser.add_argument(
         "--top",
         type=whole_number,
-        default=10,
         metavar="N",
-        help="number of events of each label for --cut (default: %(default)s)",
+        help=f"number of events of each label for --cut (default: {_TOP})",
     )
     parser.add_argument(
         "--padding",
         type=number,
-        default=0.5,
         metavar="SECONDS",
-        help="audio before and after an event for --cut (default: %(default)s)",
+        help=f"audio before and after an event for --cut (default: {_PADDING_S})",
     )
 
 
@@ -79,7 +81,11 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.dataset.snapshot import Snapshot
     from pipeline.errors import ConfigError
     from pipeline.results.events.cut_events import check_cut
-    from pipeline.results.events.event_files import check_path, write_events
+    from pipeline.results.events.event_files import (
+        check_path,
+        other_files,
+        write_events,
+    )
     from pipeline.results.events.read_events import read_events
     from pipeline.results.events.summary import summary_lines
     from transforms.events.settings import EventSettings
@@ -88,8 +94,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("nothing to write; give --output FILE or --cut FOLDER")
     if arguments.output:
         check_path(arguments.output, arguments.format)
+    elif arguments.format:
+        raise ConfigError("--format has no effect without --output; give --output FILE")
+    top, padding_s = _options_of_cut(arguments)
     if arguments.cut:
-        check_cut(arguments.cut, arguments.top, arguments.padding)
+        check_cut(arguments.cut, top, padding_s)
     settings = event_settings(arguments) or EventSettings()
     snapshot = Snapshot(arguments.dataset, arguments.model)
     events = read_events(snapshot, settings)
@@ -98,18 +107,46 @@ def run(arguments: argparse.Namespace) -> int:
         files = write_events(events, arguments.output, arguments.format)
         place = files[0] if len(files) == 1 else arguments.output
         lines.append(f"written to {place}" if files else "no file is written")
+        lines += _about_others(other_files(arguments.output, arguments.format, files))
     print("\n".join(lines))
-    return _cut(events, arguments) if arguments.cut else 0
+    return _cut(events, arguments.cut, top, padding_s) if arguments.cut else 0
 
 
-def _cut(events: "DatasetEvents", arguments: argparse.Namespace) -> int:
+def _about_others(names: list[str]) -> list[str]:
+    if not names:
+        return []
+    return [
+        f"the folder also has {len(names):,} such files that this run did not write, "
+        f"for instance {names[0]}; remove them if an earlier run left them"
+    ]
+
+
+def _options_of_cut(arguments: argparse.Namespace) -> tuple[int, float]:
+    """Returns the number of events of each label, and the seconds around an event.
+
+    Raises:
+        ConfigError: if one of the options is given without --cut.
+    """
+    from pipeline.errors import ConfigError
+
+    top, padding_s = arguments.top, arguments.padding
+    for name, value in (("--top", top), ("--padding", padding_s)):
+        if value is not None and not arguments.cut:
+            raise ConfigError(f"{name} has no effect without --cut; give --cut FOLDER")
+    return (
+        _TOP if top is None else top,
+        _PADDING_S if padding_s is None else padding_s,
+    )
+
+
+def _cut(events: "DatasetEvents", folder: str, top: int, padding_s: float) -> int:
     import sys
 
     from pipeline.results.events.cut_events import MANIFEST_NAME, cut_events
     from transforms import storage
 
-    problems = cut_events(events, arguments.cut, arguments.top, arguments.padding)
+    problems = cut_events(events, folder, top, padding_s)
     for problem in problems:
         print(f"fsdsinet: {problem}", file=sys.stderr)
-    print(f"cut events are in {storage.join(arguments.cut, MANIFEST_NAME)}")
+    print(f"cut events are in {storage.join(folder, MANIFEST_NAME)}")
     return 1 if problems else 0

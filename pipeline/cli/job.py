@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipeline.cli.parser import Commands, add_command
+from pipeline.cli.flags.parser import Commands, add_command
 
 
 def add_parser(commands: Commands) -> None:

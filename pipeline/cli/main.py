@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.cli import (
+    compact,
     evaluate,
     events,
     extract,
@@ -22,9 +23,10 @@ from pipeline.cli import (
     plot,
     report,
     search,
+    shift_test,
     top,
 )
-from pipeline.cli.parser import EXIT_USAGE, Parser
+from pipeline.cli.flags.parser import EXIT_USAGE, Parser
 from pipeline.errors import ConfigError
 from transforms.errors import UserError
 
@@ -39,6 +41,8 @@ _COMMANDS = (
     report,
     evaluate,
     search,
+    shift_test,
+    compact,
     models,
     job,
 )

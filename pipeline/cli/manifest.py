@@ -2,8 +2,8 @@
 
 import argparse
 
-from pipeline.cli.extract import INPUT_HELP
-from pipeline.cli.parser import Commands, add_command, number
+from pipeline.cli.flags.parser import Commands, add_command, number
+from pipeline.cli.flags.run_flags import INPUT_HELP
 
 
 def add_parser(commands: Commands) -> None:

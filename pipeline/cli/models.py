@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipeline.cli.parser import EXIT_USAGE, Commands, add_command
+from pipeline.cli.flags.parser import EXIT_USAGE, Commands, add_command
 
 
 def add_parser(commands: Commands) -> None:

@@ -2,8 +2,8 @@
 
 import argparse
 
-from pipeline.cli.event_flags import add_event_flags, event_settings
-from pipeline.cli.parser import Commands, add_command, add_dataset
+from pipeline.cli.flags.event_flags import add_event_flags, event_settings
+from pipeline.cli.flags.parser import Commands, add_command, add_dataset
 
 
 def add_parser(commands: Commands) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from pipeline.cli.parser import Commands, add_command, add_dataset, whole_number
+from pipeline.cli.flags.parser import Commands, add_command, add_dataset, whole_number
 from pipeline.cli.plot import CLIP_HELP
 
 if TYPE_CHECKING:

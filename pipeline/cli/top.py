@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipeline.cli.parser import (
+from pipeline.cli.flags.parser import (
     Commands,
     add_command,
     add_dataset,

@@ -272,11 +272,11 @@ def read_activations(snapshot: Snapshot, clip_id: str) -> ClipActivations:
         DatasetError: if the dataset has no activations.
     """
     metadata = snapshot.schema("patches", "activations").metadata
-    patches = storage.open_dataset(snapshot.files("patches"))
-    table = patches.to_table(
-        columns=["patch", "start_s", "activations"],
-        filter=pc.field("clip_id") == clip_id,
-    ).sort_by("patch")
+    part = snapshot.part_of(clip_id)
+    if part is None:
+        raise snapshot.mismatch(clip_id, "has no results")
+    columns = ["clip_id", "patch", "start_s", "activations"]
+    table = snapshot.read_clips("patches", part, [clip_id], columns).sort_by("patch")
     if not table.num_rows:
         raise snapshot.mismatch(clip_id, "has no patches")
     return ClipActivations(

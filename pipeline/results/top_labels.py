@@ -49,7 +49,7 @@ def _cell(value: Any) -> str:
 
 
 def _read_rows(snapshot: Snapshot, column: str | None) -> list[dict[str, Any]]:
-    known = snapshot.ledger_dataset().schema.names
+    known = snapshot.ledger_names()
     if column is not None and column not in known:
         raise ConfigError(
             f"the ledger has no column {column!r}, expected one of: {', '.join(known)}"

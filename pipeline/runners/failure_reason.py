@@ -13,7 +13,7 @@ _RAISED = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 # Exceptions whose messages say what was found and what to do without the name.
-_COMPLETE = {"StorageError", "PermitError", "ModelError"}
+_COMPLETE = {"StorageError", "PermitError", "ModelError", "DeviceError"}
 
 
 def plain_reason(log: str) -> str:

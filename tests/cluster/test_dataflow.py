@@ -17,6 +17,7 @@ from tests.support.object_stores import make_google_bucket, running_google
 # Beam's parts for Google: see deploy/dataflow/requirements.txt.
 LIBRARIES = ROOT / "build" / "dataflow"
 CONFIG = str(ROOT / "configs" / "dataflow.yaml")
+GPU_CONFIG = str(ROOT / "configs" / "dataflow-gpu.yaml")
 needs_libraries = pytest.mark.skipif(
     not (LIBRARIES / "ready").exists(),
     reason="no build/dataflow: 'make test' installs it",
@@ -69,8 +70,8 @@ print(json.dumps({{
 """
 
 
-def built_job(*flags: str) -> dict[str, Any]:
-    done = run(BUILD.format(config=CONFIG, flags=flags))
+def built_job(*flags: str, config: str = CONFIG) -> dict[str, Any]:
+    done = run(BUILD.format(config=config, flags=flags))
     assert done.returncode == 0, done.stderr
     job: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return job
@@ -96,6 +97,25 @@ def test_job_has_image_threads_machines_and_no_session() -> None:
     # Only manifest rows and segments of recordings are shuffled.
     shuffled = {name.partition("/Reshuffle")[0] for name in job["shuffles"]}
     assert shuffled == {"ReadManifest/Spread", "RunRecordings/SpreadSegments"}
+
+
+@needs_libraries
+@pytest.mark.torch
+def test_job_with_gpus_has_an_accelerator_and_an_image_with_pytorch() -> None:
+    pytest.importorskip("torch", reason="make torch installs PyTorch")
+    job = built_job(config=GPU_CONFIG)
+    (image,) = job["images"]
+    assert image.count("fsd-sinet-beam:0.1.0-gpu") == 1
+    options = job["options"]
+    (service,) = options["dataflow_service_options"]
+    accelerator = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
+    assert service == accelerator
+    # One GPU for the processes of a machine, of which there is one for every vCPU.
+    assert options["machine_type"] == "g2-standard-16"
+    assert (options["num_workers"], options["number_of_worker_harness_threads"]) == (
+        2,
+        1,
+    )
 
 
 @needs_libraries

@@ -60,6 +60,15 @@ def test_image_has_the_beam_and_python_that_are_tested() -> None:
     assert f'python_requires=">={found[1]}"' in setup
 
 
+def test_image_for_gpus_adds_the_pytorch_that_is_tested() -> None:
+    text = (DEPLOY / "gpu" / "Dockerfile").read_text()
+    (wanted,) = re.findall(r'pip install .*"(torch[^"]*)"', text)
+    assert f'"torch": ["{wanted}"]' in (ROOT / "setup.py").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    (image,) = re.findall(r"^ARG IMAGE=(\S+)$", text, re.MULTILINE)
+    assert f"IMAGE ?= {image}\n" in makefile
+
+
 def test_image_sets_the_environment_of_workers() -> None:
     text = (DEPLOY / "Dockerfile").read_text()
     pairs = dict(re.findall(r"^(?:ENV)? +([A-Z_]+)=(\S+)", text, re.MULTILINE))

@@ -121,7 +121,7 @@ def test_parquet_has_all_digits(output: pathlib.Path, tmp_path: pathlib.Path) ->
 
 
 def test_raven_gets_cumulative_times_or_a_table_for_every_recording(
-    output: pathlib.Path, tmp_path: pathlib.Path
+    output: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = rows_of(run(output, tmp_path / "all.selections.txt"), "\t")
     # Column names of Raven Pro's selection tables.
@@ -148,6 +148,9 @@ def test_raven_gets_cumulative_times_or_a_table_for_every_recording(
     text = (folder / "x/b.Table.1.selections.txt").read_text()
     found = [(r["Begin Time (s)"], r["Label"]) for r in rows_of(text, "\t")]
     assert found[0] == ("0.000000", "Dog") and found[1][1] == "Rain"
+    assert "also has" not in capsys.readouterr().out
+    assert main(["events", str(output), *options, "--threshold", "1"]) == 0
+    assert "the folder also has 2 such files that" in capsys.readouterr().out
 
 
 def test_audacity_gets_a_file_for_every_recording(
@@ -203,6 +206,9 @@ def test_no_events_leave_a_file_without_rows(
         (["--output", "e.csv", "--low", "0.7"], "low is 0.7, expected at most the thr"),
         (["--output", "e.csv", "--smooth=-1"], "smooth is -1 s, expected 0 or more"),
         (["--output", "e.csv", "--thresholds", "t.csv"], "cannot read thresholds"),
+        (["--output", "e.csv", "--top", "10"], "--top has no effect without --cut; gi"),
+        (["--output", "e.csv", "--padding", "0"], "--padding has no effect without --"),
+        (["--cut", "c", "--format", "csv"], "--format has no effect without --output"),
         (["--cut", "c", "--top", "0"], "top is 0, expected 1 or more"),
         (["--cut", "c", "--padding", "-1"], "padding is -1 s, expected 0 or more"),
     ],

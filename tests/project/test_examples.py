@@ -193,6 +193,18 @@ def test_the_engine_of_the_example_runs_a_demo_model(
     assert "8 patches: Alarm 0.85, Siren 0.23" in said
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["gone.wav"], "onnx_engine.py: cannot open"), ([], "usage: onnx_engine.py FILE")],
+)
+def test_wrong_arguments_of_the_engine_end_in_a_message(
+    installation: Installation, arguments: list[str], message: str
+) -> None:
+    done = installation.start(EXAMPLES / "onnx_engine.py", *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
 def test_the_engine_of_the_example_agrees_with_the_reference(
     installation: Installation,
 ) -> None:

@@ -69,7 +69,7 @@ def test_excerpts_overlap(tmp_path: pathlib.Path, corpus: pathlib.Path) -> None:
 def test_excerpts_cover_the_file(
     duration_s: float, cut_s: float, overlap: float, slack_s: float
 ) -> None:
-    found = excerpts_of(Length(duration_s, slack_s), cut_s, overlap * cut_s)
+    found = excerpts_of(Length(duration_s, 44100, slack_s), cut_s, overlap * cut_s)
     starts = [start or 0.0 for start, _ in found]
     ends = [duration_s if end is None else end for _, end in found]
     assert starts[0] == 0 and found[-1][1] is None
@@ -81,7 +81,7 @@ def test_excerpts_cover_the_file(
 
 
 def test_times_are_exact_decimal_numbers() -> None:
-    found = excerpts_of(Length(360), 0.1, 0)
+    found = excerpts_of(Length(360, 44100), 0.1, 0)
     assert found[3] == (0.3, 0.4) and found[-1] == (359.9, None)
     assert len(found) == 3600
 
@@ -96,6 +96,7 @@ def test_measured_lengths_are_those_of_the_decoded_audio(
     decoded_s = len(decoded.samples) / decoded.sample_rate_hz
     with path.open("rb") as file:
         length = measure(file)
+    assert length.sample_rate_hz == decoded.sample_rate_hz
     if length.slack_s:
         assert decoded_s == pytest.approx(length.duration_s, abs=length.slack_s)
     else:
@@ -110,7 +111,7 @@ def test_wrong_sizes_in_headers_do_not_count(
     place = content.index(b"data") + 4
     content = content[:place] + struct.pack("<I", stated) + content[place + 4 :]
     decoded = decode_file("clip", io.BytesIO(content))
-    assert measure(io.BytesIO(content)) == Length(len(decoded.samples) / 22050)
+    assert measure(io.BytesIO(content)) == Length(len(decoded.samples) / 22050, 22050)
 
 
 def test_a_file_that_cannot_be_read_has_one_row(

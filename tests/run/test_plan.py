@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.launch.forecast import predict_audio_s
+from pipeline.launch.forecast import longest_audio_s, predict_audio_s
 from pipeline.launch.plan import (
     Plan,
     ShardLimits,
@@ -210,6 +210,15 @@ def test_length_is_predicted_from_file_size_and_format(tmp_path: pathlib.Path) -
     sizes = {uri: info.size_bytes if info else None for uri, info in infos.items()}
     predicted = predict_audio_s(pa.table({"uri": uris}), sizes)
     assert predicted.tolist() == [10, 10, 0.1, 0.1, 0.1, 10]
+
+
+def test_well_compressed_files_may_hold_hours() -> None:
+    uris = ["silence.flac", "speech.opus", "one.wav"]
+    hour = {"silence.flac": 3600 * 132, "speech.opus": 3600 * 750, "one.wav": 882_000}
+    predicted = predict_audio_s(pa.table({"uri": uris}), hour)
+    assert predicted[0] < 10 and predicted[1] < 200
+    most = longest_audio_s(uris, predicted)
+    assert most[0] > 3600 and most[1] > 3600 and most[2] == 10
 
 
 def test_given_up_clips_have_their_own_shards(tmp_path: pathlib.Path) -> None:

@@ -128,7 +128,7 @@ def join_clips(truth: GroundTruth, snapshot: Snapshot) -> tuple[str, dict[str, s
         ConfigError: if no clip is found, or several clips have the same name.
     """
     columns = {column for column, _ in _KEYS.values()}
-    columns &= {*snapshot.ledger_dataset().schema.names}
+    columns &= {*snapshot.ledger_names()}
     ledger = snapshot.ledger(sorted(columns))
     clip_ids = ledger["clip_id"].to_pylist()
     best: tuple[str, list[tuple[str, str]]] = ("", [])
@@ -240,10 +240,11 @@ def _logit_means(
         DatasetError: if the patches are not exactly those that the ledger states.
     """
     left = snapshot.patch_counts()
-    for uri in snapshot.files("patches"):
+    snapshot.check_files("patches")
+    for part in snapshot.parts:
         sums: dict[str, np.ndarray] = {}
         counts: collections.Counter[str] = collections.Counter()
-        for clip_id, values in read_runs(uri):
+        for clip_id, values in read_runs(snapshot, part):
             counts[clip_id] += len(values)
             if clip_id in wanted:
                 exact = np.clip(values[:, indices].astype(np.float64), *_CLIPPED_TO)

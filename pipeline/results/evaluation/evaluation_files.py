@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from pipeline.console import counted, short_list
-from pipeline.errors import ConfigError
 from pipeline.results.evaluation.evaluate import ClassScore, Evaluation
 from pipeline.results.evaluation.intervals import CONFIDENCE, number_cell, number_text
 from pipeline.results.evaluation.threshold_files import (
@@ -24,7 +23,7 @@ from pipeline.results.evaluation.threshold_files import (
     thresholds_json,
     thresholds_lines,
 )
-from transforms import storage
+from pipeline.results.write_files import write_files
 
 JSON_NAME, CSV_NAME, PICTURE_NAME = "evaluation.json", "classes.csv", "classes.png"
 # Number of the best classes, and of the worst classes, that the console shows.
@@ -48,12 +47,7 @@ def write_evaluation(evaluation: Evaluation, folder: str) -> None:
         PICTURE_NAME: picture.getvalue(),
         JSON_NAME: text.encode("utf-8", "backslashreplace"),
     }
-    try:
-        for name, content in contents.items():
-            with storage.publish(storage.join(folder, name)) as file:
-                file.write(content)
-    except storage.StorageError as error:
-        raise ConfigError(f"cannot write evaluation: {error}") from error
+    write_files(contents, folder, "evaluation")
 
 
 def table_lines(evaluation: Evaluation, all_classes: bool) -> list[str]:

@@ -6,13 +6,12 @@ import io
 import json
 from typing import Any
 
-from pipeline.errors import ConfigError
 from pipeline.event_options import EventOptions
 from pipeline.results.evaluation.intervals import CONFIDENCE
 from pipeline.results.evaluation.predictions import RATE_COLUMNS
 from pipeline.results.event_scores.matching import LENGTH_SHARE
 from pipeline.results.event_scores.score import EventEvaluation
-from transforms import storage
+from pipeline.results.write_files import write_files
 
 JSON_NAME, CSV_NAME = "events.json", "events.csv"
 
@@ -25,12 +24,8 @@ def write_scores(evaluation: EventEvaluation, folder: str) -> None:
     """
     text = json.dumps(as_json(evaluation), indent=1, ensure_ascii=False) + "\n"
     contents = {CSV_NAME: _label_csv(evaluation), JSON_NAME: text}
-    try:
-        for name, content in contents.items():
-            with storage.publish(storage.join(folder, name)) as file:
-                file.write(content.encode("utf-8", "backslashreplace"))
-    except storage.StorageError as error:
-        raise ConfigError(f"cannot write evaluation: {error}") from error
+    encoded = {k: x.encode("utf-8", "backslashreplace") for k, x in contents.items()}
+    write_files(encoded, folder, "evaluation")
 
 
 def given_options(options: EventOptions) -> dict[str, Any]:

@@ -3,27 +3,23 @@
 import itertools
 from collections.abc import Iterator
 
-import pyarrow.parquet as pq
-
 from pipeline.dataset.snapshot import Snapshot, vectors_of
-from transforms import storage
 from transforms.elements import FloatArray
 
 # Patches that are read at a time: 7 MB of activations.
 _BATCH_ROWS = 8192
 
 
-def read_runs(uri: str) -> Iterator[tuple[str, FloatArray]]:
-    """Reads a file of patches: clip_id, and activations of its consecutive patches.
+def read_runs(snapshot: Snapshot, part: str) -> Iterator[tuple[str, FloatArray]]:
+    """Reads a part of the patches: clip_id, and activations of consecutive patches.
 
     A clip comes several times if its patches are in several batches.
 
     Yields:
         clip_id, and float32 [up to 8192, num_classes].
     """
-    # Most files are small: reading ahead would cost more time than it saves.
-    with pq.ParquetFile(storage.open_arrow(uri), pre_buffer=False) as file:
-        for batch in file.iter_batches(_BATCH_ROWS, columns=["clip_id", "activations"]):
+    with snapshot.open_part("patches", part) as rows:
+        for batch in rows.batches(["clip_id", "activations"], _BATCH_ROWS):
             values = vectors_of(batch["activations"])
             ids = batch["clip_id"].to_pylist()
             starts = [i for i in range(len(ids)) if not i or ids[i] != ids[i - 1]]
@@ -39,7 +35,7 @@ class ClipBlocks:
 
     def __init__(self, snapshot: Snapshot, part: str) -> None:
         self._snapshot = snapshot
-        self._runs = read_runs(snapshot.file("patches", part))
+        self._runs = read_runs(snapshot, part)
 
     def of_clip(self, clip_id: str, num_patches: int) -> Iterator[FloatArray]:
         """Yields the activations of the next clip, float32 [up to 8192, num_classes].

@@ -23,6 +23,7 @@ from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 
 # A sample of a file of 192 kHz lasts 5 microseconds.
 _DIGITS = 6
+_RAVEN_EXTENSION, _AUDACITY_EXTENSION = ".Table.1.selections.txt", ".txt"
 _NO_BREAKS = str.maketrans("\t\n\r", "   ")
 _RAVEN_COLUMNS = (
     "Selection",
@@ -64,6 +65,39 @@ def write_events(events: DatasetEvents, path: str, kind: str | None) -> list[str
     except storage.StorageError as error:
         raise ConfigError(f"cannot write events: {error}") from error
     return [*files]
+
+
+def other_files(path: str, kind: str | None, written: list[str]) -> list[str]:
+    """Names of files in a folder that look like those that `write_events` wrote there.
+
+    An earlier run may have left them, for recordings that have no events now.
+
+    Args:
+        path: File or folder that was written; a file has no such files.
+        kind: Name of the format.
+        written: Paths of the files that were written.
+
+    Raises:
+        ConfigError: if the folder cannot be listed.
+    """
+    if not _is_folder(path):
+        return []
+    is_raven = kind == "raven"
+    extension = _RAVEN_EXTENSION if is_raven else _AUDACITY_EXTENSION
+    try:
+        found = [
+            storage.shown(file.uri) for file in storage.list_files(path, recursive=True)
+        ]
+    except storage.StorageError as error:
+        raise ConfigError(f"cannot list the files of events: {error}") from error
+    ours = {storage.shown(storage.absolute(name)) for name in written}
+    return sorted(
+        name
+        for name in found
+        if name.endswith(extension)
+        and name.endswith(_RAVEN_EXTENSION) == is_raven
+        and storage.shown(storage.absolute(name)) not in ours
+    )
 
 
 def check_path(path: str, kind: str | None) -> str:
@@ -134,7 +168,7 @@ def _audacity(events: DatasetEvents, path: str) -> dict[str, bytes]:
             f"Audacity has one file of labels for every recording, and there are "
             f"{len(recordings):,}; give a folder: {path}/"
         )
-    names = _names([uri for uri, _ in recordings], path, ".txt")
+    names = _names([uri for uri, _ in recordings], path, _AUDACITY_EXTENSION)
     return {
         name: "".join(
             f"{row['start_s']:.6f}\t{row['end_s']:.6f}\t{row['label']}\n"
@@ -147,7 +181,7 @@ def _audacity(events: DatasetEvents, path: str) -> dict[str, bytes]:
 def _raven(events: DatasetEvents, path: str) -> dict[str, bytes]:
     recordings = [*_by_recording(events)]
     if _is_folder(path):
-        names = _names([u for u, _ in recordings], path, ".Table.1.selections.txt")
+        names = _names([u for u, _ in recordings], path, _RAVEN_EXTENSION)
         return {
             name: _raven_text([(table, 0.0)])
             for name, (_, table) in zip(names, recordings, strict=True)

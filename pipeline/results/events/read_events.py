@@ -12,7 +12,6 @@ from pipeline.errors import ConfigError
 from pipeline.event_options import label_thresholds
 from pipeline.inputs.excerpts import START
 from pipeline.results.events.clip_blocks import ClipBlocks
-from transforms import storage
 from transforms.elements import AudioInfo, Clip
 from transforms.events.settings import EventSettings, LabelThresholds
 from transforms.events.table import EVENTS_SCHEMA
@@ -83,8 +82,7 @@ def _stored_events(snapshot: Snapshot, settings: EventSettings) -> DatasetEvents
         )
     # Refuses labels that the model does not have.
     label_thresholds(settings, snapshot.labels("activations_mean"), snapshot.model)
-    files = storage.open_dataset(snapshot.files("events"))
-    table = files.to_table().replace_schema_metadata()
+    table = pa.Table.from_batches(snapshot.batches("events"), EVENTS_SCHEMA)
     if settings.labels:
         wanted = pa.array(settings.labels)
         table = table.filter(pc.is_in(table["label"], value_set=wanted))
@@ -115,7 +113,7 @@ def _ledger_columns(snapshot: Snapshot) -> list[str]:
     columns = ["clip_id", "uri", "num_patches", *info]
     if snapshot.has_excerpts():
         columns.append(START)
-    if RECORDED_AT_COLUMN in snapshot.ledger_dataset().schema.names:
+    if RECORDED_AT_COLUMN in snapshot.ledger_names():
         columns.append(RECORDED_AT_COLUMN)
     return columns
 

@@ -204,9 +204,9 @@ def _part_maps(
     """Reads the heat maps of some rows of the sample, all from one part."""
     if not rows:
         return
-    table = snapshot.read_part("patches", part, ["clip_id", "patch", "activations"])
     names = pa.array([clip_ids[row] for row in rows])
-    table = table.filter(pc.is_in(table["clip_id"], value_set=names))
+    columns = ["clip_id", "patch", "activations"]
+    table = snapshot.read_clips("patches", part, names.to_pylist(), columns)
     encoded = pc.index_in(table["clip_id"].combine_chunks(), value_set=names).to_numpy()
     values, patch = vectors_of(table["activations"]), table["patch"].to_numpy()
     for index, row in enumerate(rows):

@@ -8,15 +8,14 @@ divided into files.
 import dataclasses
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline.dataset.snapshot import vectors_of
-from transforms import storage
+from pipeline.dataset.part_files import COMPACTED_PREFIX
+from pipeline.dataset.snapshot import Snapshot, vectors_of
 
 # More than the rounding error of float32 for unit vectors of a few thousand dimensions.
 _MARGIN = 1e-4
@@ -117,36 +116,38 @@ class Nearest:
         self._found = best
 
 
-def nearest_in_files(
-    files: Sequence[str], vector: str, nearest: Nearest
+def nearest_in_parts(
+    snapshot: Snapshot, table: str, vector: str, nearest: Nearest
 ) -> list[Neighbour]:
-    """Streams Parquet files, on all cores, and returns the nearest clips.
+    """Streams a table of a dataset, on all cores, and returns the nearest clips.
 
     Args:
-        files: Uris of files with clip_id, the vectors and, for patches, start_s.
+        snapshot: Dataset and model.
+        table: Table with clip_id, the vectors and, for patches, start_s.
         vector: Name of the column of vectors, fixed_size_list<float32>.
         nearest: Holds the query, and collects the clips.
     """
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for _ in pool.map(lambda file: _offer_file(file, vector, nearest), files):
+    snapshot.check_files(table)
+    num_threads = len(os.sched_getaffinity(0))
+
+    def offer(part: str, share: int, num_shares: int) -> None:
+        with snapshot.open_part(table, part) as rows:
+            columns = ["clip_id", vector]
+            if "start_s" in rows.schema.names:
+                columns.append("start_s")
+            for batch in rows.batches(columns, _BATCH_ROWS, None, (share, num_shares)):
+                start_s = batch["start_s"].to_numpy() if len(columns) > 2 else None
+                vectors = vectors_of(batch[vector])
+                nearest.offer(batch["clip_id"], vectors, start_s, part)
+
+    # There may be few large parts: all threads work on each of them.
+    large = [part for part in snapshot.parts if part.startswith(COMPACTED_PREFIX)]
+    tasks = [(part, i, num_threads) for part in large for i in range(num_threads)]
+    tasks += [(part, 0, 1) for part in snapshot.parts if part not in large]
+    with ThreadPoolExecutor(num_threads) as pool:
+        for _ in pool.map(offer, *zip(*tasks, strict=True)):
             pass
     return nearest.best()
-
-
-def _offer_file(uri: str, vector: str, nearest: Nearest) -> None:
-    part = storage.file_name(uri)
-    for batch in _batches(uri, vector):
-        if batch.num_rows:
-            start_s = batch["start_s"].to_numpy() if batch.num_columns > 2 else None
-            nearest.offer(batch["clip_id"], vectors_of(batch[vector]), start_s, part)
-
-
-def _batches(uri: str, vector: str) -> Iterator[pa.RecordBatch]:
-    # Most files are small: reading ahead would cost more time than it saves.
-    with pq.ParquetFile(storage.open_arrow(uri), pre_buffer=False) as file:
-        names = file.schema_arrow.names
-        columns = ["clip_id", vector, *(n for n in ("start_s",) if n in names)]
-        yield from file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False)
 
 
 def _order(row: Neighbour) -> tuple[float, str, float]:

@@ -1,21 +1,23 @@
 """Finds the clips of a dataset that are nearest to a clip or to an audio file."""
 
+import contextlib
 import dataclasses
+import itertools
 import json
-import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from pipeline.dataset.snapshot import Snapshot, vectors_of
 from pipeline.errors import ConfigError
-from pipeline.results.search.nearest import Nearest, Neighbour, nearest_in_files
+from pipeline.results.search.nearest import Nearest, Neighbour, nearest_in_parts
 from transforms import storage
+
+if TYPE_CHECKING:
+    import duckdb
 
 OUTPUT_SUFFIXES = (".csv", ".json", ".parquet")
 
@@ -83,10 +85,8 @@ def search(
     def is_allowed(clip_id: str) -> bool:
         return clip_id != own_id and (allowed is None or clip_id in allowed)
 
-    files = snapshot.files(table)
-    return _describe(
-        snapshot, nearest_in_files(files, column, Nearest(query, top, is_allowed))
-    )
+    nearest = Nearest(query, top, is_allowed)
+    return _describe(snapshot, nearest_in_parts(snapshot, table, column, nearest))
 
 
 def clip_embedding(snapshot: Snapshot, clip: str) -> tuple[str, np.ndarray]:
@@ -103,14 +103,14 @@ def clip_embedding(snapshot: Snapshot, clip: str) -> tuple[str, np.ndarray]:
     snapshot.schema("clips", "embedding_mean")
     # Most queries are a clip_id. Looking for it in `clips` is faster than reading the
     # whole ledger.
-    clip_id, part = clip, _part_of(snapshot, clip)
+    clip_id, part = clip, snapshot.part_of(clip)
     if part is None:
         clip_id = snapshot.find_clip(clip)
-        part = _part_of(snapshot, clip_id)
+        part = snapshot.part_of(clip_id)
     if part is None:
         raise snapshot.mismatch(clip_id, "has no results")
-    table = snapshot.read_part("clips", part, ["clip_id", "embedding_mean"])
-    table = table.filter(pc.equal(table["clip_id"], clip_id))
+    columns = ["clip_id", "embedding_mean"]
+    table = snapshot.read_clips("clips", part, [clip_id], columns)
     if table.num_rows != 1:
         raise snapshot.mismatch(clip_id, f"has {table.num_rows} results")
     return clip_id, vectors_of(table["embedding_mean"].combine_chunks())[0]
@@ -182,59 +182,51 @@ def write_found(found: list[Found], path: str) -> None:
         raise ConfigError(f"cannot write {storage.shown(path)}: {error}") from error
 
 
-def _part_of(snapshot: Snapshot, clip_id: str) -> str | None:
-    """Returns the name of the part that holds the results of a clip, None if none does.
-
-    Most files are skipped, because their footer states the range of their clip_ids.
-    """
-
-    def has_clip(uri: str) -> bool:
-        with pq.ParquetFile(storage.open_arrow(uri), pre_buffer=False) as file:
-            column = file.schema_arrow.names.index("clip_id")
-            groups = range(file.metadata.num_row_groups)
-            ranges = [
-                file.metadata.row_group(g).column(column).statistics for g in groups
-            ]
-            if all(
-                r is not None and r.has_min_max and not r.min <= clip_id <= r.max
-                for r in ranges
-            ):
-                return False
-            ids = file.read(columns=["clip_id"], use_threads=False)["clip_id"]
-            return bool(pc.any(pc.equal(ids, clip_id)).as_py())
-
-    files = snapshot.files("clips")
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for uri, is_found in zip(files, pool.map(has_clip, files), strict=True):
-            if is_found:
-                pool.shutdown(cancel_futures=True)
-                return storage.file_name(uri)
-    return None
-
-
 def _ids_where(snapshot: Snapshot, where: str) -> set[str]:
     """Returns the clip_ids of the ledger rows that meet an SQL condition."""
     import duckdb
 
-    files = [snapshot.file("ledger", part) for part in snapshot.parts]
     with duckdb.connect() as connection:
+        rows = None
+        files = [snapshot.file("ledger", part) for part in snapshot.parts]
         if storage.is_local(files[0]):
-            # DuckDB reads the files: Arrow would keep the metadata of all in memory.
-            ledger = connection.read_parquet(files)
-        else:
-            ledger = connection.from_arrow(snapshot.ledger_dataset())
-        try:
-            rows = ledger.filter(f"(\n{where}\n)").project("clip_id").fetchall()
-        except duckdb.Error as error:
-            raise ConfigError(
-                f"cannot use --where {where!r}: {str(error).splitlines()[0]}; expected "
-                f"an SQL condition on {', '.join(ledger.columns)}"
-            ) from error
+            # A compaction may have replaced files.
+            with contextlib.suppress(duckdb.IOException):
+                # DuckDB reads only the columns that it needs.
+                rows = _rows_where(connection.read_parquet(files), where)
+        if rows is None:
+            rows = _rows_where(connection.from_arrow(_ledger_reader(snapshot)), where)
     if not rows:
         raise ConfigError(
             f"no clip of {snapshot.dataset.shown} meets --where {where!r}"
         )
     return {clip_id for (clip_id,) in rows}
+
+
+def _rows_where(ledger: "duckdb.DuckDBPyRelation", where: str) -> list[tuple[str]]:
+    import duckdb
+
+    try:
+        return ledger.filter(f"(\n{where}\n)").project("clip_id").fetchall()
+    except duckdb.IOException:
+        raise
+    except duckdb.Error as error:
+        raise ConfigError(
+            f"cannot use --where {where!r}: {str(error).splitlines()[0]}; expected "
+            f"an SQL condition on {', '.join(ledger.columns)}"
+        ) from error
+
+
+def _ledger_reader(snapshot: Snapshot) -> pa.RecordBatchReader:
+    """Reads the ledger in a stream: Arrow would keep the metadata of all files."""
+    batches = snapshot.batches("ledger")
+    first = next(batches)
+    schema = first.schema.remove_metadata()
+    same = (
+        pa.record_batch(batch.columns, schema=schema)
+        for batch in itertools.chain([first], batches)
+    )
+    return pa.RecordBatchReader.from_batches(schema, same)
 
 
 def _describe(snapshot: Snapshot, nearest: list[Neighbour]) -> list[Found]:
@@ -264,8 +256,8 @@ def _cell(snapshot: Snapshot, table: str, column: str, row: Neighbour) -> Any:
     Raises:
         DatasetError: if the part has not exactly one row of the clip.
     """
-    rows = snapshot.read_part(table, row.part, ["clip_id", column])
-    rows = rows.filter(pc.equal(rows["clip_id"], row.clip_id))
+    columns = ["clip_id", column]
+    rows = snapshot.read_clips(table, row.part, [row.clip_id], columns)
     if rows.num_rows != 1:
         raise snapshot.mismatch(row.clip_id, f"has {rows.num_rows} rows in {table}")
     return rows[column][0].as_py()

@@ -65,7 +65,7 @@ def read_pieces(snapshot: Snapshot) -> list[Piece]:
     columns = ["clip_id", "uri", "status", "duration_s"]
     if snapshot.has_excerpts():
         columns.append(START)
-    if RECORDED_AT_COLUMN in snapshot.ledger_dataset().schema.names:
+    if RECORDED_AT_COLUMN in snapshot.ledger_names():
         columns.append(RECORDED_AT_COLUMN)
     ledger = snapshot.ledger(columns)
     ledger = ledger.filter(pc.equal(ledger["status"], "ok"))

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cli.parser import Parser, number
+from pipeline.cli.flags.parser import Parser, number
 
 if TYPE_CHECKING:
     from transforms.events.settings import EventSettings
