@@ -1,7 +1,7 @@
 """ReadManifest: reads the planned shards of a run and brings them to the workers.
 
 A plan is an Arrow IPC file with one record batch for every shard: the manifest's
-columns and four more: the shard's name, a failure that was decided before the shard
+columns and five more: the shard's name, a failure that was decided before the shard
 starts (for a clip that was given up), and what the launcher knew of the file when it
 planned. The launcher writes the plan and workers read it, so that a manifest of a
 million rows is never part of the job's graph.
@@ -9,6 +9,7 @@ million rows is never part of the job's graph.
 
 import dataclasses
 import fcntl
+import itertools
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,21 +19,30 @@ import pyarrow as pa
 
 from transforms.elements import Clip, Failure, PlannedShard, Shard, shard_name
 from transforms.recorded_at.choose import RECORDED_AT_COLUMN
-from transforms.storage import FileInfo, open_arrow, publish
+from transforms.storage import FILE_STATES, open_arrow, publish
 
 # Columns of a manifest that say what a clip is; those after the uri may be missing.
 CLIP_COLUMNS = ("clip_id", "uri", "start_s", "end_s", RECORDED_AT_COLUMN)
 SHARD_COLUMN = "__shard_id"
 FAILURE_COLUMN = "__failure"
 FILE_SIZE_COLUMN, FILE_MODIFIED_COLUMN = "__file_size_bytes", "__file_modified"
+FILE_FOUND_COLUMN = "__file_found"
+# What the launcher knew of a clip's file when it planned.
+FILE_FIELDS = tuple(
+    field.with_name(name)
+    for field, name in zip(
+        FILE_STATES,
+        (FILE_SIZE_COLUMN, FILE_MODIFIED_COLUMN, FILE_FOUND_COLUMN),
+        strict=True,
+    )
+)
 PLAN_FIELDS = (
     pa.field(SHARD_COLUMN, pa.string()),
     pa.field(
         FAILURE_COLUMN,
         pa.struct({field.name: pa.string() for field in dataclasses.fields(Failure)}),
     ),
-    pa.field(FILE_SIZE_COLUMN, pa.int64()),
-    pa.field(FILE_MODIFIED_COLUMN, pa.timestamp("us", tz="UTC")),
+    *FILE_FIELDS,
 )
 
 
@@ -68,17 +78,16 @@ def write_plan(
     shards: Iterable[pa.Table],
     path: str,
     failures: Mapping[str, Failure] | None = None,
-    files: Mapping[str, FileInfo | None] | None = None,
 ) -> None:
     """Writes the file that ReadManifest reads.
 
     Args:
         shards: At least one table of manifest rows, each of which becomes a shard. All
             have the same columns: `clip_id`, `uri`, and any others, which CommitShard
-            copies to the ledger. `recorded_at` must be text (ISO 8601).
+            copies to the ledger. `recorded_at` must be text (ISO 8601). FILE_FIELDS may
+            be among the columns: CommitShard copies size and time to the ledger.
         path: Path or uri of the plan file.
         failures: Failures of clips that are not to be tried, by clip_id.
-        files: Sizes and times of files, by uri, which CommitShard copies to the ledger.
 
     Raises:
         ValueError: if there is no shard, the first columns are not clip_id and uri, or
@@ -99,30 +108,26 @@ def write_plan(
             f"column {RECORDED_AT_COLUMN} is {first.schema.field(index).type}, "
             "expected text such as 2024-06-11T05:30:00+02:00"
         )
-    schema = pa.schema([*first.schema, *PLAN_FIELDS])
+    own = [field for field in first.schema if field not in FILE_FIELDS]
+    schema = pa.schema([*own, *PLAN_FIELDS])
     with publish(path) as file, pa.ipc.new_file(file, schema) as writer:
-        for rows in (first, *iterator):
-            writer.write_table(_planned(rows, failures or {}, files or {}))
+        for rows in itertools.chain([first], iterator):
+            writer.write_table(_planned(rows, failures or {}).select(schema.names))
 
 
-def _planned(
-    rows: pa.Table,
-    failures: Mapping[str, Failure],
-    files: Mapping[str, FileInfo | None],
-) -> pa.Table:
+def _planned(rows: pa.Table, failures: Mapping[str, Failure]) -> pa.Table:
     """The rows of a shard in one chunk, with the plan's own columns."""
     clip_ids = rows["clip_id"].to_pylist()
-    found = [failures.get(clip_id) for clip_id in clip_ids]
+    found = [failures.get(clip_id) for clip_id in clip_ids] if failures else []
     structs = [failure and dataclasses.asdict(failure) for failure in found]
-    infos = [files.get(uri) for uri in rows["uri"].to_pylist()]
-    columns = (
-        [shard_name(clip_ids)] * rows.num_rows,
-        structs,
-        [info and info.size_bytes for info in infos],
-        [info and info.modified for info in infos],
-    )
-    for field, values in zip(PLAN_FIELDS, columns, strict=True):
-        rows = rows.append_column(field, pa.array(values, field.type))
+    columns = {
+        SHARD_COLUMN: [shard_name(clip_ids)] * rows.num_rows,
+        FAILURE_COLUMN: structs or [None] * rows.num_rows,
+    }
+    for field in PLAN_FIELDS:
+        if field.name not in rows.column_names:
+            values = columns.get(field.name, [None] * rows.num_rows)
+            rows = rows.append_column(field, pa.array(values, field.type))
     return rows.combine_chunks()
 
 

@@ -234,12 +234,12 @@ class Dataset:
         types = {field.name: field.type for field in LEDGER_FIELDS}
         return pa.table({n: pa.array([], types[n]) for n in columns or types})
 
-    def read_done(self) -> pa.Table:
-        """Reads DONE_COLUMNS and the manifest's columns of the ledger."""
+    def done_blocks(self) -> Iterator[pa.Table]:
+        """Reads DONE_COLUMNS and the manifest's columns of the ledger, in blocks."""
         parts = self.committed()
         with self.files.open("ledger", parts[0]) as rows:
             carried = rows.schema.names[len(LEDGER_FIELDS) :]
-        return self.read_ledger([*DONE_COLUMNS, *carried], parts)
+        return self.files.read_blocks("ledger", parts, [*DONE_COLUMNS, *carried])
 
     def remove(self) -> None:
         """Removes the dataset: the ledger first, run.json last."""

@@ -29,7 +29,12 @@ PARTS_KEY = b"parts"
 # names in this order: a list that lacks a deleted file has the file that replaced it.
 COMPACTED_PREFIX = "part-large-"
 _BATCH_ROWS = 8192
-_BLOCK_ROWS = 1 << 18
+_CHUNK_ROWS = 1 << 18
+# Rows in memory at once: each block is compared with all rows of a manifest, so that
+# few large blocks take less time.
+_BLOCK_ROWS = 1 << 20
+# Row groups of large parts that are read at the same time.
+_MAX_GROUPS = 2
 # How often the place of a part is looked up again, because it has moved meanwhile.
 _MAX_LOOKS = 10
 # Requests to a bucket at the same time. On a disk, more threads than cores do no harm.
@@ -87,11 +92,19 @@ class PartRows:
                 if kept.num_rows:
                     yield kept
 
-    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """Reads columns of all rows."""
-        if (self.start, self.stop) == (0, self.file.metadata.num_rows):
+    @property
+    def num_groups(self) -> int:
+        """Number of row groups that have rows of the part."""
+        return sum(1 for _ in self._row_groups())
+
+    def read(
+        self, columns: Sequence[str] | None = None, share: tuple[int, int] = (0, 1)
+    ) -> pa.Table:
+        """Reads columns of all rows, or of a share (see `batches`) of them."""
+        is_whole = (self.start, self.stop) == (0, self.file.metadata.num_rows)
+        if is_whole and share == (0, 1):
             return self.file.read(columns=columns, use_threads=False)
-        return self._table(columns, self.batches(columns))
+        return self._table(columns, self.batches(columns, share=share))
 
     def read_clips(self, clip_ids: Collection[str], columns: Sequence[str]) -> pa.Table:
         """Reads columns, of which clip_id is one, of the rows of some clips."""
@@ -183,14 +196,47 @@ class PartFiles:
 
         Only a few of them are in memory.
         """
-        waiting: collections.deque[Future[pa.Table]] = collections.deque()
         with ThreadPoolExecutor(_NUM_THREADS) as pool:
+            reads = (pool.submit(self.read, table, part, columns) for part in parts)
+            yield from _in_order(reads, 2 * _NUM_THREADS)
+
+    def read_blocks(
+        self, table: str, parts: Iterable[str], columns: Sequence[str]
+    ) -> Iterator[pa.Table]:
+        """Reads columns of parts in tables of a million rows or more.
+
+        Memory does not depend on the number of rows.
+        """
+        tables: list[pa.Table] = []
+        num_rows = 0
+        for large, group in itertools.groupby(parts, _is_large):
+            reads = self._read_large if large else self.read_each
+            for rows in reads(table, group, columns):
+                tables.append(rows)
+                num_rows += rows.num_rows
+                if num_rows >= _BLOCK_ROWS:
+                    yield together(tables)
+                    tables, num_rows = [], 0
+        if tables:
+            yield together(tables)
+
+    def _read_large(
+        self, table: str, parts: Iterable[str], columns: Sequence[str]
+    ) -> Iterator[pa.Table]:
+        """Reads each row group of large parts as a table, several at the same time."""
+
+        def read(part: str, share: tuple[int, int]) -> pa.Table:
+            with self.open(table, part) as rows:
+                return rows.read(columns, share)
+
+        def shares() -> Iterator[tuple[str, tuple[int, int]]]:
             for part in parts:
-                waiting.append(pool.submit(self.read, table, part, columns))
-                if len(waiting) > 2 * _NUM_THREADS:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                with self.open(table, part) as rows:
+                    number = rows.num_groups
+                yield from ((part, (i, number)) for i in range(number))
+
+        with ThreadPoolExecutor(_MAX_GROUPS) as pool:
+            yield from _in_order((pool.submit(read, *x) for x in shares()), _MAX_GROUPS)
 
     def is_readable(self, table: str, part: str) -> bool:
         """Whether the rows of a part are in a file, its own or another."""
@@ -256,6 +302,21 @@ class LostPartError(DatasetError):
     """A part is committed, but has no file in a table."""
 
 
+def _in_order(reads: Iterable[Future[pa.Table]], most: int) -> Iterator[pa.Table]:
+    """Yields the results of reads, which are started as long as at most `most` wait."""
+    waiting: collections.deque[Future[pa.Table]] = collections.deque()
+    for read in reads:
+        waiting.append(read)
+        if len(waiting) > most:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _is_large(part: str) -> bool:
+    return part.startswith(COMPACTED_PREFIX)
+
+
 def source_rows(metadata: pq.FileMetaData) -> dict[str, tuple[int, int]]:
     """Part -> its first row and number of rows in a compacted file; empty for others.
 
@@ -274,7 +335,7 @@ def together(tables: Iterable[pa.Table]) -> pa.Table:
     for table in tables:
         small.append(table)
         num_rows += table.num_rows
-        if num_rows >= _BLOCK_ROWS:
+        if num_rows >= _CHUNK_ROWS:
             blocks.append(_concatenated(small).combine_chunks())
             small, num_rows = [], 0
     if small:

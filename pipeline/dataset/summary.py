@@ -119,7 +119,9 @@ def _model_lines(dataset: Dataset, name: str) -> list[str]:
     if clips is None or "top_labels" not in clips.schema.names:
         return []
     for batch in clips.to_batches(columns=["top_labels"]):
-        counts.update(row[0]["label"] for row in batch["top_labels"].to_pylist())
+        labels = pc.struct_field(pc.list_element(batch["top_labels"], 0), "label")
+        for item in pc.value_counts(labels).to_pylist():
+            counts[item["values"]] += item["counts"]
     top = ", ".join(f"{label} ({n:,})" for label, n in counts.most_common(_NUM_TOP))
     notes = [f"most frequent top labels, {name}: {top or 'none'}"]
     if "random" in name:

@@ -289,18 +289,34 @@ def _with_uri(uri: str, table: pa.Table) -> pa.Table:
         )
     index = table.schema.get_field_index(found[0])
     folder = storage.folder_of(uri)
-    uris = [
-        storage.resolve(folder, name) if name else name
-        for name in _as_text(uri, table, found[0]).to_pylist()
-    ]
-    if storage.in_utf8(folder) != folder:
-        uris = [storage.in_utf8(name) if name else name for name in uris]
-    table = table.set_column(index, "uri", pa.array(uris, pa.string()))
+    names = _as_text(uri, table, found[0])
+    uris = [resolved(folder, chunk) for chunk in names.chunks]
+    table = table.set_column(index, "uri", pa.chunked_array(uris, pa.string()))
     if "clip_id" in table.column_names:
         ids = _as_text(uri, table, "clip_id")
         index = table.schema.get_field_index("clip_id")
         table = table.set_column(index, "clip_id", ids)
     return table
+
+
+def resolved(folder: str, names: pa.Array) -> pa.Array:
+    """Uris of rows of a manifest, as `storage.resolve` gives them.
+
+    Args:
+        folder: Folder of the manifest.
+        names: Strings; null and empty ones are returned as they are.
+    """
+    is_utf8 = storage.in_utf8(folder) == folder
+    has_schemes = pc.any(pc.match_substring(names, ":/")).as_py()
+    if is_utf8 and storage.is_local(folder) and not has_schemes:
+        # Most manifests name paths, and there may be millions.
+        is_as_given = pc.or_(pc.starts_with(names, "/"), pc.equal(names, ""))
+        below = pc.binary_join_element_wise(storage.join(folder, ""), names, "")
+        return pc.if_else(is_as_given, names, below)
+    uris = [name and storage.resolve(folder, name) for name in names.to_pylist()]
+    if not is_utf8:
+        uris = [name and storage.in_utf8(name) for name in uris]
+    return pa.array(uris, pa.string())
 
 
 def _as_text(uri: str, table: pa.Table, column: str) -> pa.ChunkedArray:

@@ -10,13 +10,14 @@ checks run before any worker starts.
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError
 from pipeline.inputs import excerpts, fsd50k
+from pipeline.inputs.file_states import listed_states, unknown_states
 from pipeline.inputs.manifest_files import (
     MANIFEST_SUFFIXES,
     describe_row,
@@ -33,6 +34,8 @@ AUDIO_SUFFIXES = frozenset(
 )
 _LIST_SUFFIXES = frozenset([".txt", ".lst", ".list"])
 _NUM_SHOWN = 10
+# Rows whose clip_ids are made at once: few enough for their Python objects.
+_ID_ROWS = 1 << 17
 _NOTHING: collections.Counter[str] = collections.Counter()
 
 
@@ -45,7 +48,7 @@ class _Part:
         table: Rows with `uri` (absolute), `clip_id` if the manifest has that column,
             and the manifest's other columns.
         is_manifest: Whether `source` is a manifest file that holds these rows.
-        files: What a listing stated about the files, by uri; empty without a listing.
+        files: FILE_STATES of the rows; None without a listing.
         left_out: See `Inputs.left_out`.
         times_from: Text that says which columns are the times of parts of files; empty
             if there are no such columns.
@@ -54,7 +57,7 @@ class _Part:
     source: str
     table: pa.Table
     is_manifest: bool = False
-    files: Mapping[str, FileInfo] = dataclasses.field(default_factory=dict)
+    files: pa.Table | None = None
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
     times_from: str = ""
 
@@ -72,7 +75,7 @@ class Inputs:
 
     Attributes:
         table: The manifest table: clip_id, uri, and the columns of the manifests.
-        files: What listings of folders stated about files, by uri.
+        files: FILE_STATES of the rows, as far as listings of folders stated them.
         left_out: Number of files that were found in folders and are not among the
             clips, by suffix in lower case; hidden files are not counted.
         excerpts: Lines that say which columns of manifests are the times of parts of
@@ -80,7 +83,7 @@ class Inputs:
     """
 
     table: pa.Table
-    files: Mapping[str, FileInfo]
+    files: pa.Table
     left_out: Mapping[str, int]
     excerpts: tuple[str, ...] = ()
 
@@ -94,21 +97,6 @@ class Inputs:
             f"{number:,} {files} left out: {_suffixes_text(self.left_out)}; "
             f"name {them} in a manifest to include {them}"
         )
-
-    def known_files(self, uris: Iterable[str]) -> dict[str, FileInfo | None]:
-        """Returns sizes and times of some of the files, None for missing files.
-
-        Files that can only be asked for one by one, as on the web, are left out.
-        """
-        known: dict[str, FileInfo | None] = {}
-        unlisted = []
-        for uri in uris:
-            info = self.files.get(uri)
-            if info is None or info.size_bytes is None:
-                unlisted.append(uri)
-            else:
-                known[uri] = info
-        return known | storage.infos_of(unlisted)
 
 
 def read_inputs(inputs: list[str], with_stat: bool = False) -> pa.Table:
@@ -141,10 +129,10 @@ def read_sized_inputs(inputs: list[str], with_stat: bool = False) -> Inputs:
     _check_unique(table, parts)
     others = [name for name in table.column_names if name not in ("clip_id", "uri")]
     table = table.select(["clip_id", "uri", *others]).combine_chunks()
-    files = {uri: info for part in parts for uri, info in part.files.items()}
+    files = [p.files or unknown_states(p.table.num_rows) for p in parts]
     left_out = sum((collections.Counter(p.left_out) for p in parts), _NOTHING)
     lines = excerpts.said((part.source, part.times_from) for part in parts)
-    return Inputs(table, files, left_out, lines)
+    return Inputs(table, pa.concat_tables(files), left_out, lines)
 
 
 def _read_input(source: str, with_stat: bool) -> list[_Part]:
@@ -247,7 +235,7 @@ def _file_rows(source: str, files: Sequence[FileInfo], with_stat: bool) -> _Part
         sizes = [info.size_bytes for info in files]
         columns["size_bytes"] = pa.array(sizes, pa.int64())
         columns["modified"] = _listed_times(files)
-    return _Part(source, pa.table(columns), files=dict(zip(names, files, strict=True)))
+    return _Part(source, pa.table(columns), files=listed_states(files))
 
 
 def _listed_times(files: Sequence[FileInfo]) -> pa.Array:
@@ -272,25 +260,27 @@ def _with_clip_ids(part: _Part) -> pa.Table:
     if "clip_id" in table.column_names:
         _check_filled(part, "clip_id")
         return table
-    nothing = [None] * table.num_rows
-    times = [
-        table[name].to_pylist() if part.times_from else nothing
-        for name in (excerpts.START, excerpts.END)
-    ]
-    rows = zip(table["uri"].to_pylist(), *times, strict=True)
-    ids = (default_clip_id(*row) for row in rows)
-    return table.append_column("clip_id", pa.array(ids, pa.string()))
+    names = ["uri", *((excerpts.START, excerpts.END) if part.times_from else ())]
+    ids = [_clip_ids(batch) for batch in table.select(names).to_batches(_ID_ROWS)]
+    return table.append_column("clip_id", pa.chunked_array(ids, pa.string()))
+
+
+def _clip_ids(rows: pa.RecordBatch) -> pa.Array:
+    """Returns the default clip_ids of rows with a uri and, in excerpts, two times."""
+    values = zip(*(column.to_pylist() for column in rows.columns), strict=True)
+    return pa.array([default_clip_id(*row) for row in values], pa.string())
 
 
 def default_clip_id(
     uri: str, start_s: float | None = None, end_s: float | None = None
 ) -> str:
     """Returns the file stem and a hash of the uri; for an excerpt with its times."""
-    digest = hashlib.blake2b(storage.unsigned(uri).encode("utf-8"), digest_size=6)
+    data = storage.unsigned(uri).encode("utf-8")
+    digest = hashlib.blake2b(data, digest_size=6).hexdigest()
     name = storage.file_name(uri)
     stem = name.rpartition(".")[0] or name
     times = excerpts.times_text(start_s, end_s)
-    return "-".join([stem, *([times] if times else []), digest.hexdigest()])
+    return f"{stem}-{times}-{digest}" if times else f"{stem}-{digest}"
 
 
 def _check_filled(part: _Part, column: str) -> None:

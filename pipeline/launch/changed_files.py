@@ -1,15 +1,8 @@
-"""Finds files that changed since their rows were computed, and removes these rows.
-
-A file has changed if its size, or the time of its last change, is not the one that the
-ledger has. Where one of the two is unknown, it is not compared. A file that is gone has
-not changed.
-"""
+"""Names files that changed since their rows were computed, and removes these rows."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,13 +10,10 @@ from pipeline.config import RunConfig
 from pipeline.dataset.folder import Dataset
 from pipeline.dataset.part_files import COMPACTED_PREFIX
 from pipeline.dataset.replace_parts import replace_parts
+from pipeline.launch.done_rows import DoneRows
 from transforms import storage
-from transforms.storage import FileInfo
 
 _NUM_SHOWN = 5
-_TIME = pa.timestamp("us", tz="UTC")
-# Precisions in which stores and file systems state times, in microseconds.
-_PRECISIONS_US = (1_000, 1_000_000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,72 +63,26 @@ class ChangedFiles:
 
 
 def find_changed(
-    dataset: Dataset,
-    ledger: pa.Table,
-    files: Mapping[str, FileInfo | None],
-    config: RunConfig,
+    dataset: Dataset, manifest: pa.Table, done: DoneRows, config: RunConfig
 ) -> ChangedFiles:
-    """Finds the files that changed since their rows were computed.
+    """Names the files that changed since their rows were computed.
 
     Files of failed rows that `retry_failed` repeats anyway are left out.
 
     Args:
         dataset: The output.
-        ledger: From `Dataset.read_done`.
-        files: Sizes and times of files now, by uri, as far as they are known.
+        manifest: Columns clip_id and uri.
+        done: From `find_done`, of the rows of the manifest.
         config: Configuration of the run.
     """
-    if config.retry_failed:
-        ledger = ledger.filter(pc.equal(ledger["status"], "ok"))
-    rows = ledger.filter(is_changed(ledger, files))
+    is_named = done.is_changed & (done.is_ok if config.retry_failed else True)
+    rows = manifest.select(["clip_id", "uri"]).filter(pa.array(is_named))
     uris = sorted(pc.unique(rows["uri"]).to_pylist())
     if not uris or not config.retry_changed:
         return ChangedFiles(uris)
     parts, clip_ids, dropped = _parts_with(dataset, rows["clip_id"])
     num_unchanged = len(clip_ids) - rows.num_rows
     return ChangedFiles(uris, parts, clip_ids, num_unchanged, dropped)
-
-
-def is_changed(
-    ledger: pa.Table, files: Mapping[str, FileInfo | None]
-) -> pa.ChunkedArray:
-    """Says for every row of the ledger whether its file has changed.
-
-    Args:
-        ledger: Columns uri, file_size_bytes and file_modified.
-        files: Sizes and times of files now, by uri, as far as they are known.
-    """
-    infos = [files.get(uri) for uri in ledger["uri"].to_pylist()]
-    sizes = pa.array([info and info.size_bytes for info in infos], pa.int64())
-    times = pa.array([info and info.modified for info in infos], _TIME)
-    # A comparison with null is null.
-    other_size = pc.not_equal(ledger["file_size_bytes"], sizes)
-    other_time = _other_time(ledger["file_modified"], times)
-    return pc.fill_null(pc.or_kleene(other_size, other_time), False)
-
-
-def _other_time(before: pa.ChunkedArray, now: pa.Array) -> pa.Array:
-    """Compares times in the precision that both have; null where one is null.
-
-    A store may state milliseconds in a listing, and whole seconds for one object.
-    """
-    is_known = pc.and_(pc.is_valid(before), pc.is_valid(now))
-    before_us, now_us = (_microseconds(times) for times in (before, now))
-    step = np.maximum(_precision(before_us), _precision(now_us))
-    is_other = before_us // step != now_us // step
-    return pc.if_else(is_known, pa.array(is_other), pa.scalar(None, pa.bool_()))
-
-
-def _microseconds(times: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.int64]:
-    return np.asarray(pc.fill_null(times.cast(pa.int64()), 0))
-
-
-def _precision(times_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Largest precision in microseconds of which each time is a multiple."""
-    found = np.ones_like(times_us)
-    for precision in _PRECISIONS_US:
-        found[times_us % precision == 0] = precision
-    return found
 
 
 def _parts_with(

@@ -1,6 +1,7 @@
 """`fsdsinet extract --dry-run`: checks everything and prints what would run."""
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.config import RunConfig
 from pipeline.console import counted, say
@@ -10,6 +11,7 @@ from pipeline.launch.identity import dataset_spec
 from pipeline.launch.launch import Run, prepare
 from pipeline.runners.base import runner_of
 from transforms.errors import UserError
+from transforms.manifest import FILE_FOUND_COLUMN, FILE_SIZE_COLUMN
 from transforms.models.engine_choice import choose_engines
 from transforms.models.loading import load_models
 from transforms.schemas import clips_schema, patches_schema
@@ -103,15 +105,16 @@ def _storage_lines(run: Run) -> list[str]:
 
 def _audio_text(run: Run) -> str:
     """Describes the size of the audio, as far as it is known without opening files."""
-    pending = run.plan.pending["uri"].to_pylist()
+    rows = run.plan.pending.select(["uri", FILE_SIZE_COLUMN, FILE_FOUND_COLUMN])
     if "start_s" in run.plan.pending.column_names:
         # Excerpts of one file are read together.
-        pending = [*dict.fromkeys(pending)]
-    infos = [run.files[uri] for uri in pending if uri in run.files]
-    found = [info.size_bytes or 0 for info in infos if info]
+        rows = rows.group_by(rows.column_names).aggregate([])
+    is_found = rows[FILE_FOUND_COLUMN]
+    num_found = pc.sum(is_found).as_py() or 0
     text = (
-        f"audio to read: {sum(found) / 1e6:,.1f} MB in {len(found):,} files, "
-        f"{len(infos) - len(found):,} files not found"
+        f"audio to read: {(pc.sum(rows[FILE_SIZE_COLUMN]).as_py() or 0) / 1e6:,.1f} MB "
+        f"in {num_found:,} files, "
+        f"{len(is_found) - is_found.null_count - num_found:,} files not found"
     )
-    unknown = len(pending) - len(infos)
+    unknown = is_found.null_count
     return text + (f", {unknown:,} of unknown size" if unknown else "")

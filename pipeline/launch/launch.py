@@ -6,6 +6,7 @@ The functions stand in the order in which they are called.
 import contextlib
 import dataclasses
 import hashlib
+import io
 import signal
 import sys
 import time
@@ -18,12 +19,13 @@ import pyarrow.compute as pc
 
 from pipeline.config import RunConfig
 from pipeline.console import ProgressLine, counted, say
-from pipeline.dataset.folder import DONE_COLUMNS, Dataset
+from pipeline.dataset.folder import Dataset
 from pipeline.dataset.replace_parts import finish_swap
 from pipeline.dataset.summary import dataset_totals, finish_run, now, summary_text
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.extract import ExtractJob
 from pipeline.inputs.bucket_access import check_reach
+from pipeline.inputs.file_states import complete_states
 from pipeline.inputs.read_inputs import read_sized_inputs
 from pipeline.launch.beam_flags import check_beam_flags
 from pipeline.launch.changed_files import (
@@ -33,6 +35,7 @@ from pipeline.launch.changed_files import (
     remove_parts,
 )
 from pipeline.launch.cluster_jobs import check_no_job, detached_text
+from pipeline.launch.done_rows import find_done
 from pipeline.launch.forecast import longest_audio_s, predict_audio_s
 from pipeline.launch.identity import (
     check_same_identity,
@@ -55,16 +58,14 @@ from pipeline.runners.job_process import JobError, JobProcess
 from transforms import storage
 from transforms.elements import Failure
 from transforms.errors import UserError
+from transforms.manifest import FILE_FIELDS
 from transforms.models.engine_choice import choose_engines
 from transforms.models.loading import load_models
-from transforms.schemas import LEDGER_FIELDS, DatasetSpec
-from transforms.storage import FileInfo, StorageError
+from transforms.schemas import DatasetSpec
+from transforms.storage import StorageError
 
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 _AGAIN = "run the same command again"
-_NO_LEDGER = pa.schema(
-    [field for field in LEDGER_FIELDS if field.name in DONE_COLUMNS]
-).empty_table()
 
 # With more recordings than this, each is computed by one worker: none waits for a first
 # pass, and those that are done at the end wait for a small part of the run.
@@ -81,8 +82,6 @@ class Run:
         state: State of the output when the plan was made.
         spec: Description of what is written.
         plan: Clips and shards that are left to do.
-        files: Sizes and times of the files of the manifest, as far as they are known
-            (see `Inputs.known_files`).
         changed: Files that changed since their rows were computed.
         num_workers: Number of worker processes.
         left_out: Sentence about files of folders that are not among the clips; empty if
@@ -97,7 +96,6 @@ class Run:
     state: object
     spec: DatasetSpec
     plan: Plan
-    files: Mapping[str, FileInfo | None]
     changed: ChangedFiles
     num_workers: int
     left_out: str
@@ -132,8 +130,7 @@ class Run:
         """Number of workers that may have something to do."""
         if self.plan.num_shards >= self.num_workers:
             return self.num_workers
-        uris = self.plan.pending["uri"].to_pylist()
-        audio_s = longest_audio_s(uris, self.plan.audio_s)
+        audio_s = longest_audio_s(self.plan.pending["uri"], self.plan.audio_s)
         num_segments = int(audio_s[audio_s > self.config.long_clip].sum())
         num_segments //= self.config.long_clip
         return min(self.num_workers, self.plan.num_shards + num_segments)
@@ -203,19 +200,19 @@ def _prepare(config: RunConfig) -> Run:
     is_new = config.overwrite or not dataset.committed()
     if is_new and config.retry_failed:
         raise ConfigError(f"nothing to retry: {dataset.shown} has no results yet")
-    ledger = _NO_LEDGER if is_new else dataset.read_done()
-    files = inputs.known_files(manifest["uri"].to_pylist())
-    changed = find_changed(dataset, ledger, files, config)
-    pending = by_file(
-        pending_rows(manifest, ledger, config.retry_failed, changed.clip_ids)
-    )
-    sizes = {uri: info.size_bytes if info else None for uri, info in files.items()}
-    audio_s = predict_audio_s(pending, sizes)
+    files = complete_states(manifest["uri"], inputs.files)
+    done = find_done(manifest, files, () if is_new else dataset.done_blocks())
+    changed = find_changed(dataset, manifest, done, config)
+    rows = manifest
+    for field, column in zip(FILE_FIELDS, files.columns, strict=True):
+        rows = rows.append_column(field, column)
+    pending = by_file(pending_rows(rows, done, config.retry_failed, changed.clip_ids))
+    audio_s = predict_audio_s(pending)
     limits = choose_limits(audio_s, num_workers, config.shard_clips)
     plan = Plan(manifest, pending, audio_s, limits)
-    times = times_text(previous["config"], config) if ledger.num_rows else ""
+    times = times_text(previous["config"], config) if done.any else ""
     said = (inputs.left_out_text(), inputs.excerpts, times)
-    return Run(config, dataset, state, spec, plan, files, changed, num_workers, *said)
+    return Run(config, dataset, state, spec, plan, changed, num_workers, *said)
 
 
 def _execute(run: Run, early: JobProcess | None) -> int:
@@ -274,7 +271,7 @@ def _run_job(run: Run, early: JobProcess | None) -> dict[str, int] | None:
         dataset.remove_unfinished(left.pending["clip_id"])
         if not left.pending.num_rows:
             return False
-        write_plan(left, dataset.plan_path, given_up, run.files)
+        write_plan(left, dataset.plan_path, given_up)
         return True
 
     request = JobRequest(
@@ -378,7 +375,21 @@ def _run_content(run: Run) -> dict[str, Any]:
 
 def _table_sha256(table: pa.Table) -> str:
     """Hash of a table's rows, columns and types."""
-    sink = pa.BufferOutputStream()
+    sink = _Hash()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table.combine_chunks())
-    return hashlib.sha256(sink.getvalue()).hexdigest()
+    return sink.sha256.hexdigest()
+
+
+class _Hash(io.RawIOBase):
+    """A file that keeps only the hash of what is written to it."""
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        return len(data)

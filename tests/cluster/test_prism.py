@@ -33,7 +33,7 @@ def test_dataset_is_that_of_a_local_run(
     config = load_config(None, [], {**settings, "output": str(output)})
     run = prepare(config)
     output.mkdir()
-    write_plan(run.plan, run.dataset.plan_path, {}, run.files)
+    write_plan(run.plan, run.dataset.plan_path, {})
     options = PipelineOptions(
         ["--runner=PrismRunner", f"--prism_location={PRISM}", "--no_save_main_session"]
     )

@@ -95,8 +95,11 @@ def test_listing_has_sizes_and_dates(root: str) -> None:
     assert abs(age) < datetime.timedelta(minutes=5)
     assert names_of(root, recursive=False) == ["b.bin"]
     assert storage.list_names(root) == {"a", "b.bin"}
-    known = storage.infos_of([first.uri, f"{root}/none", "https://host.invalid/a"])
-    assert known == {first.uri: first, f"{root}/none": None}
+    asked = [f"{root}/none", "https://host.invalid/a", first.uri, "x://y/z"]
+    known = storage.states_of(asked)
+    assert known["is_found"].to_pylist() == [False, None, True, False]
+    assert known["size_bytes"].to_pylist() == [None, None, 3, None]
+    assert known["modified"].to_pylist() == [None, None, first.modified, None]
     assert storage.look_up(second.uri) == second
     assert storage.look_up(f"{root}/a") == "folder"
     # A folder whose name begins with the same letters is another folder.

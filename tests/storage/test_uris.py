@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
 from pipeline.inputs.read_inputs import read_inputs
-from pipeline.launch.plan import pending_rows
+from tests.support.shards import pending_of
 from transforms import storage
 from transforms.storage.uris import matches, quoted_url, scheme_of, unsigned
 
@@ -84,14 +84,12 @@ def test_run_continues_with_new_signatures_but_not_with_other_files(
 
     before = manifest("f1rst")
     ledger = before.append_column("status", pa.array(["ok"]))
-    for name in ("recorded_at", "recorded_at_source"):
-        ledger = ledger.append_column(name, pa.array([None], pa.string()))
-    assert not pending_rows(manifest("second"), ledger, False).num_rows
+    assert not pending_of(manifest("second"), ledger).num_rows
     with pytest.raises(ConfigError, match="clips of the dataset are not in it"):
-        pending_rows(manifest("second", 2), ledger, False)
+        pending_of(manifest("second", 2), ledger)
     renamed = manifest("s3cond", 2).set_column(0, "clip_id", ledger["clip_id"])
     with pytest.raises(ConfigError, match="n=1, is .*n=2") as caught:
-        pending_rows(renamed, ledger, False)
+        pending_of(renamed, ledger)
     assert "f1rst" not in str(caught.value) and "s3cond" not in str(caught.value)
 
 

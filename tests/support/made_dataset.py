@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipeline.dataset.folder import Dataset
 from pipeline.launch.plan import write_plan
-from tests.support.shards import plan_of
+from tests.support.shards import plan_of, with_files
 from transforms.elements import AudioInfo, ClipError, Prediction, Shard
 from transforms.engines.contract import ModelSpec
 from transforms.events.settings import EventSettings
@@ -77,7 +77,8 @@ def make_dataset(
     dataset = DatasetSpec((spec,), outputs, PatchSpec(), {}, fields, events)
     folder.mkdir(parents=True)
     plan_path = str(folder / "plan.arrow")
-    write_plan(plan_of(manifest, shard_clips), plan_path, {}, files)
+    rows = with_files(manifest, files or {})
+    write_plan(plan_of(rows, shard_clips), plan_path, {})
     for planned in read_planned_shards(plan_path):
         commit_shard(_filled(open_shard(planned), results, model), str(folder), dataset)
     (folder / "plan.arrow").unlink()

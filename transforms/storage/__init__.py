@@ -12,9 +12,10 @@ import hashlib
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
@@ -22,7 +23,15 @@ from transforms.storage.errors import StorageError
 from transforms.storage.local import LocalStore
 from transforms.storage.objects import ObjectStore
 from transforms.storage.ranges import RangedFile
-from transforms.storage.store import FileInfo, Held, Limits, Store, limits
+from transforms.storage.store import (
+    FILE_STATES,
+    FileInfo,
+    Held,
+    Limits,
+    Store,
+    file_states,
+    limits,
+)
 from transforms.storage.uris import (
     URI_SCHEME,
     absolute,
@@ -46,6 +55,7 @@ from transforms.storage.web import LostError, WebStore
 __all__ = [
     "COPIES_VARIABLE",
     "URI_SCHEME",
+    "FILE_STATES",
     "FileInfo",
     "Held",
     "Limits",
@@ -57,11 +67,11 @@ __all__ = [
     "check_writable",
     "delete_file",
     "file_name",
+    "file_states",
     "folder_of",
     "glob_files",
     "has_magic",
     "in_utf8",
-    "infos_of",
     "is_local",
     "is_locked",
     "join",
@@ -82,6 +92,7 @@ __all__ = [
     "read_file",
     "resolve",
     "shown",
+    "states_of",
     "stem",
     "suffix",
     "unsigned",
@@ -158,19 +169,25 @@ def list_files(
     return store_for(folder).files(folder, recursive, hidden)
 
 
-def infos_of(uris: Iterable[str]) -> dict[str, FileInfo | None]:
-    """Sizes and times of files; None for a file that does not exist.
+def states_of(uris: Sequence[str]) -> pa.Table:
+    """FILE_STATES of files, one row for each uri.
 
-    The result lacks files that would need a request each, such as files on the web.
+    Files that would need a request each, such as files on the web, stay unknown.
     """
-    by_scheme: dict[str, list[str]] = collections.defaultdict(list)
-    for uri in dict.fromkeys(uris):
-        by_scheme[scheme_of(uri)].append(uri)
-    infos: dict[str, FileInfo | None] = {}
-    for scheme, group in by_scheme.items():
+    by_scheme: dict[str, list[int]] = collections.defaultdict(list)
+    for row, uri in enumerate(uris):
+        by_scheme[scheme_of(uri)].append(row)
+    tables = [FILE_STATES.empty_table()]
+    for scheme, rows in by_scheme.items():
         store = store_for_scheme(scheme)
-        infos |= store.infos(group) if store else dict.fromkeys(group)
-    return infos
+        names = [uris[row] for row in rows]
+        nothing = [None] * len(rows)
+        # A uri that no store can read is a file that does not exist.
+        missing = file_states(nothing, [False] * len(rows))
+        tables.append(store.states(names) if store else missing)
+    found = pa.concat_tables(tables)
+    order = np.argsort([row for rows in by_scheme.values() for row in rows])
+    return found if len(by_scheme) <= 1 else found.take(order)
 
 
 def list_names(folder: str) -> set[str]:

@@ -21,7 +21,7 @@ from transforms.storage.clients import open_bucket, remedy_for
 from transforms.storage.errors import Kind, StorageError
 from transforms.storage.lease import is_leased, lease
 from transforms.storage.ranges import WHOLE_BYTES, RangedFile
-from transforms.storage.store import FileInfo, Held
+from transforms.storage.store import FileInfo, Held, file_states
 from transforms.storage.uris import (
     has_magic,
     join,
@@ -100,20 +100,22 @@ class ObjectStore:
             if hidden or not re.search(r"(^|/)\.", info.uri[start:])
         ]
 
-    def infos(self, uris: Sequence[str]) -> dict[str, FileInfo | None]:
-        """Lists every folder once; the result is empty for too many folders."""
+    def states(self, uris: Sequence[str]) -> pa.Table:
+        """Lists every folder once; with too many folders all files stay unknown."""
         wanted = set(uris)
         folders = {posixpath.dirname(uri) for uri in wanted}
         if len(folders) > _MAX_FOLDERS:
-            return {}
-        infos: dict[str, FileInfo | None] = dict.fromkeys(wanted)
+            nothing = [None] * len(uris)
+            return file_states(nothing, nothing)
+        infos: dict[str, FileInfo] = {}
         for folder in folders:
             # A clip with a uri that cannot be read fails later, in the ledger.
             with contextlib.suppress(StorageError):
                 for info in self._entries(folder, recursive=False)[0]:
                     if info.uri in wanted:
                         infos[info.uri] = info
-        return infos
+        is_found = [uri in infos for uri in uris]
+        return file_states([infos.get(uri) for uri in uris], is_found)
 
     def names(self, folder: str) -> set[str]:
         files, folders = self._entries(folder, recursive=False)

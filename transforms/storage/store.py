@@ -28,6 +28,35 @@ class FileInfo:
     modified: datetime.datetime | None = None
 
 
+# What is known of files, one row each. All columns are null if nothing is known, as for
+# files on the web; size and time are null, too, for a file that does not exist. In such
+# columns ten million files take 0.2 GB, as FileInfo more than 3 GB.
+FILE_STATES = pa.schema(
+    [
+        pa.field("size_bytes", pa.int64()),
+        pa.field("modified", pa.timestamp("us", tz="UTC")),
+        pa.field("is_found", pa.bool_()),
+    ]
+)
+
+
+def file_states(
+    infos: Sequence[FileInfo | None], is_found: Sequence[bool | None]
+) -> pa.Table:
+    """Returns FILE_STATES of files.
+
+    Args:
+        infos: Sizes and times; None for a file that does not exist or is unknown.
+        is_found: Whether each file exists; None if that is unknown.
+    """
+    columns = (
+        [info and info.size_bytes for info in infos],
+        [info and info.modified for info in infos],
+        is_found,
+    )
+    return pa.table([*map(pa.array, columns, FILE_STATES.types)], FILE_STATES)
+
+
 _TIMEOUT, _ATTEMPTS = "FSDSINET_TIMEOUT_S", "FSDSINET_ATTEMPTS"
 
 
@@ -110,10 +139,10 @@ class Store(Protocol):
                 way, begins with a dot.
         """
 
-    def infos(self, uris: Sequence[str]) -> dict[str, FileInfo | None]:
-        """Sizes and times of files; None for a file that does not exist.
+    def states(self, uris: Sequence[str]) -> pa.Table:
+        """FILE_STATES of files, one row for each uri.
 
-        The result may lack files that would need a request each.
+        Files that would need a request each may stay unknown.
         """
 
     def names(self, folder: str) -> set[str]:

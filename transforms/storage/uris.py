@@ -47,6 +47,8 @@ def local_path(uri: str) -> str:
     Raises:
         ValueError: if the uri names a file of another machine.
     """
+    if uri.startswith("/"):
+        return uri
     if short := _SHORT_FILE_URI.match(uri):
         uri = f"file://{uri[short.end() :]}"
     if not re.match(URI_SCHEME, uri):

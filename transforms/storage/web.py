@@ -28,7 +28,7 @@ from urllib3.exceptions import (
 
 from transforms.storage.errors import Kind, StorageError
 from transforms.storage.ranges import WHOLE_BYTES, RangedFile
-from transforms.storage.store import FileInfo, Held, Limits, limits
+from transforms.storage.store import FileInfo, Held, Limits, file_states, limits
 from transforms.storage.uris import quoted_url, shown
 
 _MAX_REDIRECTS = 5
@@ -231,8 +231,9 @@ class WebStore:
     def files(self, folder: str, recursive: bool, hidden: bool) -> Sequence[FileInfo]:
         _refuse(folder, "unreadable", "files of a web server cannot be listed")
 
-    def infos(self, uris: Sequence[str]) -> dict[str, FileInfo | None]:
-        return {}
+    def states(self, uris: Sequence[str]) -> pa.Table:
+        nothing = [None] * len(uris)
+        return file_states(nothing, nothing)
 
     def names(self, folder: str) -> set[str]:
         _refuse(folder, "unreadable", "files of a web server cannot be listed")

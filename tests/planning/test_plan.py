@@ -18,14 +18,14 @@ from pipeline.launch.plan import (
     choose_limits,
     cut,
     ledger_columns,
-    pending_rows,
     shards,
     write_plan,
 )
-from tests.support.shards import plan_of
+from tests.support.shards import pending_of, plan_of, with_files
 from transforms import storage
 from transforms.elements import Failure, shard_name
-from transforms.manifest import manifest_rows, read_planned_shards
+from transforms.manifest import FILE_FIELDS, manifest_rows, read_planned_shards
+from transforms.storage import FileInfo
 
 
 def manifest_of(ids: list[str], **columns: list[object]) -> pa.Table:
@@ -55,7 +55,7 @@ def test_every_row_is_in_the_ledger_or_in_one_shard_within_limits(
 ) -> None:
     manifest = manifest_of([str(i) for i in range(len(audio_s))])
     is_done = pa.array([i in done for i in range(len(audio_s))], pa.bool_())
-    pending = pending_rows(manifest, ledger_of(manifest.filter(is_done)), False)
+    pending = pending_of(manifest, ledger_of(manifest.filter(is_done)))
     limits = ShardLimits(num_clips, shard_s)
     lengths = np.array(audio_s)[[i not in done for i in range(len(audio_s))]]
     plan = Plan(manifest, pending, lengths, limits)
@@ -77,7 +77,7 @@ def names_of(plan: Plan) -> list[str]:
 
 def test_shard_names_depend_only_on_their_clips() -> None:
     one, other = manifest_of(["a", "b", "c"]), manifest_of(["x", "a", "b"])
-    left = pending_rows(other, ledger_of(manifest_of(["x"])), False)
+    left = pending_of(other, ledger_of(manifest_of(["x"])))
     ones, lefts = (names_of(plan_of(rows, 2)) for rows in (one, left))
     assert {*ones} & {*lefts} == {ones[0]}
     tricky = manifest_of(["a\nb", "c", "a", "b\nc"])
@@ -87,8 +87,8 @@ def test_shard_names_depend_only_on_their_clips() -> None:
 def test_failed_rows_are_pending_with_retry_failed() -> None:
     manifest = manifest_of(["a", "b", "c"])
     ledger = ledger_of(manifest, "b")
-    assert not pending_rows(manifest, ledger, False).num_rows
-    retried = pending_rows(manifest, ledger, True)
+    assert not pending_of(manifest, ledger).num_rows
+    retried = pending_of(manifest, ledger, True)
     assert retried["clip_id"].to_pylist() == ["b"]
 
 
@@ -104,7 +104,7 @@ def test_failed_rows_are_pending_with_retry_failed() -> None:
 def test_a_manifest_that_changed_is_refused(now: pa.Table, message: str) -> None:
     ledger = ledger_of(manifest_of(["a", "b"], take=[1, 2]))
     with pytest.raises(ConfigError) as caught:
-        pending_rows(now, ledger, False)
+        pending_of(now, ledger)
     assert message in str(caught.value)
     assert "--overwrite" in str(caught.value)
 
@@ -115,11 +115,11 @@ def test_changed_nested_values_are_refused_and_equal_nan_is_accepted() -> None:
         "level": [float("nan"), 1.0],
     }
     ledger = ledger_of(manifest_of(["a", "b"], **columns))
-    assert not pending_rows(manifest_of(["a", "b"], **columns), ledger, False).num_rows
+    assert not pending_of(manifest_of(["a", "b"], **columns), ledger).num_rows
     columns["tags"] = [["x"], ["z"]]
     other = manifest_of(["a", "b"], **columns)
     with pytest.raises(ConfigError, match="tags of clip 'b'"):
-        pending_rows(other, ledger, False)
+        pending_of(other, ledger)
 
 
 def test_manifest_columns_named_as_ledger_columns_are_renamed() -> None:
@@ -158,7 +158,7 @@ def test_times_that_did_not_change(
     column = pa.array([source], pa.string())
     before = before.set_column(index, "recorded_at_source", column)
     manifest = manifest_of(["a", "b"], recorded_at=[now, None])
-    assert pending_rows(manifest, before, False)["clip_id"].to_pylist() == ["b"]
+    assert pending_of(manifest, before)["clip_id"].to_pylist() == ["b"]
 
 
 @pytest.mark.parametrize("now", ["2024-06-11T05:30:01", f"{LOCAL}Z", f"{LOCAL}.5"])
@@ -166,7 +166,7 @@ def test_a_time_that_changed_is_refused(now: str) -> None:
     ledger = ledger_of(manifest_of(["a"], recorded_at=[LOCAL]))
     for manifest in (manifest_of(["a"], recorded_at=[now]), manifest_of(["a"])):
         with pytest.raises(ConfigError, match=f"recorded_at of clip 'a': was {LOCAL}"):
-            pending_rows(manifest, ledger, False)
+            pending_of(manifest, ledger)
 
 
 def test_a_plan_file_holds_rows_and_types(tmp_path: pathlib.Path) -> None:
@@ -206,18 +206,24 @@ def test_length_is_predicted_from_file_size_and_format(tmp_path: pathlib.Path) -
     (tmp_path / "empty.flac").touch()
     names = ["ten.WAV", "ten.mp3", "empty.flac", "missing.wav", "nul\0.wav"]
     uris = [*(str(tmp_path / name) for name in names), "https://example.org/a.wav"]
-    infos = storage.infos_of(uris)
-    sizes = {uri: info.size_bytes if info else None for uri, info in infos.items()}
-    predicted = predict_audio_s(pa.table({"uri": uris}), sizes)
+    states = storage.states_of(uris)
+    names = [field.name for field in FILE_FIELDS]
+    rows = states.rename_columns(names).append_column("uri", pa.array(uris))
+    predicted = predict_audio_s(rows)
     assert predicted.tolist() == [10, 10, 0.1, 0.1, 0.1, 10]
+
+
+def sized(sizes: dict[str, int]) -> dict[str, FileInfo | None]:
+    return {uri: FileInfo(uri, size) for uri, size in sizes.items()}
 
 
 def test_well_compressed_files_may_hold_hours() -> None:
     uris = ["silence.flac", "speech.opus", "one.wav"]
     hour = {"silence.flac": 3600 * 132, "speech.opus": 3600 * 750, "one.wav": 882_000}
-    predicted = predict_audio_s(pa.table({"uri": uris}), hour)
+    rows = with_files(pa.table({"uri": uris}), sized(hour))
+    predicted = predict_audio_s(rows)
     assert predicted[0] < 10 and predicted[1] < 200
-    most = longest_audio_s(uris, predicted)
+    most = longest_audio_s(rows["uri"], predicted)
     assert most[0] > 3600 and most[1] > 3600 and most[2] == 10
 
 
@@ -245,8 +251,8 @@ def excerpts_of(
 def test_length_of_an_excerpt_is_predicted_from_its_times() -> None:
     rows = [(1, 3.5), (None, 4), (4, None), (99, None), (None, None), (1, 1.01)]
     manifest = excerpts_of(*(("a.mp3", *row) for row in rows), ("gone.wav", 0, 60))
-    sizes = {"a.mp3": 160_000, "gone.wav": None}
-    predicted = predict_audio_s(manifest, sizes)
+    files = sized({"a.mp3": 160_000}) | {"gone.wav": None}
+    predicted = predict_audio_s(with_files(manifest, files))
     assert predicted.tolist() == [2.5, 4, 6, 0.1, 10, 0.1, 60]
 
 

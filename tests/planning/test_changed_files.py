@@ -4,6 +4,7 @@ import datetime
 import os
 import pathlib
 import shutil
+from collections.abc import Mapping
 
 import pyarrow as pa
 import pytest
@@ -14,13 +15,14 @@ from pipeline.dataset.snapshot import Snapshot
 from pipeline.launch.changed_files import (
     ChangedFiles,
     find_changed,
-    is_changed,
     remove_parts,
 )
+from pipeline.launch.done_rows import find_done, is_changed
 from tests.conftest import Command
 from tests.support.audio_files import make_wav
 from tests.support.datasets import MODEL, assert_same_dataset, assert_tidy, read
 from tests.support.made_dataset import make_dataset, scored
+from tests.support.shards import states_by_uri
 from transforms import storage
 from transforms.storage import FileInfo
 
@@ -124,26 +126,34 @@ def changes(then: FileInfo, now: FileInfo) -> bool:
             "file_modified": pa.array([then.modified], pa.timestamp("us", tz="UTC")),
         }
     )
-    (found,) = is_changed(ledger, {now.uri: now}).to_pylist()
-    assert is_changed(ledger, {now.uri: None}).to_pylist() == [False]
-    assert is_changed(ledger, {}).to_pylist() == [False]
+    (found,) = is_changed(ledger, states_by_uri(ledger, {now.uri: now}))
+    assert not is_changed(ledger, states_by_uri(ledger, {now.uri: None}))
+    assert not is_changed(ledger, states_by_uri(ledger, {}))
     return bool(found)
 
 
+def changed_of(
+    dataset: Dataset, files: Mapping[str, FileInfo | None], config: RunConfig
+) -> ChangedFiles:
+    """Compares the clips of a dataset with their files now."""
+    manifest = dataset.read_ledger(["clip_id", "uri"])
+    done = find_done(manifest, states_by_uri(manifest, files), dataset.done_blocks())
+    return find_changed(dataset, manifest, done, config)
+
+
 def test_changed_files_are_found_with_their_parts(made: Dataset) -> None:
-    ledger = made.read_done()
     now = by_uri(*(file_of(name, 7 if name in "bcg" else 100) for name in CLIPS))
-    found = find_changed(made, ledger, now, RunConfig())
+    found = changed_of(made, now, RunConfig())
     assert found == ChangedFiles([f"/audio/{name}.wav" for name in "bcg"])
     # Failed rows are repeated anyway.
-    found = find_changed(made, ledger, now, RunConfig(retry_failed=True))
+    found = changed_of(made, now, RunConfig(retry_failed=True))
     assert found.uris == ["/audio/c.wav", "/audio/g.wav"]
-    found = find_changed(made, ledger, now, RunConfig(retry_changed=True))
+    found = changed_of(made, now, RunConfig(retry_changed=True))
     assert found.clip_ids is not None and len(found.parts) == 2
     assert sorted(found.clip_ids.to_pylist()) == [*"abcg"]
     assert found.num_unchanged == 1
     same = by_uri(*map(file_of, CLIPS))
-    assert find_changed(made, ledger, same, RunConfig(retry_changed=True)).text() == ""
+    assert changed_of(made, same, RunConfig(retry_changed=True)).text() == ""
 
 
 def test_the_sentence_names_the_first_files() -> None:
@@ -173,7 +183,7 @@ def test_rows_are_removed_as_whole_parts_wherever_the_run_is_killed(
     """Readers see no damage, and the next run finds no rest of a removed part."""
     config = RunConfig(retry_changed=True)
     now = by_uri(*(file_of(name, 7 if name in "cg" else 100) for name in CLIPS))
-    parts = find_changed(made, made.read_done(), now, config).parts
+    parts = changed_of(made, now, config).parts
     left: set[str] = set()
     for num_deleted in range(len(parts) * 3 + 2):
         copy = tmp_path / str(num_deleted)
@@ -301,9 +311,9 @@ def test_clips_of_parts_that_a_killed_run_removed_are_computed(
         make_wav(folder / f"{name}.wav", 44100, seed=77)
     # As after a kill between the first two deletions.
     dataset = Dataset(str(output))
-    files = storage.infos_of(str(folder / f"{name}.wav") for name in "abcde")
+    files = {info.uri: info for info in storage.list_files(str(folder))}
     config = RunConfig(retry_changed=True)
-    parts = find_changed(dataset, dataset.read_done(), files, config).parts
+    parts = changed_of(dataset, files, config).parts
     assert len(parts) == 2
     storage.delete_file(dataset.file("ledger", parts[0]))
     # A run without the option computes what is missing, and still names the other file.
