@@ -27,6 +27,7 @@ from transforms.front_end.patches import PatchSpec
 from transforms.schemas import stores_patches
 
 _NUM_NAMED = 5
+_UNEXPECTED = "has results twice, or results that are not expected"
 
 
 class Snapshot:
@@ -233,39 +234,45 @@ class Snapshot:
     def clips(self, column: str) -> Iterator[pa.RecordBatch]:
         """Reads clip_id and one column of all clips, and checks them.
 
+        Memory does not depend on the number of clips, but for their ids.
+
         Raises:
             DatasetError: if the clips are not exactly those for which the ledger
                 states results.
         """
-        expected = {*self.patch_counts()}
-        for batch in self.batches("clips", ["clip_id", column]):
-            for clip_id in batch["clip_id"].to_pylist():
-                if clip_id not in expected:
-                    raise self.mismatch(
-                        clip_id, "has results twice, or results that are not expected"
-                    )
-                expected.remove(clip_id)
-            yield batch
-        if expected:
-            raise self.mismatch(min(expected), "has no results")
+        self.check_files("clips")
+        for part, counts in self.patch_counts():
+            left = {*counts["clip_id"].to_pylist()}
+            with self.open_part("clips", part) as rows:
+                for batch in rows.batches(["clip_id", column]):
+                    for clip_id in batch["clip_id"].to_pylist():
+                        if clip_id not in left:
+                            raise self.mismatch(clip_id, _UNEXPECTED)
+                        left.remove(clip_id)
+                    yield batch
+            if left:
+                raise self.mismatch(min(left), "has no results")
 
-    def patch_counts(self) -> dict[str, int]:
-        """Returns clip_id -> number of patches, of the clips that have results.
+    def patch_counts(self) -> Iterator[tuple[str, pa.Table]]:
+        """Yields the parts, with clip_id and num_patches of clips that have results.
 
         Raises:
             DatasetError: if the ledger has a clip twice.
         """
-        ledger = self.ledger(["clip_id", "status", "num_patches"])
-        seen: set[str] = set()
-        found: dict[str, int] = {}
-        rows = zip(*(column.to_pylist() for column in ledger.columns), strict=True)
-        for clip_id, status, num_patches in rows:
-            if clip_id in seen:
-                raise self.mismatch(clip_id, "is in the ledger twice")
-            seen.add(clip_id)
-            if status == "ok" and num_patches:
-                found[clip_id] = num_patches
-        return found
+        ids = self.ledger(["clip_id"])["clip_id"]
+        if pc.count_distinct(ids).as_py() < len(ids):
+            counts = pc.value_counts(ids)
+            repeated = counts.filter(pc.greater(counts.field("counts"), 1))
+            clip_id = repeated.field("values")[0].as_py()
+            raise self.mismatch(clip_id, "is in the ledger twice")
+        del ids
+        columns = ["clip_id", "status", "num_patches"]
+        ledgers = self.dataset.files.read_each("ledger", self.parts, columns)
+        for part, ledger in zip(self.parts, ledgers, strict=True):
+            has_results = pc.and_kleene(
+                pc.equal(ledger["status"], "ok"), pc.greater(ledger["num_patches"], 0)
+            )
+            yield part, ledger.filter(has_results).drop_columns("status")
 
     def mismatch(self, clip_id: str, problem: str) -> DatasetError:
         """Returns the error for a clip whose ledger row and results disagree."""

@@ -3,11 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipeline.dataset.snapshot import Snapshot
 from pipeline.errors import ConfigError
 
 # Longer texts of the chosen column are cut, so that each clip stays on one line.
 _MAX_WIDTH = 36
+_LABELS = pa.schema([("clip_id", pa.string()), ("labels", pa.string())])
+# Rows that are Python objects at once. There may be millions of rows.
+_BLOCK_ROWS = 1 << 16
 
 
 def list_top_labels(
@@ -31,16 +37,53 @@ def list_top_labels(
     if not 1 <= num_labels <= 10:
         raise ConfigError(f"number of labels is {num_labels}, expected 1 to 10")
     snapshot = Snapshot(output, model)
-    labels = _read_labels(snapshot, num_labels)
-    rows = _read_rows(snapshot, column)
+    rows = _read_rows(snapshot, column, num_labels)
     # A clip_id is never cut: users copy it to other commands.
-    names = [(row["clip_id"], _cell(row[column]) if column else "") for row in rows]
-    columns = zip(*names, strict=True)
-    widths = [max(map(len, texts)) for texts in columns]
-    for row, texts in zip(rows, names, strict=True):
-        cells = [f"{text:{w}}" for text, w in zip(texts, widths, strict=True) if w]
-        answer = labels.get(row["clip_id"]) or _why_none(row)
-        yield "  ".join([*cells, answer])
+    id_width = pc.max(pc.utf8_length(rows["clip_id"])).as_py()
+    width = max(len(row["cell"]) for row in _each(rows.select(["cell"])))
+    for row in _each(rows):
+        cells = [f"{row['clip_id']:{id_width}}"]
+        cells += [f"{row['cell']:{width}}"] if width else []
+        yield "  ".join([*cells, row["labels"] or _why_none(row)])
+
+
+def _read_rows(snapshot: Snapshot, column: str | None, num_labels: int) -> pa.Table:
+    """Returns the rows of the ledger, with `cell` and `labels` as text."""
+    # The dataset has top labels if it has activations; an error shall name these.
+    snapshot.schema("clips", "activations_mean")
+    known = snapshot.ledger_names()
+    if column is not None and column not in known:
+        raise ConfigError(
+            f"the ledger has no column {column!r}, expected one of: {', '.join(known)}"
+        )
+    batches = [_label_texts(b, num_labels) for b in snapshot.clips("top_labels")]
+    labels = pa.Table.from_batches(batches, _LABELS).combine_chunks()
+    names = ["clip_id", "status", "error_type"]
+    rows = snapshot.ledger([*names, *([column] if column else [])]).sort_by("clip_id")
+    cells = rows[column] if column else pa.nulls(rows.num_rows)
+    places = pc.index_in(rows["clip_id"], value_set=labels["clip_id"].combine_chunks())
+    return (
+        rows.select(names)
+        .append_column("cell", pa.chunked_array(_cells(cells), pa.string()))
+        .append_column("labels", labels["labels"].take(places))
+    )
+
+
+def _label_texts(clips: pa.RecordBatch, num_labels: int) -> pa.RecordBatch:
+    """Returns clip_id, and its top labels with their scores as text."""
+    texts = [
+        ", ".join(
+            f"{entry['label']} {entry['score']:.2f}" for entry in top[:num_labels]
+        )
+        for top in clips["top_labels"].to_pylist()
+    ]
+    return pa.record_batch([clips["clip_id"], texts], _LABELS)
+
+
+def _cells(values: pa.ChunkedArray | pa.Array) -> Iterator[pa.Array]:
+    for start in range(0, len(values), _BLOCK_ROWS):
+        block = values.slice(start, _BLOCK_ROWS).to_pylist()
+        yield pa.array(map(_cell, block), pa.string())
 
 
 def _cell(value: Any) -> str:
@@ -48,28 +91,9 @@ def _cell(value: Any) -> str:
     return text if len(text) <= _MAX_WIDTH else f"{text[: _MAX_WIDTH - 1]}…"
 
 
-def _read_rows(snapshot: Snapshot, column: str | None) -> list[dict[str, Any]]:
-    known = snapshot.ledger_names()
-    if column is not None and column not in known:
-        raise ConfigError(
-            f"the ledger has no column {column!r}, expected one of: {', '.join(known)}"
-        )
-    columns = ["clip_id", "status", "error_type", *([column] if column else [])]
-    rows: list[dict[str, Any]] = snapshot.ledger(columns).sort_by("clip_id").to_pylist()
-    return rows
-
-
-def _read_labels(snapshot: Snapshot, num_labels: int) -> dict[str, str]:
-    """Returns clip_id -> its top labels and their scores, as text."""
-    # The dataset has top labels if it has activations; an error shall name these.
-    snapshot.schema("clips", "activations_mean")
-    texts = {}
-    for batch in snapshot.clips("top_labels"):
-        for row in batch.to_pylist():
-            top = row["top_labels"][:num_labels]
-            labels = (f"{entry['label']} {entry['score']:.2f}" for entry in top)
-            texts[row["clip_id"]] = ", ".join(labels)
-    return texts
+def _each(rows: pa.Table) -> Iterator[dict[str, Any]]:
+    for start in range(0, rows.num_rows, _BLOCK_ROWS):
+        yield from rows.slice(start, _BLOCK_ROWS).to_pylist()
 
 
 def _why_none(row: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Container, Iterator, Sequence
 
 import numpy as np
+import pyarrow.compute as pc
 from scipy.special import expit, logit
 
 from pipeline.dataset.snapshot import Snapshot, vectors_of
@@ -33,6 +34,8 @@ _KEYS: dict[str, tuple[str, Callable[[str], str]]] = {
 # Activations of exactly 0 and 1 have infinite logits. These limits have logits of
 # -16.1 and 16.1. Of the float32 values near 1, they change only 1 and the one below it.
 _CLIPPED_TO = (1e-7, 1 - 1e-7)
+# Rows of the ledger that are Python objects at once.
+_BATCH_ROWS = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,14 +133,16 @@ def join_clips(truth: GroundTruth, snapshot: Snapshot) -> tuple[str, dict[str, s
     columns = {column for column, _ in _KEYS.values()}
     columns &= {*snapshot.ledger_names()}
     ledger = snapshot.ledger(sorted(columns))
-    clip_ids = ledger["clip_id"].to_pylist()
     best: tuple[str, list[tuple[str, str]]] = ("", [])
     for key, (column, name_of) in _KEYS.items():
         if column not in columns:
             continue
-        names = (name_of(str(value)) for value in ledger[column].to_pylist())
-        pairs = [(n, i) for n, i in zip(names, clip_ids, strict=True)]
-        pairs = [pair for pair in pairs if pair[0] in truth.labels]
+        pairs = []
+        # A dataset may have many more clips than the ground truth.
+        for batch in ledger.to_batches(_BATCH_ROWS):
+            names = (name_of(str(value)) for value in batch[column].to_pylist())
+            both = zip(names, batch["clip_id"].to_pylist(), strict=True)
+            pairs += [pair for pair in both if pair[0] in truth.labels]
         if len({*dict(pairs)}) > len({*dict(best[1])}):
             best = (key, pairs)
     key, pairs = best
@@ -145,7 +150,8 @@ def join_clips(truth: GroundTruth, snapshot: Snapshot) -> tuple[str, dict[str, s
         raise ConfigError(
             f"none of the {len(truth.labels):,} clips of the ground truth "
             f"{truth.source} is in {snapshot.dataset.shown}: it names "
-            f"{next(iter(truth.labels))!r}, the dataset has {clip_ids[0]!r}"
+            f"{next(iter(truth.labels))!r}, the dataset has "
+            f"{ledger['clip_id'][0].as_py()!r}"
         )
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -162,11 +168,12 @@ def _without_result(
 ) -> dict[str, str]:
     """Returns name -> reason, for the clips of the ground truth without a result."""
     ledger = snapshot.ledger(["clip_id", "status", "num_patches"])
-    rows = zip(*(column.to_pylist() for column in ledger.columns), strict=True)
+    is_ok = pc.equal(ledger["status"], "ok")
+    has_results = pc.and_kleene(is_ok, pc.greater(ledger["num_patches"], 0))
+    ledger = ledger.filter(pc.invert(pc.fill_null(has_results, False)))
     reasons = {
-        clip_id: "failed" if status != "ok" else "shorter than one patch"
-        for clip_id, status, num_patches in rows
-        if status != "ok" or not num_patches
+        row["clip_id"]: "failed" if row["status"] != "ok" else "shorter than one patch"
+        for row in ledger.to_pylist()
     }
     reason_of = {
         name: reasons.get(clip_ids[name]) if name in clip_ids else "not in the dataset"
@@ -239,9 +246,9 @@ def _logit_means(
     Raises:
         DatasetError: if the patches are not exactly those that the ledger states.
     """
-    left = snapshot.patch_counts()
     snapshot.check_files("patches")
-    for part in snapshot.parts:
+    for part, stated in snapshot.patch_counts():
+        left = {row["clip_id"]: row["num_patches"] for row in stated.to_pylist()}
         sums: dict[str, np.ndarray] = {}
         counts: collections.Counter[str] = collections.Counter()
         for clip_id, values in read_runs(snapshot, part):
@@ -251,15 +258,15 @@ def _logit_means(
                 total = logit(exact).sum(axis=0)
                 sums[clip_id] = total + sums.get(clip_id, np.zeros(1))
         for clip_id, count in counts.items():
-            stated = left.pop(clip_id, 0)
-            if stated != count:
-                problem = f"has {count:,} patches, the ledger states {stated:,}"
+            expected = left.pop(clip_id, 0)
+            if expected != count:
+                problem = f"has {count:,} patches, the ledger states {expected:,}"
                 raise snapshot.mismatch(clip_id, problem)
+        if left:
+            raise snapshot.mismatch(min(left), "has no results")
         if sums:
             means = [total / counts[clip_id] for clip_id, total in sums.items()]
             yield [*sums], expit(np.stack(means))
-    if left:
-        raise snapshot.mismatch(min(left), "has no results")
 
 
 def _truth_matrix(

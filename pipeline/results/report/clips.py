@@ -63,7 +63,9 @@ class HeatMap:
     num_patches: int
 
 
-def choose_clips(first: Iterable[str], others: Sequence[str], limit: int) -> list[str]:
+def choose_clips(
+    first: Iterable[str], others: pa.ChunkedArray, limit: int
+) -> list[str]:
     """Chooses the sample, the most important clips first.
 
     Args:
@@ -75,10 +77,12 @@ def choose_clips(first: Iterable[str], others: Sequence[str], limit: int) -> lis
         Up to `limit` clip_ids.
     """
     chosen = list(dict.fromkeys(first))[:limit]
-    taken = set(chosen)
-    rest = sorted(clip_id for clip_id in others if clip_id not in taken)
+    is_taken = pc.is_in(others, value_set=pa.array(chosen, pa.string()))
+    rest = others.filter(pc.invert(is_taken))
+    by_name = pc.sort_indices(rest)
     order = np.random.default_rng(0).permutation(len(rest))[: limit - len(chosen)]
-    return chosen + [rest[index] for index in order]
+    names: list[str] = rest.take(by_name.take(pa.array(order))).to_pylist()
+    return chosen + names
 
 
 def read_clips(snapshot: Snapshot, clip_ids: list[str]) -> ClipRows:

@@ -182,7 +182,7 @@ def _choose(
     best = [ids for one in statistics if one is not None for ids in one.best_ids]
     ranks = max(map(len, best), default=0)
     first = [ids[rank] for rank in range(ranks) for ids in best if rank < len(ids)]
-    others = ledger.filter(_has_patches(ledger))["clip_id"].to_pylist()
+    others = ledger.filter(_has_patches(ledger))["clip_id"]
     return choose_clips(first, others, limit)
 
 
@@ -194,8 +194,10 @@ def _clips(ledger: pa.Table, chosen: list[str], folders: Folders) -> dict[str, A
     """Returns names, folders and durations of the sampled clips."""
     rows: np.ndarray = np.zeros(0, np.int64)
     if chosen:
-        found = pc.index_in(pa.array(chosen), value_set=ledger["clip_id"])
-        rows = found.to_numpy()
+        # The other way round would be a table of all clips in memory.
+        found = pc.index_in(ledger["clip_id"], value_set=pa.array(chosen))
+        where = np.flatnonzero(found.is_valid())
+        rows = where[np.argsort(found.drop_null().to_numpy())]
     table = ledger.take(rows)
     split = [folders.split(uri) for uri in table["uri"].to_pylist()]
     duration = np.array(table["duration_s"].to_pylist(), np.float32)

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from pipeline.cli.main import main
@@ -95,10 +96,11 @@ def test_heat_map_keeps_peaks_of_long_clips() -> None:
 
 def test_first_clips_are_chosen_then_others_at_random() -> None:
     others = [f"{i:03}" for i in range(100)]
-    chosen = choose_clips(["050", "001", "050"], others[::-1], 10)
+    column, backwards = pa.chunked_array([others]), pa.chunked_array([others[::-1]])
+    chosen = choose_clips(["050", "001", "050"], backwards, 10)
     assert chosen[:2] == ["050", "001"] and len(set(chosen)) == 10
-    assert chosen == choose_clips(["050", "001"], others, 10)
-    assert sorted(choose_clips([], others, 1000)) == others
+    assert chosen == choose_clips(["050", "001"], column, 10)
+    assert sorted(choose_clips([], column, 1000)) == others
 
 
 def test_nearest_clips_equal_those_of_a_plain_loop() -> None:
