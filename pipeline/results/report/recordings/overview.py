@@ -24,7 +24,12 @@ from pipeline.results.report.recordings.cells import (
     spread,
     sums,
 )
-from pipeline.results.report.recordings.pieces import Piece, offset_text, recorder_of
+from pipeline.results.report.recordings.pieces import (
+    LONG_S,
+    Piece,
+    offset_text,
+    recorder_of,
+)
 from pipeline.results.report.recordings.time_axes import (
     Axis,
     Calendar,
@@ -33,8 +38,6 @@ from pipeline.results.report.recordings.time_axes import (
     columns_of,
 )
 
-# Recordings that are longer are shown one by one.
-LONG_S = 120
 MAX_LABELS = 40
 MAX_COLUMNS = 600
 

@@ -16,6 +16,8 @@ from transforms.recorded_at.moments import moment
 _DATED = re.compile(
     r"/(19|20)\d\d([-_./]?(0[1-9]|1[0-2])([-_./]?(0[1-9]|[12]\d|3[01]))?)?$"
 )
+# Recordings that are longer are shown one by one.
+LONG_S = 120
 _EPOCH = datetime.datetime(1970, 1, 1)
 
 
@@ -59,7 +61,12 @@ def offset_text(time: datetime.datetime) -> str:
 
 
 def read_pieces(snapshot: Snapshot) -> list[Piece]:
-    """Reads the audio of all clips that are ok."""
+    """Reads the audio of all clips that are ok.
+
+    Returns:
+        The clips. A dataset of whole short files whose times are not known has nothing
+        to show over time: an empty list, because there may be millions of clips.
+    """
     if not snapshot.parts:
         return []
     columns = ["clip_id", "uri", "status", "duration_s"]
@@ -69,6 +76,12 @@ def read_pieces(snapshot: Snapshot) -> list[Piece]:
         columns.append(RECORDED_AT_COLUMN)
     ledger = snapshot.ledger(columns)
     ledger = ledger.filter(pc.equal(ledger["status"], "ok"))
+    is_dated = RECORDED_AT_COLUMN in columns and (
+        ledger[RECORDED_AT_COLUMN].null_count < ledger.num_rows
+    )
+    is_long = pc.any(pc.greater(ledger["duration_s"], LONG_S)).as_py()
+    if not (is_dated or is_long or START in columns):
+        return []
     pieces = []
     for row in ledger.to_pylist():
         start_s = row.get(START) or 0.0
