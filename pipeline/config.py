@@ -21,7 +21,7 @@ from transforms.engines.registered import DEFAULT_ENGINE, check_engine_options
 from transforms.errors import did_you_mean, unknown_value
 from transforms.front_end.patches import DEFAULT_PATCHES, PatchSpec
 from transforms.recorded_at.choose import SOURCES, TimeSettings
-from transforms.schemas import DEFAULT_OUTPUTS, check_outputs
+from transforms.schemas import DEFAULT_OUTPUTS, DEFAULT_PATCH_FORMAT, check_outputs
 
 RUNNERS = ("local", "flink", "dataflow")
 
@@ -36,10 +36,11 @@ class RunConfig:
         output: Folder of the dataset.
         engine: Name of the engine that runs the graphs.
         precision: Format in which the engine computes, one of PRECISIONS.
-        patches: How patches are cut. In YAML and for `--set` the keys are those of
+        patch_spec: How patches are cut. In YAML and for `--set` the keys are those of
             PatchSpec: `patch_hop` and `last_patch`. Its `bin_shift` is no option: only
             a shift test sets it.
         outputs: What is stored: values of every patch, and events.
+        patches: How values of patches are stored, one of PATCH_FORMATS.
         events: What counts as an event, if `events` is one of the outputs. In YAML and
             for `--set` the keys are those of EventOptions.
         time_from: What states when a recording started; the first that does counts.
@@ -64,8 +65,9 @@ class RunConfig:
     output: str = ""
     engine: str = DEFAULT_ENGINE
     precision: str = DEFAULT_PRECISION
-    patches: PatchSpec = DEFAULT_PATCHES
+    patch_spec: PatchSpec = DEFAULT_PATCHES
     outputs: tuple[str, ...] = DEFAULT_OUTPUTS
+    patches: str = DEFAULT_PATCH_FORMAT
     events: EventOptions = EventOptions()
     time_from: tuple[str, ...] = SOURCES
     timezone: str | None = None
@@ -89,11 +91,11 @@ class RunConfig:
     def as_options(self) -> dict[str, Any]:
         """The options by key, as in YAML."""
         options = dataclasses.asdict(self)
-        patches = options.pop("patches")
+        patch_spec = options.pop("patch_spec")
         # As run.json had it before there were shifts.
-        if not patches["bin_shift"]:
-            del patches["bin_shift"]
-        return options | patches | options.pop("events")
+        if not patch_spec["bin_shift"]:
+            del patch_spec["bin_shift"]
+        return options | patch_spec | options.pop("events")
 
 
 _PATCH_TYPES = typing.get_type_hints(PatchSpec) | {"last_patch": str}
@@ -101,7 +103,7 @@ del _PATCH_TYPES["bin_shift"]
 _EVENT_TYPES = typing.get_type_hints(EventOptions)
 # Types by key, as in YAML.
 _TYPES = typing.get_type_hints(RunConfig) | _PATCH_TYPES | _EVENT_TYPES
-del _TYPES["patches"], _TYPES["events"]
+del _TYPES["patch_spec"], _TYPES["events"]
 
 
 def load_config(
@@ -123,10 +125,10 @@ def load_config(
     try:
         config = RunConfig(
             **values,
-            patches=PatchSpec(**patch_values),
+            patch_spec=PatchSpec(**patch_values),
             events=EventOptions(**event_values),
         )
-        check_outputs(config.outputs)
+        check_outputs(config.outputs, config.patches)
         # Checks its values.
         TimeSettings(config.time_from, config.timezone)
         check_engine_options(config.engine, config.precision)

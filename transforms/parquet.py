@@ -15,6 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -338,6 +339,15 @@ def _top_labels(scores: FloatArray, labels: tuple[str, ...]) -> list[dict[str, o
     return [{"label": label, "score": score} for label, score in best]
 
 
+def halves(values: FloatArray) -> npt.NDArray[np.float16]:
+    """Rounds to half precision, IEEE 754 binary16: 11 bits, up to 65,504.
+
+    Larger values become the largest one.
+    """
+    largest = np.finfo(np.float16).max
+    return np.clip(values, -largest, largest).astype(np.float16)
+
+
 def _to_table(columns: Mapping[str, object], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(
         [_to_array(columns[field.name], field.type) for field in schema], schema=schema
@@ -347,7 +357,10 @@ def _to_table(columns: Mapping[str, object], schema: pa.Schema) -> pa.Table:
 def _to_array(values: object, kind: pa.DataType) -> pa.Array:
     if pa.types.is_fixed_size_list(kind):
         assert isinstance(values, np.ndarray)
-        return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=kind)
+        flat = values.ravel()
+        if pa.types.is_float16(kind.value_type):
+            flat = halves(flat)
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat), type=kind)
     return pa.array(values, kind)
 
 

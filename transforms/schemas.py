@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from transforms.decoding.sample_rates import SAMPLE_RATE_HZ
 from transforms.engines.contract import ModelSpec
+from transforms.errors import unknown_value
 from transforms.events.settings import EventSettings
 from transforms.events.table import EVENT_FIELDS
 from transforms.front_end.mel import FRAME_SAMPLES
@@ -19,6 +20,10 @@ from transforms.front_end.patches import HOP_SAMPLES, PATCH_FRAMES, PatchSpec
 SCHEMA_VERSION = 3
 OUTPUTS = ("activations", "embeddings", "events")
 DEFAULT_OUTPUTS = ("activations", "embeddings")
+# How the values of patches are stored: as computed, rounded to half precision, or not
+# at all. Values of clips are always float32: they take little.
+PATCH_FORMATS = ("float32", "float16", "none")
+DEFAULT_PATCH_FORMAT = "float32"
 
 # A patch's frames start every 220 samples and the last one is 660 samples long.
 PATCH_SAMPLES = (PATCH_FRAMES - 1) * HOP_SAMPLES + FRAME_SAMPLES
@@ -57,6 +62,7 @@ class DatasetSpec:
         manifest_fields: Fields that are copied from the manifest to the ledger. They
             have other names than the ledger's own.
         events: What counts as an event, if `events` is one of the outputs.
+        patches: One of PATCH_FORMATS.
 
     Raises:
         ValueError: if outputs are unknown, missing or named twice, or `events` does not
@@ -69,9 +75,10 @@ class DatasetSpec:
     versions: Mapping[str, str]
     manifest_fields: tuple[pa.Field, ...] = ()
     events: EventSettings | None = None
+    patches: str = DEFAULT_PATCH_FORMAT
 
     def __post_init__(self) -> None:
-        check_outputs(self.outputs)
+        check_outputs(self.outputs, self.patches)
         if ("events" in self.outputs) != (self.events is not None):
             raise ValueError(
                 f"outputs is {','.join(self.outputs)}, expected events in it if and "
@@ -81,7 +88,7 @@ class DatasetSpec:
     @property
     def has_patches(self) -> bool:
         """Whether there is a table of patches."""
-        return stores_patches(self.outputs)
+        return stores_patches(self.outputs, self.patches)
 
     @property
     def has_excerpts(self) -> bool:
@@ -89,17 +96,34 @@ class DatasetSpec:
         return any(field.name == "start_s" for field in self.manifest_fields)
 
 
-def stores_patches(outputs: Sequence[str]) -> bool:
-    """Whether any output is a value of every patch."""
-    return "activations" in outputs or "embeddings" in outputs
+def stores_patches(outputs: Sequence[str], patches: str) -> bool:
+    """Whether there is a table with values of every patch.
+
+    Args:
+        outputs: Members of OUTPUTS.
+        patches: One of PATCH_FORMATS.
+    """
+    return patches != "none" and bool({*DEFAULT_OUTPUTS} & {*outputs})
 
 
-def check_outputs(outputs: Sequence[str]) -> None:
-    """Raises ValueError unless `outputs` names members of OUTPUTS, each once."""
+def check_outputs(outputs: Sequence[str], patches: str) -> None:
+    """Checks what is stored.
+
+    Raises:
+        ValueError: unless `outputs` names members of OUTPUTS, each once, and `patches`
+            is one of PATCH_FORMATS that suits them.
+    """
     if not outputs or len(set(outputs)) < len(outputs) or set(outputs) - set(OUTPUTS):
         raise ValueError(
             f"outputs is {','.join(outputs) or 'empty'}, expected one or more of: "
             f"{', '.join(OUTPUTS)} (each once)"
+        )
+    if patches not in PATCH_FORMATS:
+        raise ValueError(unknown_value("patches", patches, PATCH_FORMATS))
+    if patches != DEFAULT_PATCH_FORMAT and not {*DEFAULT_OUTPUTS} & {*outputs}:
+        raise ValueError(
+            f"patches is {patches}, and outputs is {','.join(outputs)}, which stores "
+            "no patches; leave out --patches"
         )
 
 
@@ -116,6 +140,7 @@ def ledger_schema(spec: DatasetSpec) -> pa.Schema:
 
 def patches_schema(spec: DatasetSpec, model: ModelSpec) -> pa.Schema:
     """Schema of the patches: one row for every patch of a clip that is ok."""
+    kind = pa.float16() if spec.patches == "float16" else pa.float32()
     fields = [
         pa.field("clip_id", pa.string(), nullable=False),
         pa.field("patch", pa.int32(), nullable=False),
@@ -128,9 +153,9 @@ def patches_schema(spec: DatasetSpec, model: ModelSpec) -> pa.Schema:
             pa.field("file_end_s", pa.float64(), nullable=False),
         ]
     if "activations" in spec.outputs:
-        fields.append(pa.field("activations", _vector(len(model.labels))))
+        fields.append(pa.field("activations", _vector(len(model.labels), kind)))
     if "embeddings" in spec.outputs:
-        fields.append(pa.field("embedding", _vector(model.embedding_size)))
+        fields.append(pa.field("embedding", _vector(model.embedding_size, kind)))
     return pa.schema(fields, _model_metadata("patches", spec, model))
 
 
@@ -156,8 +181,8 @@ def events_schema(spec: DatasetSpec, model: ModelSpec) -> pa.Schema:
     return pa.schema(EVENT_FIELDS, _model_metadata("events", spec, model))
 
 
-def _vector(size: int) -> pa.DataType:
-    return pa.list_(pa.float32(), size)
+def _vector(size: int, kind: pa.DataType | None = None) -> pa.DataType:
+    return pa.list_(kind or pa.float32(), size)
 
 
 def _run_metadata(spec: DatasetSpec) -> dict[str, str]:

@@ -142,7 +142,7 @@ def _shifted(config: "RunConfig", bins: int, folder: str) -> "RunConfig":
         output=output,
         # A test that was stopped may not have come to this shift.
         retry_failed=config.retry_failed and bool(Dataset(output).parts("ledger")),
-        patches=dataclasses.replace(config.patches, bin_shift=bins),
+        patch_spec=dataclasses.replace(config.patch_spec, bin_shift=bins),
     )
 
 

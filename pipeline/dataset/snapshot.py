@@ -11,7 +11,7 @@ import contextlib
 import copy
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,7 +24,11 @@ from pipeline.dataset.part_files import PartRows
 from pipeline.errors import ConfigError, DatasetError
 from transforms import storage
 from transforms.front_end.patches import PatchSpec
-from transforms.schemas import stores_patches
+from transforms.schemas import (
+    DEFAULT_OUTPUTS,
+    DEFAULT_PATCH_FORMAT,
+    stores_patches,
+)
 
 _NUM_NAMED = 5
 _UNEXPECTED = "has results twice, or results that are not expected"
@@ -183,9 +187,12 @@ class Snapshot:
             DatasetError: if the table has no such column.
         """
         if column not in self._names(table):
+            outputs, patches = stored_values(self.run["config"])
+            of_patches = table == "patches" and patches == "none"
             raise DatasetError(
-                f"{self.dataset.shown} has no {column} of model {self.model}: it was "
-                f"extracted with --outputs {','.join(self.run['config']['outputs'])}"
+                f"{self.dataset.shown} has no {column} of "
+                f"{'patches of ' * of_patches}model {self.model}: it was extracted "
+                f"with --outputs {','.join(outputs)}{' --patches none' * of_patches}"
             )
         return self._schema(table)
 
@@ -289,7 +296,9 @@ class Snapshot:
 
     def _names(self, table: str) -> list[str]:
         """Names of the columns of a table; none if no run writes it."""
-        if table == "patches" and not stores_patches(self.run["config"]["outputs"]):
+        if table == "patches" and not stores_patches(
+            *stored_values(self.run["config"])
+        ):
             return []
         names: list[str] = self._schema(table).names
         return names
@@ -312,11 +321,21 @@ class Snapshot:
         return states.get(self.run.get("state", ""), "the run has ended")
 
 
+def stored_values(config: Mapping[str, Any]) -> tuple[Sequence[str], str]:
+    """Returns the outputs of a run, and how it stored values of patches.
+
+    Args:
+        config: The configuration in run.json; that of an older run has no `patches`.
+    """
+    outputs = config.get("outputs", DEFAULT_OUTPUTS)
+    return outputs, config.get("patches", DEFAULT_PATCH_FORMAT)
+
+
 def vectors_of(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """Returns a column of vectors as a matrix, without a copy if it is one chunk.
 
     Args:
-        column: fixed_size_list<float32>[size].
+        column: fixed_size_list<float32 or float16>[size].
 
     Returns:
         float32 [num_rows, size]; the values of null rows are undefined.
@@ -327,7 +346,8 @@ def vectors_of(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     values = column.values.to_numpy(zero_copy_only=False)
     size = column.type.list_size
     start = column.offset * size
-    return values[start : start + len(column) * size].reshape(-1, size)
+    values = values[start : start + len(column) * size].reshape(-1, size)
+    return values.astype(np.float32, copy=False)
 
 
 def _hint(ledger: pa.Table, name: str) -> str:

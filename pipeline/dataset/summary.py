@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from pipeline.console import counted, format_duration
 from pipeline.dataset.folder import Dataset
-from transforms.schemas import DEFAULT_OUTPUTS, stores_patches
+from pipeline.dataset.snapshot import stored_values
+from transforms.schemas import stores_patches
 
 TOTALS_COLUMNS = ["status", "error_type", "duration_s", "num_patches"]
 _NUM_TOP = 5
@@ -82,13 +83,15 @@ def summary_text(
     lines += _work_lines(dataset.run().get("counters", {}))
     for name in dataset.model_names():
         lines += _model_lines(dataset, name)
-    outputs = dataset.run().get("config", {}).get("outputs", DEFAULT_OUTPUTS)
-    tables = ["patches"] * stores_patches(outputs) + ["clips"]
+    outputs, patches = stored_values(dataset.run().get("config", {}))
+    tables = ["patches"] * stores_patches(outputs, patches) + ["clips"]
     tables += ["events"] * ("events" in outputs)
     lines.append(f"dataset: {dataset.shown} (ledger, {', '.join(tables)}, run.json)")
     shown = shlex.quote(dataset.shown)
     if "events" in outputs:
         lines.append(f"list the events: fsdsinet events {shown} --output events.csv")
+    elif not stores_patches(outputs, patches):
+        lines.append(f"list the best labels of every clip: fsdsinet top {shown}")
     elif (clip_id := _example_clip(dataset)) is not None:
         lines.append(
             f"plot a clip: fsdsinet plot {shown} "

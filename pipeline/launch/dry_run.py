@@ -14,7 +14,7 @@ from transforms.errors import UserError
 from transforms.manifest import FILE_FOUND_COLUMN, FILE_SIZE_COLUMN
 from transforms.models.engine_choice import choose_engines
 from transforms.models.loading import load_models
-from transforms.schemas import clips_schema, patches_schema
+from transforms.schemas import DEFAULT_PATCH_FORMAT, clips_schema, patches_schema
 from transforms.storage import StorageError
 
 EXIT_OK = 0
@@ -62,7 +62,12 @@ def _plan_text(run: Run) -> str:
         f"shards: {plan.num_shards:,} of up to {plan.limits.num_clips} clips, "
         f"{run.num_workers} workers",
         f"patches: every {spec.patch_spec.patch_hop} frames, "
-        f"last patch: {spec.patch_spec.last_patch}, stored: {', '.join(spec.outputs)}",
+        f"last patch: {spec.patch_spec.last_patch}, stored: {', '.join(spec.outputs)}"
+        + (
+            f", of patches: {spec.patches}"
+            if spec.patches != DEFAULT_PATCH_FORMAT
+            else ""
+        ),
     ]
     for model in spec.models:
         lines.append(
@@ -87,7 +92,7 @@ def _storage_lines(run: Run) -> list[str]:
     num_clips = run.plan.pending.num_rows
     num_patches = num_clips + int(run.plan.audio_s.sum() / run.spec.patch_spec.hop_s)
     makers = {"clips": (clips_schema, num_clips)}
-    if {"activations", "embeddings"} & {*run.spec.outputs}:
+    if run.spec.has_patches:
         makers["patches"] = (patches_schema, num_patches)
     lines = []
     for table, (make_schema, num_rows) in sorted(makers.items()):

@@ -17,7 +17,11 @@ from transforms.engines.contract import ModelSpec
 from transforms.essentia_import import essentia_version
 from transforms.front_end.patches import FRONT_END_VERSION
 from transforms.recorded_at.choose import RECORDED_AT_COLUMN
-from transforms.schemas import SCHEMA_VERSION, DatasetSpec
+from transforms.schemas import DEFAULT_PATCH_FORMAT, SCHEMA_VERSION, DatasetSpec
+
+# Settings that came later, so that older datasets go on: their values where an identity
+# does not have them.
+_ABSENT = {"bin_shift": 0, "patches": DEFAULT_PATCH_FORMAT}
 
 
 def dataset_spec(
@@ -44,10 +48,11 @@ def dataset_spec(
     return DatasetSpec(
         models=models,
         outputs=config.outputs,
-        patch_spec=config.patches,
+        patch_spec=config.patch_spec,
         versions=_versions(),
         manifest_fields=carried,
         events=events,
+        patches=config.patches,
     )
 
 
@@ -81,9 +86,8 @@ def identity(spec: DatasetSpec) -> dict[str, Any]:
     }
     # Before clips could be excerpts, columns with these names had no meaning.
     content |= {"excerpts": True} if spec.has_excerpts else {}
-    # Datasets that were made before there were shifts go on.
-    if spec.patch_spec.bin_shift:
-        content["bin_shift"] = spec.patch_spec.bin_shift
+    later = {"bin_shift": spec.patch_spec.bin_shift, "patches": spec.patches}
+    content |= {key: x for key, x in later.items() if x != _ABSENT[key]}
     if spec.events:
         # As JSON reads it again, with lists for tuples.
         content["events"] = json.loads(json.dumps(dataclasses.asdict(spec.events)))
@@ -120,9 +124,8 @@ def _times_options(sources: Iterable[str], timezone: str | None) -> str:
 
 def check_same_identity(before: dict[str, Any], now: dict[str, Any]) -> None:
     """Raises ConfigError if a dataset was made with other settings."""
-    # An identity without shift has no key for it.
-    keys = dict.fromkeys([*now, "bin_shift"])
-    changed = [key for key in keys if before.get(key) != now.get(key)]
+    before, now = _ABSENT | before, _ABSENT | now
+    changed = [key for key in now if before.get(key) != now[key]]
     if changed:
         lines = [
             line

@@ -159,7 +159,7 @@ def test_defaults_in_the_help_of_extract_are_those_of_the_configuration() -> Non
         if (found := re.search(r"\(default: (\S+)\)", action.help or ""))
     }
     defaults = RunConfig().as_options()
-    assert len(said) == 12
+    assert len(said) == 13
     for key, text in said.items():
         default = defaults[key]
         assert text == (

@@ -19,9 +19,13 @@ def test_flags_win_over_set_over_yaml_over_defaults(tmp_path: pathlib.Path) -> N
     config = load_config(
         str(path), ["patch_hop=20", "workers=3"], {"workers": 4, "inputs": ["a"]}
     )
-    assert (config.workers, config.patches.patch_hop, config.shard_clips) == (4, 20, 7)
+    assert (config.workers, config.patch_spec.patch_hop, config.shard_clips) == (
+        4,
+        20,
+        7,
+    )
     assert config.models == ("m.pb",)
-    assert config.patches.last_patch == "repeat"
+    assert config.patch_spec.last_patch == "repeat"
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,10 @@ def reads_stored(snapshot: Snapshot, settings: EventSettings) -> bool:
 
     This is so if the settings are the defaults, or if there are no activations.
     """
-    outputs = snapshot.run["config"]["outputs"]
+    if "events" not in snapshot.run["config"]["outputs"]:
+        return False
     is_default = dataclasses.replace(settings, labels=()) == EventSettings()
-    return "events" in outputs and (is_default or "activations" not in outputs)
+    return is_default or not snapshot.has_column("patches", "activations")
 
 
 def _sorted(table: pa.Table) -> pa.Table:

@@ -18,8 +18,10 @@ from transforms.events.thresholds import Threshold
 
 def has_events(snapshot: Snapshot) -> bool:
     """Whether events are stored, or can be found in stored activations."""
-    outputs = snapshot.run["config"]["outputs"]
-    return bool(snapshot.parts) and bool({"activations", "events"} & {*outputs})
+    if not snapshot.parts:
+        return False
+    is_stored = "events" in snapshot.run["config"]["outputs"]
+    return is_stored or snapshot.has_column("patches", "activations")
 
 
 def settings_in_use(snapshot: Snapshot, settings: EventSettings) -> EventSettings:

@@ -1,10 +1,13 @@
 """Describes the run for the report: its state, totals, speed, settings and versions."""
 
 import datetime
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.console import format_duration
 from pipeline.dataset.folder import Dataset
+from pipeline.dataset.snapshot import stored_values
+from transforms.schemas import DEFAULT_PATCH_FORMAT
 
 
 def run_state(
@@ -84,7 +87,7 @@ def run_facts(dataset: Dataset, run: dict[str, Any]) -> list[list[str]]:
     patches = f"every {hop_s:.2f} s, last patch: {config['last_patch']}"
     facts += [
         ["Patches", patches],
-        ["Stored", ", ".join(config["outputs"])],
+        ["Stored", _stored_text(config)],
         ["Started", run["started"]],
         ["Finished", run.get("finished") or "not yet"],
         ["Workers", str(run["num_workers"])],
@@ -97,3 +100,9 @@ def run_facts(dataset: Dataset, run: dict[str, Any]) -> list[list[str]]:
         text = ", ".join(f"{name.replace('_', '-')} {s:,.1f} s" for name, s in steps)
         facts.append(["Time per step, all workers", text])
     return facts
+
+
+def _stored_text(config: Mapping[str, Any]) -> str:
+    outputs, patches = stored_values(config)
+    is_default = patches == DEFAULT_PATCH_FORMAT
+    return ", ".join(outputs) + ("" if is_default else f"; of patches: {patches}")
