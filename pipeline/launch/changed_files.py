@@ -139,6 +139,8 @@ def remove_parts(dataset: Dataset, parts: Sequence[str]) -> None:
         dataset: The output, which this process has locked.
         parts: File names of the parts.
     """
+    if parts:
+        dataset.remove_indexes()
     for part in parts:
         storage.delete_file(dataset.file("ledger", part))
     if parts:
