@@ -179,10 +179,12 @@ def _sample(
     """Draws vectors to train on; returns their numbers, ascending, and the vectors."""
     total = sum(part.clip_rows for part in parts)
     rng = np.random.default_rng(_SEED)
-    chosen = rng.choice(total, faiss_blocks.sample_size(total), replace=False)
+    size = faiss_blocks.sample_size(total)
+    chosen = np.sort(rng.choice(total, size, replace=False))
     found = []
     for numbers, vectors in _batches(snapshot, parts, "reading"):
-        rows = np.flatnonzero(np.isin(numbers, chosen))
+        start, stop = np.searchsorted(chosen, [numbers[0], numbers[-1] + 1])
+        rows = np.flatnonzero(np.isin(numbers, chosen[start:stop]))
         found.append((numbers[rows], vectors[rows]))
     num_found = sum(len(numbers) for numbers, _ in found)
     if num_found < 2:

@@ -1,6 +1,6 @@
 """Measures the search index of `fsdsinet search` beside the exact scan.
 
-Usage: python -m benchmarks.search_index [--clips N] [--rounds N] [--folder FOLDER]
+Usage: python -m benchmarks.search.index [--clips N] [--rounds N] [--folder FOLDER]
 
 The embeddings are made: clusters of unequal size on a curved surface of 24 dimensions,
 with noise; no number is negative, and half are 0. They are in large files, as after
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.search_million import SIZE, write_dataset
+from benchmarks.search.million import SIZE, write_dataset
 from benchmarks.support.machine import ROOT, measure, save
 from pipeline.dataset.index_files import index_folder
 from pipeline.dataset.snapshot import Snapshot
@@ -66,7 +66,7 @@ class Surface:
 
 def write(root: pathlib.Path, num_clips: int) -> None:
     """Writes a dataset in a child: the peak memory of commands would count its own."""
-    command = [sys.executable, "-m", "benchmarks.search_index", "--write", str(root)]
+    command = [sys.executable, "-m", "benchmarks.search.index", "--write", str(root)]
     subprocess.run([*command, "--clips", str(num_clips)], check=True, cwd=ROOT)
 
 

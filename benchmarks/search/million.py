@@ -1,6 +1,6 @@
 """Measures time and memory of `fsdsinet search` in a million clips of 512 numbers.
 
-Usage: python -m benchmarks.search_million [--rounds N]
+Usage: python -m benchmarks.search.million [--rounds N]
 
 The whole command is measured, with start and output. Three datasets are searched in
 turn: one with shards of 64 clips, as extract makes them, one with larger shards, and
