@@ -18,6 +18,7 @@ from pipeline.dataset.folder import Dataset
 from pipeline.dataset.index_files import index_folder, read_record
 from pipeline.dataset.replace_parts import replace_parts
 from pipeline.dataset.snapshot import Snapshot
+from pipeline.launch.changed_files import remove_parts
 from pipeline.launch.compact import compact_command
 from pipeline.results.search import build_index, faiss_blocks
 from tests.compaction.small_parts import copy_dataset
@@ -233,6 +234,11 @@ def test_an_index_of_other_rows_is_refused(
         message = searches.refusal(dataset, *options)
         assert "is out of date" in message
         assert "build it again with --build-index, or use --exact" in message
+    # A large part with the indexed rows and others.
+    copy = pathlib.Path(shutil.copytree(dataset, tmp_path / "copy"))
+    assert compact_command(str(copy), 1) == 0
+    assert len(Dataset(str(copy)).committed()) == 1
+    assert "is out of date" in searches.refusal(copy)
     true = searches.find(dataset, 17, "--exact")
     assert main(["search", str(dataset), "--build-index"]) == 0
     assert searches.find(dataset, 17) == true
@@ -343,10 +349,15 @@ def test_a_dataset_takes_its_index_along(
 ) -> None:
     Dataset(str(dataset)).remove_uncommitted()
     assert len(files_of_index(dataset)) == 4
-    Dataset(str(dataset)).forget_failed()
-    assert not (dataset / "search-index").exists()
-    assert "the search index is removed" in capsys.readouterr().err
-    assert main(["search", str(dataset), "--build-index"]) == 0
+
+    def replace_rows(root: Dataset) -> None:
+        remove_parts(root, root.committed()[:1])
+
+    for change in (Dataset.forget_failed, replace_rows):
+        change(Dataset(str(dataset)))
+        assert not (dataset / "search-index").exists()
+        assert "the search index is removed" in capsys.readouterr().err
+        assert main(["search", str(dataset), "--build-index"]) == 0
     (dataset / "search-index" / "mine.txt").write_text("kept")
     Dataset(str(dataset)).remove()
     left = [p.name for p in dataset.rglob("*") if p.is_file() and p.name != "run.lock"]
