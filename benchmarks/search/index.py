@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,13 @@ def run(root: pathlib.Path, num_clips: int, rounds: int, queries: int) -> None:
         "num_other_clips": queries,
     }
     label = re.sub(r"000000$", "m", str(num_clips))
-    about = {"data": "made", "clips": num_clips, "size": SIZE, "rounds": rounds}
+    about = {
+        "faiss": version("faiss-cpu"),
+        "data": "made",
+        "clips": num_clips,
+        "size": SIZE,
+        "rounds": rounds,
+    }
     save(f"search-index-{label}", about | results)
 
 
