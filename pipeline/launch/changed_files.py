@@ -120,6 +120,7 @@ def drop_rows(dataset: Dataset, dropped: Mapping[str, pa.Array]) -> None:
     """
     if not dropped:
         return
+    dataset.remove_indexes()
     sizes = dataset.table_sizes(dropped)
     for part, clip_ids in dropped.items():
         replace_parts(dataset, [part], sorted(sizes[part]), clip_ids)
