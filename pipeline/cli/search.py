@@ -1,6 +1,7 @@
 """fsdsinet search: finds the clips that are nearest to a clip or an audio file."""
 
 import argparse
+import time
 from typing import TYPE_CHECKING
 
 from pipeline.cli.flags.parser import Commands, add_command, add_dataset, whole_number
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.dataset.snapshot import Snapshot
+
+_TOP = 10
 
 
 def add_parser(commands: Commands) -> None:
@@ -30,6 +33,12 @@ def add_parser(commands: Commands) -> None:
         metavar="FILE",
         help="audio file; the model of the dataset is run on it",
     )
+    query.add_argument(
+        "--build-index",
+        action="store_true",
+        help="instead of a search, build an index that later searches use; needs "
+        "pip install 'fsd-sinet-beam[index]'",
+    )
     parser.add_argument(
         "--model",
         metavar="NAME|PATH.pb",
@@ -39,9 +48,8 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--top",
         type=whole_number,
-        default=10,
         metavar="N",
-        help="number of clips (default: %(default)s)",
+        help=f"number of clips (default: {_TOP})",
     )
     parser.add_argument(
         "--patches",
@@ -55,6 +63,11 @@ def add_parser(commands: Commands) -> None:
         help="only clips that fulfil an SQL condition on columns of the ledger",
     )
     parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="compare every clip, also if there is an index",
+    )
+    parser.add_argument(
         "--output",
         metavar="FILE.csv|json|parquet",
         help="file to write the found clips to; its extension gives the format",
@@ -63,7 +76,10 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command and returns its exit code."""
+    if arguments.build_index:
+        return _build_index(arguments)
     from pipeline.dataset.snapshot import Snapshot
+    from pipeline.results.search.indexed import usable_index
     from pipeline.results.search.search import (
         check_output,
         search,
@@ -78,10 +94,13 @@ def run(arguments: argparse.Namespace) -> int:
     given = arguments.model
     graph = given if given and given.endswith(".pb") else None
     snapshot = Snapshot(arguments.dataset, storage.stem(graph) if graph else given)
+    top = _TOP if arguments.top is None else arguments.top
+    by_patch, where = arguments.patches, arguments.where
+    index = None
+    if not arguments.exact:
+        index = usable_index(snapshot, top, by_patch, where)
     own_id, query = _query(arguments, snapshot, graph)
-    found = search(
-        snapshot, query, arguments.top, own_id, arguments.patches, arguments.where
-    )
+    found = search(snapshot, query, top, own_id, by_patch, where, index)
     unfinished = snapshot.unfinished()
     if unfinished:
         print(f"NOT FINISHED: {unfinished}")
@@ -89,6 +108,40 @@ def run(arguments: argparse.Namespace) -> int:
     if output:
         write_found(found, output)
         print(f"written to {storage.shown(output)}")
+    return 0
+
+
+def _build_index(arguments: argparse.Namespace) -> int:
+    """Builds the index instead of searching.
+
+    Raises:
+        ConfigError: if an option of a search is given.
+    """
+    from pipeline.console import counted, format_duration
+    from pipeline.dataset.folder import Dataset
+    from pipeline.errors import ConfigError
+    from pipeline.launch.without_runs import without_runs
+    from pipeline.results.search.build_index import build_index
+    from pipeline.results.search.indexed import RECALL_TOPS, recall_text
+    from transforms import storage
+
+    for name in ("top", "patches", "where", "exact", "output"):
+        if getattr(arguments, name) not in (None, False):
+            raise ConfigError(
+                f"--{name} has no effect with --build-index; leave it out"
+            )
+    start = time.monotonic()
+    dataset = Dataset(arguments.dataset)
+    dataset.existing_run()
+    with without_runs(dataset):
+        built = build_index(dataset, arguments.model)
+    print(
+        f"indexed {counted(built.num_clips)} in "
+        f"{format_duration(time.monotonic() - start)}: {built.num_bytes / 1e6:,.1f} MB "
+        f"in {storage.shown(built.folder)}"
+    )
+    for top in RECALL_TOPS:
+        print(f"{recall_text(built.record, top)} ({counted(built.num_queries)} asked)")
     return 0
 
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.console import say
 from pipeline.dataset.commit_record import RECORD_NAME, committed_parts
+from pipeline.dataset.index_files import INDEX_TEMPORARY, remove_indexes
 from pipeline.dataset.part_files import PARTS_KEY, PartFiles, together
 from pipeline.errors import ConfigError, DatasetError
 from transforms import storage
@@ -245,6 +246,7 @@ class Dataset:
         """Removes the dataset: the ledger first, run.json last."""
         self.remove_temporary()
         self.remove_unfinished([])
+        remove_indexes(self.root)
         parts = [info.uri for _, info in self.all_parts()]
         ledger = set(self.parts("ledger"))
         for uri in sorted(parts, key=lambda uri: uri not in ledger):
@@ -266,8 +268,20 @@ class Dataset:
         """Removes the plan, and files that killed processes had begun to write."""
         storage.delete_file(self.plan_path)
         for info in self._files(recursive=True):
-            if _TEMPORARY.fullmatch(storage.file_name(info.uri)):
+            name = storage.file_name(info.uri)
+            if _TEMPORARY.fullmatch(name) or INDEX_TEMPORARY.fullmatch(name):
                 storage.delete_file(info.uri)
+
+    def remove_indexes(self) -> None:
+        """Removes search indexes before rows are computed again.
+
+        The part of the new rows may have the name of the part of the old ones.
+        """
+        if remove_indexes(self.root):
+            say(
+                "the search index is removed, because rows are computed again; build "
+                "it again with search --build-index"
+            )
 
     def remove_unfinished(self, kept: Iterable[object]) -> None:
         """Removes what is computed of long recordings that have no ledger row yet.
@@ -292,6 +306,7 @@ class Dataset:
         A shard that has only failed rows loses its ledger file. If this process is
         killed half-way, the next run repeats the clips whose rows are gone already.
         """
+        self.remove_indexes()
         for uri in self.parts("ledger"):
             # Not read_table: it would add a column for a folder named key=value.
             ledger = pq.ParquetFile(storage.open_arrow(uri)).read()

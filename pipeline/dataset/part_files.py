@@ -14,6 +14,8 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -112,6 +114,23 @@ class PartRows:
         batches = self.batches(columns, clip_ids=clip_ids)
         kept = (b.filter(pc.is_in(b["clip_id"], value_set=wanted)) for b in batches)
         return self._table(columns, kept)
+
+    def take(self, rows: npt.NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
+        """Reads columns of single rows. Row groups that have none are not read.
+
+        Args:
+            rows: Numbers of the rows within the part, ascending, at least one.
+            columns: Names of the columns.
+        """
+        wanted = rows + self.start
+        tables = []
+        for group, position in self._row_groups():
+            end = position + self.file.metadata.row_group(group).num_rows
+            inside = wanted[(wanted >= position) & (wanted < end)] - position
+            if len(inside):
+                found = self.file.read_row_group(group, columns, use_threads=False)
+                tables.append(found.take(inside))
+        return pa.concat_tables(tables)
 
     def _table(
         self, columns: Sequence[str] | None, batches: Iterable[pa.RecordBatch]

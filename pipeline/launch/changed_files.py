@@ -120,6 +120,7 @@ def drop_rows(dataset: Dataset, dropped: Mapping[str, pa.Array]) -> None:
     """
     if not dropped:
         return
+    dataset.remove_indexes()
     sizes = dataset.table_sizes(dropped)
     for part, clip_ids in dropped.items():
         replace_parts(dataset, [part], sorted(sizes[part]), clip_ids)
@@ -139,6 +140,8 @@ def remove_parts(dataset: Dataset, parts: Sequence[str]) -> None:
         dataset: The output, which this process has locked.
         parts: File names of the parts.
     """
+    if parts:
+        dataset.remove_indexes()
     for part in parts:
         storage.delete_file(dataset.file("ledger", part))
     if parts:

@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pipeline.console import counted, say
 from pipeline.dataset.folder import Dataset
 from pipeline.dataset.part_files import PartRows, source_rows
-from pipeline.dataset.replace_parts import common_schema, finish_swap, replace_parts
+from pipeline.dataset.replace_parts import common_schema, replace_parts
 from pipeline.errors import ConfigError, DatasetError
-from pipeline.runners.job_folder import JobFolder
+from pipeline.launch.without_runs import without_runs
 
 EXIT_OK = 0
 # A store copies at most 5 GB in one request.
@@ -62,14 +62,7 @@ def compact_command(output: str, target_mb: int) -> int:
         raise ConfigError(f"target is {target_mb} MB, expected 1 to {MAX_TARGET_MB}")
     dataset = Dataset(output)
     dataset.existing_run()
-    with dataset.locked():
-        if JobFolder(dataset).note():
-            # Runners take long to load.
-            from pipeline.launch.cluster_jobs import check_no_job
-
-            check_no_job(dataset)
-        JobFolder(dataset).settle()
-        finish_swap(dataset)
+    with without_runs(dataset):
         num_before = len(dataset.committed())
         _compact(dataset, target_mb * _MB)
         num_after = len(dataset.committed())

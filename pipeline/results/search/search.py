@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from pipeline.dataset.index_files import IndexRecord
 from pipeline.dataset.snapshot import Snapshot, vectors_of
 from pipeline.errors import ConfigError
+from pipeline.results.search.indexed import nearest_by_index
 from pipeline.results.search.nearest import Nearest, Neighbour, nearest_in_parts
 from transforms import storage
 
@@ -48,6 +50,7 @@ def search(
     own_id: str | None = None,
     by_patch: bool = False,
     where: str | None = None,
+    index: IndexRecord | None = None,
 ) -> list[Found]:
     """Returns the nearest clips by cosine similarity, the nearest first.
 
@@ -59,6 +62,8 @@ def search(
         by_patch: Compare the patches of each clip instead of its mean embedding; the
             nearest patch counts.
         where: SQL condition on columns of the ledger; None for all clips.
+        index: Index that names candidates (see `usable_index`), without `by_patch` and
+            `where`; None to compare every clip.
 
     Raises:
         ConfigError: if the query has no direction or another size, or the condition is
@@ -86,7 +91,11 @@ def search(
         return clip_id != own_id and (allowed is None or clip_id in allowed)
 
     nearest = Nearest(query, top, is_allowed)
-    return _describe(snapshot, nearest_in_parts(snapshot, table, column, nearest))
+    if index is not None:
+        found = nearest_by_index(snapshot, index, query, top, nearest)
+    else:
+        found = nearest_in_parts(snapshot, table, column, nearest)
+    return _describe(snapshot, found)
 
 
 def clip_embedding(snapshot: Snapshot, clip: str) -> tuple[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """Measures time and memory of `fsdsinet search` in a million clips of 512 numbers.
 
-Usage: python -m benchmarks.search_million [--rounds N]
+Usage: python -m benchmarks.search.million [--rounds N]
 
 The whole command is measured, with start and output. Three datasets are searched in
 turn: one with shards of 64 clips, as extract makes them, one with larger shards, and
@@ -15,6 +15,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -23,11 +24,13 @@ from benchmarks.support.machine import measure, save
 from pipeline.dataset.folder import Dataset
 from transforms.engines.contract import ModelSpec
 from transforms.front_end.patches import PatchSpec
-from transforms.parquet import write_table
+from transforms.parquet import write_table, write_tables
 from transforms.schemas import DatasetSpec, clips_schema, ledger_schema, part_name
 
 NUM_CLIPS, SIZE = 1_000_000, 512
 SHARD_CLIPS = (64, 4096)
+# Row groups of 32 MB, as those of compacted files.
+GROUP_CLIPS = 1 << 14
 CLIP = "clip-0654321"
 MODEL = ModelSpec("made", "made.pb", "0" * 64, "x", "a", "e", ("none",), SIZE)
 SPEC = DatasetSpec(
@@ -35,21 +38,36 @@ SPEC = DatasetSpec(
 )
 
 
-def write_dataset(root: pathlib.Path, shard_clips: int) -> None:
-    """Writes a dataset. As in real embeddings no number is negative, and half are 0."""
+Draw = Callable[[np.random.Generator, int], np.ndarray]
+
+
+def independent(rng: np.random.Generator, num_clips: int) -> np.ndarray:
+    """Draws vectors. As in real embeddings no number is negative, and half are 0."""
+    return np.maximum(rng.standard_normal((num_clips, SIZE), dtype=np.float32), 0)
+
+
+def write_dataset(
+    root: pathlib.Path,
+    shard_clips: int,
+    num_clips: int = NUM_CLIPS,
+    draw: Draw = independent,
+) -> None:
+    """Writes a dataset with made embeddings, float32 [num_clips, SIZE]."""
     rng = np.random.default_rng(0)
     schema, ledger = clips_schema(SPEC, MODEL), ledger_schema(SPEC)
-    for start in range(0, NUM_CLIPS, shard_clips):
-        numbers = range(start, min(start + shard_clips, NUM_CLIPS))
+    for start in range(0, num_clips, shard_clips):
+        numbers = range(start, min(start + shard_clips, num_clips))
         ids = pa.array([f"clip-{number:07d}" for number in numbers])
-        vectors = np.maximum(rng.standard_normal((len(ids), SIZE), dtype=np.float32), 0)
+        vectors = draw(rng, len(ids))
         ones = pa.array(np.ones(len(ids), np.int32))
         column = pa.FixedSizeListArray.from_arrays(
             pa.array(vectors.ravel()), type=schema.field("embedding_mean").type
         )
         name = part_name(f"{start:07d}")
         clips = pa.Table.from_arrays([ids, ones, column], schema=schema)
-        write_table(str(root / "clips" / f"model={MODEL.name}" / name), clips)
+        groups = [clips[i : i + GROUP_CLIPS] for i in range(0, len(ids), GROUP_CLIPS)]
+        uri = str(root / "clips" / f"model={MODEL.name}" / name)
+        write_tables(uri, schema, groups)
         rows = {
             "clip_id": ids,
             "uri": pa.array([f"/audio/{number:07d}.wav" for number in numbers]),
