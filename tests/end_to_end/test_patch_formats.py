@@ -116,7 +116,7 @@ def test_commands_that_need_patches_say_that_there_are_none(
     fsdsinet(*events)
     assert len((tmp_path / "e.csv").read_text().splitlines()) > 2
     fsdsinet("report", output, "--output", tmp_path / "a.html")
-    assert "flac" in fsdsinet("search", output, "--clip", clip).stdout
+    assert len(fsdsinet("search", output, "--clip", clip).stdout.splitlines()) == 2
 
 
 def test_a_dataset_keeps_its_format(
