@@ -2,7 +2,9 @@
 
 - `tiny_model`: path of a small graph with random weights.
 - `corpus`: folder of clips.
-- `fsdsinet`: runs the command in a child process.
+- `corpus_dataset`: dataset of these clips and the tiny model.
+- `command_server`: starts commands in child processes.
+- `fsdsinet`: runs a command in a child process.
 - `reference`: runs the reference script in a child process.
 """
 
@@ -12,13 +14,14 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import hypothesis
 import numpy as np
 import pytest
 
 from tests.support.audio_files import make_wav
+from tests.support.command_server import CommandServer
 from transforms.models.registry import registered_models
 
 # No time limits: a first example may import or compile, and the machine may be busy.
@@ -47,22 +50,21 @@ def tiny_model() -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
-def fsdsinet() -> Command:
+def command_server() -> Iterator[CommandServer]:
+    server = CommandServer(ROOT)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def fsdsinet(command_server: CommandServer) -> Command:
     """Runs `fsdsinet ARGUMENTS...`; fails unless it exits with `code`."""
 
     def run(
         *arguments: str | pathlib.Path, code: int = 0, cwd: pathlib.Path = ROOT
     ) -> Completed:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        completed = subprocess.run(
-            command_line(*arguments),
-            capture_output=True,
-            text=True,
-            timeout=200,
-            cwd=cwd,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-        )
+        command_server.start([*map(str, arguments)], cwd)
+        completed = command_server.wait()
         assert completed.returncode == code, completed.stdout + completed.stderr
         assert "Traceback" not in completed.stderr, completed.stderr
         return completed
@@ -113,3 +115,16 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     (folder / "text.wav").write_text("this is no audio")
     (folder / "empty.flac").touch()
     return folder
+
+
+@pytest.fixture(scope="session")
+def corpus_dataset(
+    tmp_path_factory: pytest.TempPathFactory,
+    corpus: pathlib.Path,
+    tiny_model: pathlib.Path,
+    fsdsinet: Command,
+) -> pathlib.Path:
+    """The dataset of `corpus` with the defaults; tests change only copies of it."""
+    output = tmp_path_factory.mktemp("corpus-dataset") / "out"
+    fsdsinet("extract", corpus, "--model", tiny_model, "--output", output)
+    return output

@@ -1,11 +1,7 @@
 """Datasets to compact, and readers that compare them at every moment."""
 
-import contextlib
 import pathlib
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +9,6 @@ import pyarrow.dataset as ds
 
 from pipeline.dataset.folder import Dataset
 from pipeline.dataset.snapshot import Snapshot
-from tests.conftest import ROOT
 from tests.support.made_dataset import make_dataset, scored
 from transforms import storage
 
@@ -21,20 +16,6 @@ TABLES = ("ledger", "patches", "clips")
 FOLDERS = ("ledger", "patches/model=made", "clips/model=made")
 Tables = dict[str, pa.Table]
 ROW_ORDER = ("clip_id", "patch")
-# Compacts a dataset in a child for each line that it reads, and says how that ended.
-# Children are forked, because Python takes long to import everything.
-_COMPACTING = """
-import os, sys
-from pipeline.launch.compact import compact_command
-print("ready", flush=True)
-for line in sys.stdin:
-    pid = os.fork()
-    if not pid:
-        sys.stdout = open(os.devnull, "w")
-        os._exit(compact_command(line.strip(), 1))
-    print(pid, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-"""
 
 
 def make_small_parts(
@@ -92,37 +73,3 @@ def copy_dataset(made: str, to: str) -> str:
         with storage.publish(to + info.uri[len(made) :]) as file:
             file.write(storage.read_file(info.uri))
     return to
-
-
-class Compactor:
-    """A process that compacts datasets in children, which may be killed."""
-
-    def __init__(self, process: subprocess.Popen) -> None:
-        self._process = process
-        assert self._read() == "ready"
-
-    def start(self, root: str) -> int:
-        """Starts to compact a dataset; returns the process id of the child."""
-        assert self._process.stdin
-        self._process.stdin.write(f"{root}\n")
-        self._process.stdin.flush()
-        return int(self._read())
-
-    def wait(self) -> int:
-        """Returns the exit code of the child, negative if a signal killed it."""
-        return int(self._read())
-
-    def _read(self) -> str:
-        assert self._process.stdout
-        return str(self._process.stdout.readline().strip())
-
-
-@contextlib.contextmanager
-def compactor() -> Iterator[Compactor]:
-    """Starts a Compactor, with the environment of this process."""
-    command = [sys.executable, "-c", _COMPACTING]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT
-    ) as process:
-        yield Compactor(process)

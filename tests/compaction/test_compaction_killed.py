@@ -19,15 +19,15 @@ import pytest
 from pipeline.dataset.commit_record import read_record
 from pipeline.dataset.snapshot import Snapshot
 from tests.compaction.small_parts import (
-    Compactor,
     Tables,
     assert_same_tables,
-    compactor,
     copy_dataset,
     make_small_parts,
     read_plainly,
     read_snapshot,
 )
+from tests.conftest import ROOT
+from tests.support.command_server import CommandServer
 from tests.support.object_stores import (
     environment,
     make_s3_bucket,
@@ -102,23 +102,28 @@ class Kills:
     num_reads: int = 0
 
 
-def kill_once(compacting: Compactor, root: str, delay_s: float) -> bool:
+def start_to_compact(commands: CommandServer, root: str) -> int:
+    """Starts to compact a dataset to parts of 1 MB; returns the process id."""
+    return commands.start(["compact", root, "--target-mb", "1"], ROOT)
+
+
+def kill_once(commands: CommandServer, root: str, delay_s: float) -> bool:
     """Kills a compaction after a time; returns whether it was still going on."""
-    pid = compacting.start(root)
+    pid = start_to_compact(commands, root)
     time.sleep(delay_s)
     # The process may have ended.
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    return compacting.wait() == -signal.SIGKILL
+    return commands.wait().returncode == -signal.SIGKILL
 
 
 def kill_until_done(
-    compacting: Compactor, root: str, expected: Tables, delays_s: Iterator[float]
+    commands: CommandServer, root: str, expected: Tables, delays_s: Iterator[float]
 ) -> Kills:
     """Kills compactions of a dataset until one has ended before it was killed."""
     kills = Kills()
     with Reader(root, expected) as reader:
-        while kill_once(compacting, root, next(delays_s)):
+        while kill_once(commands, root, next(delays_s)):
             kills.num_killed += 1
             kills.num_in_swap += read_record(root).is_open
             assert_same_tables(read_snapshot(Snapshot(root, None)), expected)
@@ -131,50 +136,43 @@ def kill_until_done(
 
 
 def kill_at_random_moments(
-    made: str, expected: Tables, folder: str, num_kills: int
+    commands: CommandServer, made: str, expected: Tables, folder: str, num_kills: int
 ) -> Kills:
     """Kills compactions of copies of a dataset until there were enough kills."""
     rng = random.Random(num_kills)
     total = Kills()
-    with compactor() as compacting:
-        root = copy_dataset(made, f"{folder}/whole")
-        start = time.monotonic()
-        compacting.start(root)
-        assert compacting.wait() == 0
-        whole_s = time.monotonic() - start
-        assert 1 < len(Snapshot(root, None).parts) <= MOST_LARGE
-        delays_s = iter(lambda: rng.uniform(0, whole_s), None)
-        copies = itertools.count()
-        while total.num_killed < num_kills:
-            # A compaction may end before the first kill: kills do not count copies.
-            root = copy_dataset(made, f"{folder}/{next(copies)}")
-            kills = kill_until_done(compacting, root, expected, delays_s)
-            total.num_killed += kills.num_killed
-            total.num_in_swap += kills.num_in_swap
-            total.num_reads += kills.num_reads
+    root = copy_dataset(made, f"{folder}/whole")
+    start_to_compact(commands, root)
+    # The first command waits for imports.
+    start = time.monotonic()
+    assert commands.wait().returncode == 0
+    whole_s = time.monotonic() - start
+    assert 1 < len(Snapshot(root, None).parts) <= MOST_LARGE
+    delays_s = iter(lambda: rng.uniform(0, whole_s), None)
+    copies = itertools.count()
+    while total.num_killed < num_kills:
+        # A compaction may end before the first kill: kills do not count copies.
+        root = copy_dataset(made, f"{folder}/{next(copies)}")
+        kills = kill_until_done(commands, root, expected, delays_s)
+        total.num_killed += kills.num_killed
+        total.num_in_swap += kills.num_in_swap
+        total.num_reads += kills.num_reads
     print(total)
     return total
 
 
-def test_rows_stay_the_same_though_compactions_are_killed(
-    made: str, expected: Tables, tmp_path: pathlib.Path
-) -> None:
-    kills = kill_at_random_moments(made, expected, str(tmp_path), 4)
-    assert kills.num_reads
-
-
 @pytest.mark.slow
 def test_rows_stay_the_same_though_compactions_are_killed_often(
-    made: str, expected: Tables, tmp_path: pathlib.Path
+    command_server: CommandServer, made: str, expected: Tables, tmp_path: pathlib.Path
 ) -> None:
-    kills = kill_at_random_moments(made, expected, str(tmp_path), 30)
+    kills = kill_at_random_moments(command_server, made, expected, str(tmp_path), 12)
     assert kills.num_reads
 
 
 @pytest.mark.minio
 @pytest.mark.slow
 def test_rows_in_a_bucket_stay_the_same_though_compactions_are_killed_often(
-    made: str, expected: Tables, bucket: str
+    command_server: CommandServer, made: str, expected: Tables, bucket: str
 ) -> None:
-    kills = kill_at_random_moments(made, expected, bucket, 30)
+    kills = kill_at_random_moments(command_server, made, expected, bucket, 20)
     assert kills.num_reads

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from tests.support.graph_forms import build_unfolded_graph, random_unfolded_weights
+from tests.engines.graph_forms import build_unfolded_graph, random_unfolded_weights
 from tests.support.predictions import TOLERANCE, assert_close
 from training.graphs import graph_writer as attr
 from training.graphs.graph_writer import GraphWriter

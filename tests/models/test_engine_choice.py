@@ -1,7 +1,7 @@
 """The requested engine runs a model if it agrees with the reference."""
 
-import concurrent.futures
 import dataclasses
+import itertools
 import pathlib
 import shutil
 import stat
@@ -11,8 +11,8 @@ import pytest
 
 import transforms
 from pipeline.console import say
-from tests.conftest import Command
 from tests.support.predictions import write_model
+from tests.support.processes import DEADLINE_S, running
 from transforms.elements import Prediction
 from transforms.engines.agreement import disagreement, reference, require_agreement
 from transforms.engines.contract import ModelSpec
@@ -34,19 +34,39 @@ def spec() -> ModelSpec:
 @pytest.fixture
 def cache(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
     folder = tmp_path / "cache"
-    monkeypatch.setenv("FSDSINET_CACHE", str(folder))
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    use_cache(folder, monkeypatch)
     return folder
 
 
+def use_cache(folder: pathlib.Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("FSDSINET_CACHE", str(folder))
+    patch.delenv("NUMBA_CACHE_DIR", raising=False)
+
+
+@pytest.fixture(scope="module")
+def checked(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[pathlib.Path, ModelSpec]:
+    """A cache with compiled code and a checked model, and what the check gave."""
+    folder = tmp_path_factory.mktemp("checked") / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        use_cache(folder, patch)
+        (chosen,) = choose_engines([load_model(MODEL)], "winograd", say)
+    return folder, chosen
+
+
 def test_a_checked_model_is_not_checked_again(
-    cache: pathlib.Path, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+    cache: pathlib.Path,
+    checked: tuple[pathlib.Path, ModelSpec],
+    spec: ModelSpec,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (first,) = choose_engines([spec], "winograd", say)
+    folder, first = checked
     assert first.engine == "winograd" and first.expected is not None
     np.testing.assert_array_equal(
         first.expected.activations, reference(spec).activations
     )
+    shutil.copytree(folder, cache)
     monkeypatch.setattr(engine_choice, "_run_check", lambda spec: pytest.fail("again"))
     (again,) = choose_engines([spec], "winograd", say)
     assert again.expected is not None
@@ -162,32 +182,42 @@ def test_workers_check_again(spec: ModelSpec) -> None:
         require_agreement(dataclasses.replace(checked, expected=wrong), engine)
 
 
-@pytest.mark.parametrize("content", [b"", b"damaged", None])
+# What is left of a file: nothing, something else, or all but its end.
+DAMAGES = (lambda data: b"", lambda data: b"damaged", lambda data: data[:-9])
+
+
+@pytest.mark.parametrize("first", range(len(DAMAGES)))
 def test_damaged_files_in_the_cache_are_replaced(
-    cache: pathlib.Path, spec: ModelSpec, content: bytes | None
+    cache: pathlib.Path,
+    checked: tuple[pathlib.Path, ModelSpec],
+    spec: ModelSpec,
+    first: int,
 ) -> None:
-    choose_engines([spec], "winograd", say)
-    files = [path for path in cache.rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} == {".npz", ".nbi", ".nbc"}
-    for path in files:
-        path.write_bytes(path.read_bytes()[:-9] if content is None else content)
+    """Compiled code, which takes long to replace, is damaged in the first case only."""
+    shutil.copytree(checked[0], cache)
+    for suffix in (".npz", ".nbi", ".nbc"):
+        files = sorted(cache.rglob(f"*{suffix}"))
+        assert len(files) == 1 if suffix == ".npz" else len(files) >= len(DAMAGES)
+        if suffix == ".npz" or first == 0:
+            for damage, path in zip(itertools.cycle(DAMAGES[first:]), files):
+                path.write_bytes(damage(path.read_bytes()))
     (chosen,) = choose_engines([spec], "winograd", say)
     assert chosen.engine == "winograd"
 
 
 def test_two_launchers_may_compile_at_once(
-    cache: pathlib.Path, tiny_model: pathlib.Path, fsdsinet: Command
+    cache: pathlib.Path, tiny_model: pathlib.Path
 ) -> None:
-    clip = "demo/clips/hammer.mp3"
-
-    def run(name: str) -> str:
-        output = cache.parent / name
-        done = fsdsinet("extract", clip, "--model", tiny_model, "--output", output)
-        return done.stdout
-
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        for text in pool.map(run, ("one", "two")):
-            assert "1 clip ok" in text
+    folder = cache.parent
+    command: list[str | pathlib.Path] = ["extract", "demo/clips/hammer.mp3"]
+    command += ["--model", tiny_model, "--output"]
+    with (
+        running([*command, folder / "1"], folder / "tmp1") as one,
+        running([*command, folder / "2"], folder / "tmp2") as two,
+    ):
+        for process in (one, two):
+            stdout, stderr = process.communicate(timeout=DEADLINE_S)
+            assert "1 clip ok" in stdout, stderr
 
 
 @pytest.fixture
