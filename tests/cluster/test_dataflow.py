@@ -77,9 +77,14 @@ def built_job(*flags: str, config: str = CONFIG) -> dict[str, Any]:
     return job
 
 
+@pytest.fixture(scope="module")
+def job() -> dict[str, Any]:
+    """A job with a setup file; dry runs build jobs without one."""
+    return built_job(f"--setup_file={ROOT / 'setup.py'}")
+
+
 @needs_libraries
-def test_job_has_image_threads_machines_and_no_session() -> None:
-    job = built_job()
+def test_job_has_image_threads_machines_and_no_session(job: dict[str, Any]) -> None:
     options = job["options"]
     (image,) = job["images"]
     assert "fsd-sinet-beam:0.1.0" in image
@@ -119,8 +124,7 @@ def test_job_with_gpus_has_an_accelerator_and_an_image_with_pytorch() -> None:
 
 
 @needs_libraries
-def test_package_is_staged_if_a_setup_file_is_given() -> None:
-    job = built_job(f"--setup_file={ROOT / 'setup.py'}")
+def test_package_is_staged_if_a_setup_file_is_given(job: dict[str, Any]) -> None:
     assert any("workflow.tar.gz" in name for name in job["staged"])
 
 

@@ -1,5 +1,6 @@
 """An excerpt has the samples and flags of the same samples in a file of their own."""
 
+import functools
 import pathlib
 
 import numpy as np
@@ -37,6 +38,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
     return {**paths, "a.w64": folder / "a.w64"}
 
 
+@functools.lru_cache(maxsize=1)
 def whole(path: pathlib.Path) -> np.ndarray:
     with open(path, "rb") as file:
         return decode_file("a", file).samples

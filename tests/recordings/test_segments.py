@@ -90,7 +90,7 @@ def assert_equal_to_whole(
     return recording
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(
     rate_hz=st.sampled_from(RATES_HZ),
     channels=st.sampled_from([1, 2]),
@@ -140,8 +140,8 @@ def test_an_excerpt_is_a_recording_of_its_own(
 def test_a_patch_hop_longer_than_a_patch_needs_no_common_frames(
     tmp_path: pathlib.Path,
 ) -> None:
-    uri = write_wav(tmp_path / "a.wav", 44100 * 190, 44100, 1)
-    for hop in (50, 101):
+    for hop, seconds in ((50, 66), (101, 132)):
+        uri = write_wav(tmp_path / "a.wav", 22050 * seconds, 22050, 1)
         recording = assert_equal_to_whole(Clip("a", uri), tmp_path, PatchSpec(hop))
         assert len(recording.segments(PatchSpec(hop))) > 1
 

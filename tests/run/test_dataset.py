@@ -24,16 +24,9 @@ from transforms.schemas import SCHEMA_VERSION
 MODEL = "random-tiny-tlpf"
 
 
-@pytest.fixture(scope="module")
-def output(
-    tmp_path_factory: pytest.TempPathFactory,
-    corpus: pathlib.Path,
-    tiny_model: pathlib.Path,
-    fsdsinet: Command,
-) -> pathlib.Path:
-    folder = tmp_path_factory.mktemp("dataset") / "out"
-    fsdsinet("extract", corpus, "--model", tiny_model, "--output", folder)
-    return folder
+@pytest.fixture
+def output(corpus_dataset: pathlib.Path) -> pathlib.Path:
+    return corpus_dataset
 
 
 def test_four_readers_return_the_same_vectors(output: pathlib.Path) -> None:

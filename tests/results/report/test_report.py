@@ -26,7 +26,7 @@ from tests.support.synthetic_dataset import write_synthetic_dataset
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return write_synthetic_dataset(tmp_path_factory.mktemp("report") / "out", 300)
+    return write_synthetic_dataset(tmp_path_factory.mktemp("report") / "out", 120)
 
 
 def unpack(text: str, kind: type) -> np.ndarray:
@@ -125,11 +125,11 @@ def test_few_clips_have_neighbours_and_places(count: int) -> None:
 
 def test_map_keeps_groups_together_and_is_the_same_each_time() -> None:
     rng = np.random.default_rng(3)
-    group = rng.integers(0, 4, 400)
-    vectors = rng.normal(size=(4, 32))[group] + rng.normal(size=(400, 32)) * 0.2
-    points = project(vectors, num_placed=250)
+    group = rng.integers(0, 4, 160)
+    vectors = rng.normal(size=(4, 32))[group] + rng.normal(size=(160, 32)) * 0.2
+    points = project(vectors, num_placed=100)
     assert np.abs(points).max() <= 1
-    np.testing.assert_array_equal(points, project(vectors, num_placed=250))
+    np.testing.assert_array_equal(points, project(vectors, num_placed=100))
     distance = np.linalg.norm(points[:, None] - points, axis=2)
     np.fill_diagonal(distance, np.inf)
     assert (group[distance.argmin(axis=1)] == group).mean() > 0.95
@@ -179,7 +179,7 @@ def test_a_damaged_dataset_is_refused(tmp_path: pathlib.Path) -> None:
 
 
 def test_failed_and_flagged_clips_share_the_table(tmp_path: pathlib.Path) -> None:
-    dataset = write_synthetic_dataset(tmp_path / "out", 300, failing=0.5)
+    dataset = write_synthetic_dataset(tmp_path / "out", 120, failing=0.5)
     data = collect(dataset, "/", Limits(rows=20))
     assert [row["failed"] for row in data["troubled"]] == [True] * 10 + [False] * 10
     ledger = pd.read_parquet(pathlib.Path(dataset.root, "ledger"))
