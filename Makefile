@@ -45,7 +45,7 @@ build/bin/minio:
 	  github.com/minio/minio@$(MINIO_VERSION)
 
 test-minio: .venv/ready
-	$(BIN)/pytest -m minio
+	$(BIN)/pytest -n 2 --dist worksteal -m minio
 
 prism: build/bin/prism
 
@@ -103,6 +103,7 @@ test-torch: torch
 	$(BIN)/pytest -n 2 -m torch
 
 # The examples, from a wheel in an environment with nothing else of this project.
+# pip would compile all modules, and the tests import a part of them.
 WHEEL_PYTHON := $(CURDIR)/build/wheel/venv/bin/python
 
 test-wheel: .venv/ready
@@ -111,12 +112,14 @@ test-wheel: .venv/ready
 	  --wheel-dir build/wheel .
 	$(PYTHON) -m venv build/wheel/venv
 	$(WHEEL_PYTHON) -m pip install --quiet --disable-pip-version-check \
-	  build/wheel/*.whl ipykernel nbclient onnx onnxruntime pandas
-	FSDSINET_WHEEL_PYTHON=$(WHEEL_PYTHON) $(BIN)/pytest tests/project/test_examples.py
+	  --no-compile build/wheel/*.whl ipykernel nbclient onnx onnxruntime pandas
+	FSDSINET_WHEEL_PYTHON=$(WHEEL_PYTHON) $(BIN)/pytest -n 2 --dist worksteal \
+	  tests/project/test_examples.py
 
 .venv-training/ready: training/requirements.txt
 	$(PYTHON) -m venv .venv-training
-	.venv-training/bin/pip install --quiet --disable-pip-version-check -r $<
+	.venv-training/bin/pip install --quiet --disable-pip-version-check \
+	  --no-compile -r $<
 	touch $@
 
 test-training: .venv/ready .venv-training/ready
