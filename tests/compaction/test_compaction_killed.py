@@ -165,7 +165,7 @@ def kill_at_random_moments(
 def test_rows_stay_the_same_though_compactions_are_killed_often(
     command_server: CommandServer, made: str, expected: Tables, tmp_path: pathlib.Path
 ) -> None:
-    kills = kill_at_random_moments(command_server, made, expected, str(tmp_path), 12)
+    kills = kill_at_random_moments(command_server, made, expected, str(tmp_path), 30)
     assert kills.num_reads
 
 
@@ -174,5 +174,5 @@ def test_rows_stay_the_same_though_compactions_are_killed_often(
 def test_rows_in_a_bucket_stay_the_same_though_compactions_are_killed_often(
     command_server: CommandServer, made: str, expected: Tables, bucket: str
 ) -> None:
-    kills = kill_at_random_moments(command_server, made, expected, bucket, 20)
+    kills = kill_at_random_moments(command_server, made, expected, bucket, 30)
     assert kills.num_reads

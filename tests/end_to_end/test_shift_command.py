@@ -124,28 +124,25 @@ def test_killed_run_continues(
 def test_shifts_in_mel_bins(
     sounds: pathlib.Path, tmp_path: pathlib.Path, fsdsinet: Command
 ) -> None:
-    one, other = tmp_path / "one", tmp_path / "other"
-    options = ("--clips", "2", "--offsets", "1", "--bins", "1", "--workers")
-    result = fsdsinet(*shift_test(sounds, one, *options, "1"))
-    fsdsinet(*shift_test(sounds, other, *options, "2"))
-    assert_same_results(one, other)
-    for name in ("bins.csv", "bin_differences.csv"):
-        assert (one / name).read_text() == (other / name).read_text()
+    made = tmp_path / "made"
+    options = ("--clips", "2", "--offsets", "1", "--bins", "1")
+    result = fsdsinet(*shift_test(sounds, made, *options))
+    assert (made / "bin_differences.csv").read_text().count("\n") > 1
     assert "2 offsets of -1 to 1 bins" in result.stdout
-    content = json.loads((one / "shift_test.json").read_text())
+    content = json.loads((made / "shift_test.json").read_text())
     assert content["bins"]["offsets"] == [-1, 1]
-    with (one / "bins.csv").open() as file:
+    with (made / "bins.csv").open() as file:
         rows = [*csv.DictReader(file)]
     keys = [(row["model"], row["bins"]) for row in rows]
     assert keys == [(model, bins) for model in MODELS for bins in ("-1", "1")]
     for row in rows:
         before, after = (
-            activations(one / folder, row["model"])
+            activations(made / folder, row["model"])
             for folder in ("dataset", f"bins/{int(row['bins']):+d}")
         )
         changes = [np.abs(after[name] - before[name]).mean() for name in after]
         assert float(row["mean_change"]) == pytest.approx(np.mean(changes), rel=1e-5)
-    with Image.open(one / "bins.png") as picture:
+    with Image.open(made / "bins.png") as picture:
         assert picture.width > 1000
 
 
