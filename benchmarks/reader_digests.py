@@ -17,7 +17,7 @@ from typing import Any
 
 Rows = list[dict[Any, Any]]
 # fastparquet returns None for lists of structs, and no list for lists of one text.
-NOT_COMPARED = ("top_labels", "flags")
+NOT_COMPARED = ("top_labels", "flags", "file_modified")
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ from typing import BinaryIO, NamedTuple
 
 import apache_beam as beam
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -42,6 +41,7 @@ from transforms.schemas import (
     LEDGER_FIELDS,
     PATCH_DURATION_S,
     PATCH_SAMPLES,
+    PATCH_VALUES,
     DatasetSpec,
     clips_schema,
     events_schema,
@@ -130,10 +130,13 @@ def parquet_writer(file: BinaryIO, schema: pa.Schema) -> pq.ParquetWriter:
     """Returns a writer of Parquet with zstd and with plain floats.
 
     BYTE_STREAM_SPLIT saves nothing on the models' results, and Spark and fastparquet
-    refuse to read it. Dictionaries would make floats larger.
+    refuse to read it. Dictionaries would make floats larger, unless the floats are
+    rounded: then there are few different ones.
     """
-    texts = [field.name for field in schema if field.type == pa.string()]
-    return pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=texts)
+    coded = [field.name for field in schema if field.type == pa.string()]
+    if (schema.metadata or {}).get(b"patches") == b"float16":
+        coded += [f"{name}.list.element" for name in PATCH_VALUES]
+    return pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=coded)
 
 
 def ledger_table(
@@ -235,6 +238,8 @@ def patches_table(
         "activations": _stack([p.activations for _, p in clips], len(model.labels)),
         "embedding": _stack([p.embeddings for _, p in clips], model.embedding_size),
     }
+    if spec.patches == "float16":
+        columns |= {name: rounded(columns[name]) for name in PATCH_VALUES}
     return _to_table(columns, schema)
 
 
@@ -339,13 +344,13 @@ def _top_labels(scores: FloatArray, labels: tuple[str, ...]) -> list[dict[str, o
     return [{"label": label, "score": score} for label, score in best]
 
 
-def halves(values: FloatArray) -> npt.NDArray[np.float16]:
-    """Rounds to half precision, IEEE 754 binary16: 11 bits, up to 65,504.
+def rounded(values: FloatArray) -> FloatArray:
+    """Rounds float32 to half precision, IEEE 754 binary16: 11 bits, up to 65,504.
 
     Larger values become the largest one.
     """
     largest = np.finfo(np.float16).max
-    return np.clip(values, -largest, largest).astype(np.float16)
+    return np.clip(values, -largest, largest).astype(np.float16).astype(np.float32)
 
 
 def _to_table(columns: Mapping[str, object], schema: pa.Schema) -> pa.Table:
@@ -357,10 +362,7 @@ def _to_table(columns: Mapping[str, object], schema: pa.Schema) -> pa.Table:
 def _to_array(values: object, kind: pa.DataType) -> pa.Array:
     if pa.types.is_fixed_size_list(kind):
         assert isinstance(values, np.ndarray)
-        flat = values.ravel()
-        if pa.types.is_float16(kind.value_type):
-            flat = halves(flat)
-        return pa.FixedSizeListArray.from_arrays(pa.array(flat), type=kind)
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=kind)
     return pa.array(values, kind)
 
 

@@ -21,9 +21,13 @@ SCHEMA_VERSION = 3
 OUTPUTS = ("activations", "embeddings", "events")
 DEFAULT_OUTPUTS = ("activations", "embeddings")
 # How the values of patches are stored: as computed, rounded to half precision, or not
-# at all. Values of clips are always float32: they take little.
+# at all. Rounded values are still float32, in dictionaries. Half floats take 5 % less,
+# but Spark cannot read them, and fastparquet and older versions of DuckDB return their
+# bytes without a word. Values of clips are never rounded.
 PATCH_FORMATS = ("float32", "float16", "none")
 DEFAULT_PATCH_FORMAT = "float32"
+# Columns of the table of patches that `patches` is about.
+PATCH_VALUES = ("activations", "embedding")
 
 # A patch's frames start every 220 samples and the last one is 660 samples long.
 PATCH_SAMPLES = (PATCH_FRAMES - 1) * HOP_SAMPLES + FRAME_SAMPLES
@@ -140,7 +144,6 @@ def ledger_schema(spec: DatasetSpec) -> pa.Schema:
 
 def patches_schema(spec: DatasetSpec, model: ModelSpec) -> pa.Schema:
     """Schema of the patches: one row for every patch of a clip that is ok."""
-    kind = pa.float16() if spec.patches == "float16" else pa.float32()
     fields = [
         pa.field("clip_id", pa.string(), nullable=False),
         pa.field("patch", pa.int32(), nullable=False),
@@ -153,10 +156,13 @@ def patches_schema(spec: DatasetSpec, model: ModelSpec) -> pa.Schema:
             pa.field("file_end_s", pa.float64(), nullable=False),
         ]
     if "activations" in spec.outputs:
-        fields.append(pa.field("activations", _vector(len(model.labels), kind)))
+        fields.append(pa.field("activations", _vector(len(model.labels))))
     if "embeddings" in spec.outputs:
-        fields.append(pa.field("embedding", _vector(model.embedding_size, kind)))
-    return pa.schema(fields, _model_metadata("patches", spec, model))
+        fields.append(pa.field("embedding", _vector(model.embedding_size)))
+    metadata = _model_metadata("patches", spec, model)
+    if spec.patches != DEFAULT_PATCH_FORMAT:
+        metadata["patches"] = spec.patches
+    return pa.schema(fields, metadata)
 
 
 def clips_schema(spec: DatasetSpec, model: ModelSpec) -> pa.Schema:
@@ -181,8 +187,8 @@ def events_schema(spec: DatasetSpec, model: ModelSpec) -> pa.Schema:
     return pa.schema(EVENT_FIELDS, _model_metadata("events", spec, model))
 
 
-def _vector(size: int, kind: pa.DataType | None = None) -> pa.DataType:
-    return pa.list_(kind or pa.float32(), size)
+def _vector(size: int) -> pa.DataType:
+    return pa.list_(pa.float32(), size)
 
 
 def _run_metadata(spec: DatasetSpec) -> dict[str, str]:

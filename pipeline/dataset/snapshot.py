@@ -335,7 +335,7 @@ def vectors_of(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """Returns a column of vectors as a matrix, without a copy if it is one chunk.
 
     Args:
-        column: fixed_size_list<float32 or float16>[size].
+        column: fixed_size_list<float32>[size].
 
     Returns:
         float32 [num_rows, size]; the values of null rows are undefined.
@@ -346,8 +346,7 @@ def vectors_of(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     values = column.values.to_numpy(zero_copy_only=False)
     size = column.type.list_size
     start = column.offset * size
-    values = values[start : start + len(column) * size].reshape(-1, size)
-    return values.astype(np.float32, copy=False)
+    return values[start : start + len(column) * size].reshape(-1, size)
 
 
 def _hint(ledger: pa.Table, name: str) -> str:

@@ -96,8 +96,10 @@ def _storage_lines(run: Run) -> list[str]:
         makers["patches"] = (patches_schema, num_patches)
     lines = []
     for table, (make_schema, num_rows) in sorted(makers.items()):
+        # Rounded values are indexes of two bytes in a dictionary.
+        is_rounded = table == "patches" and run.spec.patches == "float16"
         row_bytes = sum(
-            field.type.list_size * field.type.value_type.byte_width
+            field.type.list_size * (2 if is_rounded else 4)
             for model in run.spec.models
             for field in make_schema(run.spec, model)
             if pa.types.is_fixed_size_list(field.type)

@@ -101,6 +101,7 @@ def collect(
         rows = read_clips(snapshot, chosen)
         maps = read_heat_maps(snapshot, chosen, rows.parts, heat_bytes)
         model = {"name": snapshot.model, **_model(counted, rows, row_of)}
+        model["has_patches"] = snapshot.has_column("patches", "activations")
         models.append({**model, "heat": _heat(maps), **recorded.of_model(snapshot)})
     return {
         "state": run_state(run, totals, is_running),

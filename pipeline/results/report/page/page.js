@@ -353,6 +353,7 @@ const report = (() => {
     if (!heat) {
       $("heat-note").textContent = !model.labels ? "The dataset has no activations."
         : !model.has_results[open] ? "This model has no results for this clip."
+        : !model.has_patches ? "The dataset has no activations over time: they were not stored."
         : `This page does not contain the activations over time of this clip. To draw them, run: fsdsinet plot ${quote(data.dataset)} --clip=${quote(ids[open])}${modelOption()} --output clip.png`;
       return;
     }
