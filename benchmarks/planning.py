@@ -9,9 +9,10 @@ Each part is a process of its own:
 - continued: `extract --dry-run` on a dataset that has half of the clips.
 - finished: `extract` on a dataset that has all clips, which sums it up.
 
-The datasets are made: their ledgers are compacted, and the table of clips has only the
-columns that a summary reads. No audio file exists: to look up a file that exists takes
-longer, above all on a disk that was not read before.
+The datasets are made: their ledgers are compacted, from shards of 64 clips in any
+order, and the table of clips has only the columns that a summary reads. No audio file
+exists: to look up a file that exists takes longer, above all on a disk that was not
+read before.
 """
 
 import argparse
@@ -38,7 +39,7 @@ from transforms.schemas import TOP_LABELS_TYPE, ledger_schema
 MODEL = ROOT / "tests" / "data" / "random-tiny-tlpf.pb"
 LABELS = ("Bark", "Dog", "Rain")
 # About as many rows as compaction puts in a file and in a row group.
-PART_ROWS, GROUP_ROWS = 2_000_000, 250_000
+PART_ROWS, GROUP_ROWS, SHARD_ROWS = 2_000_000, 250_000, 64
 
 
 def write_manifest(path: pathlib.Path, num_rows: int) -> None:
@@ -61,8 +62,10 @@ def make_dataset(manifest: str, output: str, num_rows: int) -> None:
     clips = pa.schema(
         [schema.field("clip_id"), pa.field("top_labels", TOP_LABELS_TYPE)]
     )
-    for start in range(0, num_rows, PART_ROWS):
-        rows = run.plan.manifest.slice(start, min(PART_ROWS, num_rows - start))
+    shards = np.random.default_rng(0).permutation(num_rows // SHARD_ROWS)
+    order = (shards[:, None] * SHARD_ROWS + np.arange(SHARD_ROWS)).ravel()
+    for start in range(0, len(order), PART_ROWS):
+        rows = run.plan.manifest.take(order[start : start + PART_ROWS])
         ones = np.ones(rows.num_rows)
         made = {"status": ["ok"] * rows.num_rows, "duration_s": ones}
         labels = [LABELS[number % len(LABELS)] for number in range(rows.num_rows)]

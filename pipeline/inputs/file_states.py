@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -36,19 +37,20 @@ def complete_states(uris: pa.ChunkedArray, listed: pa.Table) -> pa.Table:
     is_unknown = pc.is_null(listed["is_found"])
     if not pc.any(is_unknown).as_py():
         return listed
-    wanted = pc.unique(uris.filter(is_unknown))
-    found = pa.concat_tables(_look_up(wanted)).combine_chunks()
-    if len(wanted) == len(uris):
+    found = pa.concat_tables(_look_up(uris.filter(is_unknown))).combine_chunks()
+    if found.num_rows == len(uris):
         return found
-    found = found.take(pc.index_in(uris, value_set=wanted))
-    columns = (pc.coalesce(listed[name], found[name]) for name in FILE_STATES.names)
+    places = np.cumsum(is_unknown) - 1
+    rows = found.take(pa.array(places, mask=~np.asarray(is_unknown)))
+    columns = (pc.coalesce(listed[name], rows[name]) for name in FILE_STATES.names)
     return pa.table([*columns], FILE_STATES)
 
 
-def _look_up(uris: pa.Array) -> Iterator[pa.Table]:
-    """Yields FILE_STATES of different files, in their order."""
+def _look_up(uris: pa.ChunkedArray) -> Iterator[pa.Table]:
+    """Yields FILE_STATES of files, in their order; several rows may be of one file."""
     # A bucket is asked for each folder once, so it needs all uris.
     is_local = pc.all(pc.starts_with(uris, "/")).as_py()
     num_at_once = _NUM_AT_ONCE if is_local else len(uris)
     for start in range(0, len(uris), num_at_once):
-        yield storage.states_of(uris.slice(start, num_at_once).to_pylist())
+        some = uris.slice(start, num_at_once).combine_chunks().dictionary_encode()
+        yield storage.states_of(some.dictionary.to_pylist()).take(some.indices)
