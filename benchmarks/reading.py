@@ -105,6 +105,7 @@ def make_dataset(root: pathlib.Path, num_clips: int) -> None:
         "manifest": {"num_clips": num_clips},
         "versions": {},
         "num_workers": 2,
+        "counters": {"clips": num_clips},
     }
     dataset.write_run(run | {"totals": dataset_totals(dataset)})
 
