@@ -2,13 +2,17 @@
 
 import csv
 import pathlib
+import shutil
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.cli.main import main
 from tests.conftest import DATA, Command
 from tests.support.audio_files import make_wav
+from tests.support.made_dataset import make_dataset, scored
 from tests.support.synthetic_dataset import write_synthetic_dataset
 
 MODEL = "random-tiny-tlpf"
@@ -146,3 +150,33 @@ def test_a_dataset_without_activations_is_refused(
     fsdsinet("extract", clip, "--model", tiny_model, *options)
     completed = fsdsinet("top", tmp_path / "out", code=2)
     assert f"has no activations_mean of model {MODEL}" in completed.stderr
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("ledger", "is in the ledger twice"),
+        ("clips/model=made", "has results twice, or results that are not expected"),
+        ("no clips", "has no results"),
+    ],
+)
+def test_clips_that_do_not_fit_the_ledger_are_refused(
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    damage: str,
+    message: str,
+) -> None:
+    results = {name: scored([0.5]) for name in "abcd"}
+    output = make_dataset(tmp_path / "out", results, ["Bell"], shard_clips=2)
+    if damage == "ledger":
+        # A part of the same clips, under another name.
+        for table in ("ledger", "clips/model=made"):
+            (path, _) = sorted((output / table).iterdir())
+            shutil.copy(path, path.with_name("part-zzz.parquet"))
+    else:
+        first, _ = sorted((output / "clips/model=made").iterdir())
+        rows = pq.ParquetFile(first).read()
+        rows = rows.slice(1) if damage == "no clips" else pa.concat_tables([rows, rows])
+        pq.write_table(rows, first)
+    assert main(["top", str(output)]) == 2
+    assert message in capsys.readouterr().err
