@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.dataset.folder import Dataset
-from pipeline.dataset.part_files import PartRows
+from pipeline.dataset.part_files import PartRows, together
 from pipeline.errors import ConfigError, DatasetError
 from transforms import storage
 from transforms.front_end.patches import PatchSpec
@@ -266,20 +266,26 @@ class Snapshot:
         Raises:
             DatasetError: if the ledger has a clip twice.
         """
-        ids = self.ledger(["clip_id"])["clip_id"]
+        columns = ["clip_id", "status", "num_patches"]
+        lengths: list[int] = []
+
+        def read() -> Iterator[pa.Table]:
+            for rows in self.dataset.files.read_each("ledger", self.parts, columns):
+                lengths.append(rows.num_rows)
+                yield rows
+
+        ledger = together(read())
+        ids = ledger["clip_id"]
         if pc.count_distinct(ids).as_py() < len(ids):
             counts = pc.value_counts(ids)
             repeated = counts.filter(pc.greater(counts.field("counts"), 1))
             clip_id = repeated.field("values")[0].as_py()
             raise self.mismatch(clip_id, "is in the ledger twice")
-        del ids
-        columns = ["clip_id", "status", "num_patches"]
-        ledgers = self.dataset.files.read_each("ledger", self.parts, columns)
-        for part, ledger in zip(self.parts, ledgers, strict=True):
-            has_results = pc.and_kleene(
-                pc.equal(ledger["status"], "ok"), pc.greater(ledger["num_patches"], 0)
-            )
-            yield part, ledger.filter(has_results).drop_columns("status")
+        start = 0
+        for part, length in zip(self.parts, lengths, strict=True):
+            rows = ledger.slice(start, length)
+            yield part, rows.filter(has_results(rows)).drop_columns("status")
+            start += length
 
     def mismatch(self, clip_id: str, problem: str) -> DatasetError:
         """Returns the error for a clip whose ledger row and results disagree."""
@@ -319,6 +325,17 @@ class Snapshot:
             "stopped": "the run was stopped",
         }
         return states.get(self.run.get("state", ""), "the run has ended")
+
+
+def has_results(ledger: pa.Table) -> pa.ChunkedArray:
+    """Says for every row of a ledger whether its clip has results.
+
+    Args:
+        ledger: Columns status and num_patches.
+    """
+    has_patches = pc.greater(ledger["num_patches"], 0)
+    found = pc.and_kleene(pc.equal(ledger["status"], "ok"), has_patches)
+    return pc.fill_null(found, False)
 
 
 def stored_values(config: Mapping[str, Any]) -> tuple[Sequence[str], str]:

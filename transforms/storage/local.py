@@ -20,10 +20,11 @@ from transforms.storage.errors import Kind, StorageError
 from transforms.storage.store import FILE_STATES, FileInfo, Held
 from transforms.storage.uris import local_path
 
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 # First and last time that Python has, in microseconds from 1970. A damaged file system
 # may state others.
 _FIRST_US, _LAST_US = (
-    (time - datetime.datetime(1970, 1, 1)) // datetime.timedelta(microseconds=1)
+    (time.replace(tzinfo=datetime.UTC) - _EPOCH) // datetime.timedelta(microseconds=1)
     for time in (datetime.datetime.min, datetime.datetime.max)
 )
 _AGAIN = "and run the same command again"
@@ -113,8 +114,7 @@ class LocalStore:
                 times_us.append(None)
                 continue
             sizes.append(status.st_size)
-            time_us = status.st_mtime_ns // 1000
-            times_us.append(time_us if _FIRST_US <= time_us <= _LAST_US else None)
+            times_us.append(_modified_us(status))
         found = pa.array(sizes, pa.int64())
         times = pa.array(times_us, pa.int64()).cast(FILE_STATES.field("modified").type)
         return pa.table([found, times, found.is_valid()], FILE_STATES)
@@ -251,21 +251,20 @@ class _NewFile(io.FileIO):
 def _info(path: str) -> FileInfo:
     """Describes a file. A broken link has no size; its clip fails in the ledger."""
     try:
-        return FileInfo(path, *_size_and_time(path))
+        status = os.stat(path)
     except OSError:
         return FileInfo(path)
+    time_us = _modified_us(status)
+    if time_us is None:
+        return FileInfo(path, status.st_size)
+    modified = _EPOCH + datetime.timedelta(microseconds=time_us)
+    return FileInfo(path, status.st_size, modified)
 
 
-def _size_and_time(path: str) -> tuple[int, datetime.datetime | None]:
-    """Size of a file, and the time of its last change, cut to microseconds."""
-    status = os.stat(path)
-    seconds, rest_ns = divmod(status.st_mtime_ns, 10**9)
-    try:
-        modified = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    except (OverflowError, ValueError, OSError):
-        # A damaged file system may state a year after 9999.
-        return status.st_size, None
-    return status.st_size, modified.replace(microsecond=rest_ns // 1000)
+def _modified_us(status: os.stat_result) -> int | None:
+    """Time of a file's last change, microseconds from 1970; None if out of range."""
+    time_us = status.st_mtime_ns // 1000
+    return time_us if _FIRST_US <= time_us <= _LAST_US else None
 
 
 @contextlib.contextmanager

@@ -83,8 +83,8 @@ _OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         {
             "metavar": "float32|float16|none",
             "help": "how values of patches are stored: as computed, rounded to half "
-            "precision in half the space, or not at all, so that only values of clips "
-            "and events are stored (default: float32)",
+            "precision in less space, or not at all, so that only values of clips and "
+            "events are stored (default: float32)",
         },
     ),
     (

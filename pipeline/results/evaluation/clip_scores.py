@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.compute as pc
 from scipy.special import expit, logit
 
-from pipeline.dataset.snapshot import Snapshot, vectors_of
+from pipeline.dataset.snapshot import Snapshot, has_results, vectors_of
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.results.evaluation.ground_truth import GroundTruth, same_spelling
 from pipeline.results.evaluation.settings import Aggregate, Missing
@@ -168,9 +168,7 @@ def _without_result(
 ) -> dict[str, str]:
     """Returns name -> reason, for the clips of the ground truth without a result."""
     ledger = snapshot.ledger(["clip_id", "status", "num_patches"])
-    is_ok = pc.equal(ledger["status"], "ok")
-    has_results = pc.and_kleene(is_ok, pc.greater(ledger["num_patches"], 0))
-    ledger = ledger.filter(pc.invert(pc.fill_null(has_results, False)))
+    ledger = ledger.filter(pc.invert(has_results(ledger)))
     reasons = {
         row["clip_id"]: "failed" if row["status"] != "ok" else "shorter than one patch"
         for row in ledger.to_pylist()
