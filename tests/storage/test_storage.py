@@ -75,6 +75,18 @@ def test_written_bytes_are_read_back(root: str) -> None:
     assert storage.read_file(put(f"{root}/empty", b"")) == b""
 
 
+def test_a_file_is_created_once_and_a_folder_deleted_with_everything(root: str) -> None:
+    uri = f"{root}/in/notes/taken-1"
+    assert storage.create_file(uri)
+    assert not storage.create_file(uri)
+    assert storage.read_file(uri) == b""
+    put(f"{root}/in/notes/.hidden/a")
+    put(f"{root}/other")
+    for _ in range(2):
+        storage.delete_folder(f"{root}/in")
+        assert names_of(root, hidden=True) == ["other"]
+
+
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_files_with_odd_names_are_written_and_read(root: str, name: str) -> None:
     uri = put(storage.join(root, "in", name), name.encode())

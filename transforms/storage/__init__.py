@@ -65,7 +65,9 @@ __all__ = [
     "WebStore",
     "absolute",
     "check_writable",
+    "create_file",
     "delete_file",
+    "delete_folder",
     "file_name",
     "file_states",
     "folder_of",
@@ -208,9 +210,23 @@ def publish(uri: str | pathlib.Path) -> contextlib.AbstractContextManager[Binary
     return store_for(str(uri)).publish(str(uri))
 
 
+def create_file(uri: str) -> bool:
+    """Creates an empty file; False if there is a file already.
+
+    On a disk one of several callers gets True. In a bucket several may, if they call at
+    the same moment.
+    """
+    return store_for(uri).create(uri)
+
+
 def delete_file(uri: str) -> None:
     """Deletes a file if it exists."""
     store_for(uri).delete(uri)
+
+
+def delete_folder(folder: str) -> None:
+    """Deletes a folder with everything in it, if it exists."""
+    store_for(folder).delete_folder(folder)
 
 
 def move_file(uri: str, to: str) -> None:

@@ -8,6 +8,7 @@ import glob
 import io
 import os
 import pathlib
+import shutil
 import stat
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -152,9 +153,23 @@ class LocalStore:
             with contextlib.suppress(OSError):
                 temporary.unlink()
 
+    def create(self, uri: str) -> bool:
+        with _problems(uri, "unwritable"):
+            path = local_path(uri)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            try:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            except FileExistsError:
+                return False
+            return True
+
     def delete(self, uri: str) -> None:
         with _problems(uri, "unwritable"), contextlib.suppress(FileNotFoundError):
             os.unlink(local_path(uri))
+
+    def delete_folder(self, folder: str) -> None:
+        with _problems(folder, "unwritable"), contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(local_path(folder))
 
     def move(self, uri: str, to: str) -> None:
         """Renames a file. The new name is on the disk before this returns."""

@@ -178,10 +178,23 @@ class ObjectStore:
             stream.write(buffer.getbuffer())
             stream.close()
 
+    def create(self, uri: str) -> bool:
+        """Not atomic: Arrow cannot ask a store to write an object only if it is new."""
+        if self.look_up(uri):
+            return False
+        with self.publish(uri):
+            return True
+
     def delete(self, uri: str) -> None:
         with _problems(uri, "unwritable"), contextlib.suppress(FileNotFoundError):
             filesystem, path = _locate(uri)
             filesystem.delete_file(path)
+
+    def delete_folder(self, folder: str) -> None:
+        with _problems(folder, "unwritable"):
+            filesystem, path = _locate(folder)
+            filesystem.delete_dir_contents(path, missing_dir_ok=True)
+        self.prune(folder, posixpath.dirname(folder))
 
     def move(self, uri: str, to: str) -> None:
         """Copies an object within the store, then deletes it under its first name."""

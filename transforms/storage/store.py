@@ -154,8 +154,14 @@ class Store(Protocol):
     def publish(self, uri: str) -> contextlib.AbstractContextManager[BinaryIO]:
         """Writes a file; readers see the complete file or none."""
 
+    def create(self, uri: str) -> bool:
+        """Creates an empty file; False if there is a file already."""
+
     def delete(self, uri: str) -> None:
         """Deletes a file if it exists."""
+
+    def delete_folder(self, folder: str) -> None:
+        """Deletes a folder with everything in it, if it exists."""
 
     def move(self, uri: str, to: str) -> None:
         """Gives a file another name in the same store; readers see it complete."""

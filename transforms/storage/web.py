@@ -12,11 +12,10 @@ import re
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import BinaryIO, Literal, NoReturn, TypeVar, cast
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import BinaryIO, Literal, TypeVar, cast
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import urllib3
 from urllib3.exceptions import (
     HTTPError,
@@ -26,9 +25,10 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from transforms.storage.errors import Kind, StorageError
+from transforms.storage.errors import StorageError
 from transforms.storage.ranges import WHOLE_BYTES, RangedFile
-from transforms.storage.store import FileInfo, Held, Limits, file_states, limits
+from transforms.storage.read_only import ReadOnlyStore
+from transforms.storage.store import FileInfo, Limits, limits
 from transforms.storage.uris import quoted_url, shown
 
 _MAX_REDIRECTS = 5
@@ -68,7 +68,7 @@ class _Version:
     modified: str | None
 
 
-class WebStore:
+class WebStore(ReadOnlyStore):
     """Files with http:// and https:// URLs."""
 
     def __init__(self, its_limits: Limits | None = None) -> None:
@@ -228,46 +228,6 @@ class WebStore:
             )
             raise _unreadable(url, problem)
 
-    def files(self, folder: str, recursive: bool, hidden: bool) -> Sequence[FileInfo]:
-        _refuse(folder, "unreadable", "files of a web server cannot be listed")
-
-    def states(self, uris: Sequence[str]) -> pa.Table:
-        nothing = [None] * len(uris)
-        return file_states(nothing, nothing)
-
-    def names(self, folder: str) -> set[str]:
-        _refuse(folder, "unreadable", "files of a web server cannot be listed")
-
-    def glob(self, pattern: str) -> tuple[Sequence[FileInfo], Sequence[str]]:
-        """Finds nothing: in a URL, `*` and `?` do not make a pattern."""
-        return [], []
-
-    def publish(self, uri: str) -> contextlib.AbstractContextManager[BinaryIO]:
-        _refuse(uri, "unwritable", "a web server can only be read")
-
-    def delete(self, uri: str) -> None:
-        _refuse(uri, "unwritable", "a web server can only be read")
-
-    def move(self, uri: str, to: str) -> None:
-        _refuse(to, "unwritable", "a web server can only be read")
-
-    def prune(self, folder: str, root: str) -> None:
-        """Does nothing: web servers have no folders to delete."""
-
-    def check_writable(self, folder: str) -> None:
-        _refuse(folder, "unwritable", "a web server can only be read")
-
-    def lock(
-        self, folder: str, say: Callable[[str], None]
-    ) -> contextlib.AbstractContextManager[Held]:
-        _refuse(folder, "unwritable", "a web server can only be read")
-
-    def is_locked(self, folder: str) -> bool:
-        return False
-
-    def dataset(self, uris: Sequence[str]) -> ds.Dataset:
-        _refuse(uris[0], "unreadable", "files of a web server cannot be listed")
-
 
 def _open_pool(proxy: str | None, timeout: urllib3.Timeout) -> urllib3.PoolManager:
     if proxy is None:
@@ -394,7 +354,3 @@ def words_of(error: HTTPError) -> str:
 
 def _unreadable(url: str, problem: str) -> StorageError:
     return StorageError("unreadable", shown(url), problem)
-
-
-def _refuse(uri: str, kind: Kind, problem: str) -> NoReturn:
-    raise StorageError(kind, shown(uri), problem)
