@@ -9,8 +9,9 @@ from transforms.decoding.reading import CLIP_TIMEOUT_S, LONGEST_S
 from transforms.engines.contract import ModelSpec
 from transforms.features import ComputePatches
 from transforms.inference import RunModels
+from transforms.job_control.lanes import Lanes
 from transforms.job_control.permit import AdmitShards, Permit
-from transforms.manifest import Lanes, ReadManifest
+from transforms.manifest import ReadManifest
 from transforms.parquet import CommitShard
 from transforms.recorded_at.choose import TimeSettings
 from transforms.recordings.steps import RecordingJob, RunRecordings, SplitRecordings
@@ -25,7 +26,7 @@ class ExtractJob:
         plan_path: Path of the plan file (see `transforms.manifest`).
         output: Folder of the dataset.
         dataset: Models, outputs, patches and metadata of the files.
-        lanes: Set if all workers are on one machine.
+        lanes: Set if workers take shards as they become free.
         permit: Set if workers may outlive the launcher.
         clip_timeout_s: Time limit for reading and decoding a clip, without the part for
             its size (see `DecodeAudio`).

@@ -8,9 +8,7 @@ million rows is never part of the job's graph.
 """
 
 import dataclasses
-import fcntl
 import itertools
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -18,6 +16,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from transforms.elements import Clip, Failure, PlannedShard, Shard, shard_name
+from transforms.job_control.lanes import Lane, Lanes, deal_lanes
 from transforms.recorded_at.choose import RECORDED_AT_COLUMN
 from transforms.storage import FILE_STATES, open_arrow, publish
 
@@ -44,34 +43,6 @@ PLAN_FIELDS = (
     ),
     *FILE_FIELDS,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Lanes:
-    """Lets the workers of one machine take shards as they become free.
-
-    Beam's local runner gives every worker its share at the start, and the others then
-    wait for the slowest worker. With lanes each worker gets one lane, and a lane takes
-    the next shard of the plan whenever its last shard is done.
-
-    Attributes:
-        num_lanes: Number of lanes: one for every worker.
-        counter_path: File that all workers see and no other job uses. It counts the
-            shards that were taken.
-    """
-
-    num_lanes: int
-    counter_path: str
-
-    def take(self) -> int:
-        """Returns the index of the next shard. No other lane gets the same index."""
-        descriptor = os.open(self.counter_path, os.O_RDWR | os.O_CREAT, 0o600)
-        with open(descriptor, "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            index = int.from_bytes(file.read())
-            file.seek(0)
-            file.write((index + 1).to_bytes(8))
-        return index
 
 
 def write_plan(
@@ -138,11 +109,11 @@ def read_planned_shards(plan_path: str) -> list[PlannedShard]:
         return [_read_shard(reader, i) for i in range(reader.num_record_batches)]
 
 
-def take_planned_shards(plan_path: str, lanes: Lanes) -> Iterator[PlannedShard]:
+def take_planned_shards(lane: Lane, lanes: Lanes) -> Iterator[PlannedShard]:
     """Takes shards of a plan file one at a time, until all lanes have taken all."""
-    with open_arrow(plan_path) as source:
+    with open_arrow(lane.plan_path) as source:
         reader = pa.ipc.open_file(source)
-        while (index := lanes.take()) < reader.num_record_batches:
+        for index in lanes.take(lane, reader.num_record_batches):
             yield _read_shard(reader, index)
 
 
@@ -184,7 +155,7 @@ class ReadManifest(beam.PTransform):
     """Reads plans and brings their shards to the workers.
 
     Input: paths of plan files, from `write_plan`. Output: Shard. Only manifest rows
-    cross the Reshuffle; with lanes, which need workers on one machine, only the path.
+    cross the Reshuffle; with lanes, only the path of the plan.
     """
 
     lanes: Lanes | None = None
@@ -204,11 +175,7 @@ class ReadManifest(beam.PTransform):
         assert self.lanes
         return (
             plan_paths
-            | "Lanes" >> beam.FlatMap(_repeat, self.lanes.num_lanes)
+            | "DealLanes" >> beam.FlatMap(deal_lanes, self.lanes.num_lanes)
             | "Spread" >> beam.Reshuffle()
             | "TakeShards" >> beam.FlatMap(take_planned_shards, self.lanes)
         )
-
-
-def _repeat(plan_path: str, times: int) -> list[str]:
-    return [plan_path] * times

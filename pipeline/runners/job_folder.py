@@ -108,10 +108,7 @@ class JobFolder:
 
     def remove(self) -> None:
         """Removes the folder, after a job that ended well."""
-        for info in storage.list_files(self.uri, recursive=True, hidden=True):
-            storage.delete_file(info.uri)
-            folder = storage.folder_of(info.uri)
-            storage.prune_folder(folder, storage.folder_of(self.uri))
+        storage.delete_folder(self.uri)
 
     def _write(self, note: JobNote) -> None:
         content: dict[str, Any] = dataclasses.asdict(note)

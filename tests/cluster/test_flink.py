@@ -22,7 +22,8 @@ from tests.support.flink_jobs import (
     listens,
     workers,
 )
-from tests.support.processes import wait_for
+from tests.support.killed_runs import num_committed, worker_held
+from tests.support.processes import DEADLINE_S, running, wait_for
 
 pytest_plugins = ["tests.support.flink_fixtures"]
 pytestmark = [
@@ -62,6 +63,24 @@ def test_two_processes_at_once_write_the_dataset_of_a_local_run(
     # Flink's REST interface gives the same counters.
     last = max(flink.jobs(), key=lambda job: job["start-time"])
     assert FlinkCluster(flink.address).counters(last["jid"], "fsdsinet") == found
+
+
+def test_other_workers_take_the_shards_of_a_worker_that_stands_still(
+    temporary: pathlib.Path,
+    tmp_path: pathlib.Path,
+    undisturbed: pathlib.Path,
+    flink_job: FlinkJob,
+    output: pathlib.Path,
+) -> None:
+    with running(flink_job(), tmp_path / "tmp") as process:
+        with worker_held(temporary):
+            # All shards but the one in hand.
+            wait_for(lambda: num_committed(output) == NUM_CLIPS // 5 - 1)
+        stdout, stderr = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, stderr
+    assert f"{NUM_CLIPS} clips ok, 0 failed" in stdout
+    assert_same_dataset(output, undisturbed)
+    assert_tidy(output)
 
 
 def test_demo_clips_and_their_failures_equal_those_of_a_local_run(

@@ -1,6 +1,5 @@
 """Each transform runs alone in a pipeline."""
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import io
@@ -31,12 +30,8 @@ from transforms.elements import (
 from transforms.features import ComputePatches, compute_shard_patches
 from transforms.front_end.patches import PatchSpec
 from transforms.inference import RunModels
-from transforms.manifest import (
-    Lanes,
-    ReadManifest,
-    manifest_rows,
-    open_shard,
-)
+from transforms.job_control.lanes import Lanes
+from transforms.manifest import ReadManifest, manifest_rows, open_shard
 from transforms.models.loading import load_model
 from transforms.parquet import CommitShard
 from transforms.schemas import DatasetSpec
@@ -66,16 +61,9 @@ def test_read_manifest_emits_every_row_once(
         failures = {key: c.failure for key, c in clips.items() if c.failure}
         assert failures == {"clip 4": failure}
 
-    lanes = Lanes(num_lanes, str(tmp_path / "taken")) if num_lanes else None
+    lanes = Lanes(num_lanes, str(tmp_path)) if num_lanes else None
     with TestPipeline(runner="FnApiRunner") as pipeline:
         assert_that(pipeline | beam.Create([path]) | ReadManifest(lanes), check)
-
-
-def test_lanes_take_every_shard_once(tmp_path: pathlib.Path) -> None:
-    lanes = Lanes(4, str(tmp_path / "taken"))
-    with concurrent.futures.ThreadPoolExecutor(lanes.num_lanes) as pool:
-        taken = list(pool.map(lambda _: lanes.take(), range(500)))
-    assert sorted(taken) == list(range(500))
 
 
 def test_only_manifest_rows_cross_the_shuffle(tmp_path: pathlib.Path) -> None:

@@ -4,6 +4,7 @@ The job is watched and stopped through Flink's own interface, because Beam's `ca
 returns while the job goes on.
 """
 
+import dataclasses
 import json
 import time
 import uuid
@@ -33,6 +34,7 @@ from pipeline.runners.job_process import (
 )
 from pipeline.runners.workers.boot import boot_path
 from transforms.job_control.counters import METRICS_NAMESPACE
+from transforms.job_control.lanes import Lanes
 
 _CANCEL_S = 60.0
 # The cluster may not yet list a job that was submitted a moment ago.
@@ -72,6 +74,8 @@ def run(request: JobRequest) -> dict[str, int] | None:
     job = request.job.on_cluster(
         permit, folder.place_models(request.job.dataset.models)
     )
+    lanes = Lanes(request.num_workers, permit.folder)
+    job = dataclasses.replace(job, lanes=lanes)
     options = beam_options(request.config, name, request.num_workers)
     with JobProcess("pipeline.runners.flink.job") as process:
         submission = FlinkSubmission(job, options, process.folder)

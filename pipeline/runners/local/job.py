@@ -19,10 +19,9 @@ from pipeline.runners.local.fn_runner import runner_with_pool
 from pipeline.runners.workers.fork_server import start_fork_server
 from pipeline.runners.workers.pool import WorkerPool
 from transforms.job_control.counters import our_counters
-from transforms.manifest import Lanes
+from transforms.job_control.lanes import Lanes
 
 WORKER_DIED_CODE = 70
-_TAKEN_NAME = "shards-taken"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +32,7 @@ class LocalJob:
         extract: The main job.
         num_workers: Number of worker processes.
         beam_flags: Flags for Beam.
-        status_folder: Folder for the counters and the status of workers.
+        status_folder: Folder for the counters, the status of workers and their lanes.
         job_folder: Folder for notes of workers that died.
     """
 
@@ -60,7 +59,7 @@ def run(job: LocalJob, pool: WorkerPool) -> dict[str, int]:
     options = PipelineOptions(list(job.beam_flags))
     options.view_as(DirectOptions).direct_num_workers = job.num_workers
     pipeline = beam.Pipeline(runner=runner_with_pool(options, pool), options=options)
-    lanes = Lanes(job.num_workers, f"{job.status_folder}/{_TAKEN_NAME}")
+    lanes = Lanes(job.num_workers, job.status_folder)
     extract(pipeline, dataclasses.replace(job.extract, lanes=lanes))
     result = pipeline.run()
     result.wait_until_finish()
