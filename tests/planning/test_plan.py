@@ -48,15 +48,16 @@ def ledger_of(manifest: pa.Table, *failed: str) -> pa.Table:
     audio_s=st.lists(st.floats(0.1, 1000), max_size=50),
     num_clips=st.integers(1, 60),
     shard_s=st.floats(0.1, 2000),
+    last_s=st.floats(0, 20_000),
     done=st.sets(st.integers(0, 49)),
 )
 def test_every_row_is_in_the_ledger_or_in_one_shard_within_limits(
-    audio_s: list[float], num_clips: int, shard_s: float, done: set[int]
+    audio_s: list[float], num_clips: int, shard_s: float, last_s: float, done: set[int]
 ) -> None:
     manifest = manifest_of([str(i) for i in range(len(audio_s))])
     is_done = pa.array([i in done for i in range(len(audio_s))], pa.bool_())
     pending = pending_of(manifest, ledger_of(manifest.filter(is_done)))
-    limits = ShardLimits(num_clips, shard_s)
+    limits = ShardLimits(num_clips, shard_s, last_s, shard_s / 4)
     lengths = np.array(audio_s)[[i not in done for i in range(len(audio_s))]]
     plan = Plan(manifest, pending, lengths, limits)
     ids = [rows["clip_id"].to_pylist() for rows in shards(plan)]
@@ -180,7 +181,7 @@ def test_a_plan_file_holds_rows_and_types(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize(
     ("num_clips", "clip_s", "num_workers", "expected"),
-    [(1, 5, 8, 1), (24, 3.0, 2, 8), (1000, 7.6, 2, 33), (50_000, 7.6, 4, 782)],
+    [(1, 5, 8, 1), (24, 3.0, 2, 8), (1000, 7.6, 2, 85), (50_000, 7.6, 4, 875)],
 )
 def test_every_worker_gets_several_shards(
     num_clips: int, clip_s: float, num_workers: int, expected: int
@@ -189,6 +190,13 @@ def test_every_worker_gets_several_shards(
     limits = choose_limits(audio_s, num_workers, None)
     assert len(cut(audio_s, limits)) == expected
     assert choose_limits(audio_s, num_workers, 5) == ShardLimits(5)
+
+
+def test_the_last_shards_are_a_quarter_of_the_others() -> None:
+    audio_s = np.full(4000, 2.0)
+    limits = choose_limits(audio_s, 5, None)
+    sizes = [rows.stop - rows.start for rows in cut(audio_s, limits)]
+    assert sizes == [50] * 40 + [12] * 166 + [8]
 
 
 def test_long_recordings_are_first_and_have_their_own_shards() -> None:
