@@ -30,6 +30,7 @@ from transforms.elements import (
 from transforms.features import ComputePatches, compute_shard_patches
 from transforms.front_end.patches import PatchSpec
 from transforms.inference import RunModels
+from transforms.job_control.counters import count, our_counters
 from transforms.job_control.lanes import Lanes
 from transforms.manifest import ReadManifest, manifest_rows, open_shard
 from transforms.models.loading import load_model
@@ -125,6 +126,17 @@ def test_run_models_runs_every_model(tiny_model: pathlib.Path) -> None:
     assert counters["num_inferences"] == 1
     # Outcomes are counted where they are committed.
     assert "clips" not in counters
+
+
+def test_what_several_steps_count_is_added() -> None:
+    def counting(number: int) -> int:
+        count("things", number)
+        return number
+
+    with TestPipeline(runner="FnApiRunner") as pipeline:
+        numbers = pipeline | beam.Create([3, 4])
+        numbers | "Clips" >> beam.Map(counting) | "Recordings" >> beam.Map(counting)
+    assert our_counters(pipeline.result) == {"things": 14}
 
 
 def test_a_model_with_another_output_size_stops_the_run(

@@ -1,5 +1,6 @@
 """Beam counters of this package: outcomes, and the time that each step takes."""
 
+import collections
 import contextlib
 import time
 from collections.abc import Iterator
@@ -27,8 +28,9 @@ def timed(step: str) -> Iterator[None]:
 
 def our_counters(result: Any) -> dict[str, int]:
     """The counters of this package in a finished Beam PipelineResult, by name."""
-    return {
-        counter.key.metric.name: counter.committed
-        for counter in result.metrics().query()["counters"]
-        if counter.key.metric.namespace == METRICS_NAMESPACE
-    }
+    totals = collections.Counter[str]()
+    for counter in result.metrics().query()["counters"]:
+        if counter.key.metric.namespace == METRICS_NAMESPACE:
+            # Several steps may count the same: clips and recordings, for instance.
+            totals[counter.key.metric.name] += counter.committed
+    return dict(totals)
