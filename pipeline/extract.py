@@ -28,6 +28,7 @@ class ExtractJob:
         dataset: Models, outputs, patches and metadata of the files.
         lanes: Set if workers take shards as they become free.
         permit: Set if workers may outlive the launcher.
+        job_folder: Folder with notes of workers that died; None if nobody notes them.
         clip_timeout_s: Time limit for reading and decoding a clip, without the part for
             its size (see `DecodeAudio`).
         longest_s: Duration above which a clip is computed in segments.
@@ -40,6 +41,7 @@ class ExtractJob:
     dataset: DatasetSpec
     lanes: Lanes | None = None
     permit: Permit | None = None
+    job_folder: str | None = None
     clip_timeout_s: int = CLIP_TIMEOUT_S
     longest_s: int = LONGEST_S
     spread: bool = True
@@ -60,7 +62,9 @@ class ExtractJob:
     def on_cluster(self, permit: Permit, models: tuple[ModelSpec, ...]) -> "ExtractJob":
         """This job with a permit, and with models that every worker can read."""
         dataset = dataclasses.replace(self.dataset, models=models)
-        return dataclasses.replace(self, dataset=dataset, permit=permit)
+        return dataclasses.replace(
+            self, dataset=dataset, permit=permit, job_folder=permit.folder
+        )
 
 
 def extract(pipeline: beam.Pipeline, job: ExtractJob) -> beam.PCollection:
@@ -74,7 +78,7 @@ def extract(pipeline: beam.Pipeline, job: ExtractJob) -> beam.PCollection:
     clips = (
         others
         | ComputePatches(job.dataset.patch_spec)
-        | RunModels(job.dataset.models)
+        | RunModels(job.dataset.models, job.job_folder)
         | CommitShard(job.output, job.dataset, job.permit)
     )
     long = recordings | RunRecordings(job.recordings)

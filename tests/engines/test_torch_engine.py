@@ -15,7 +15,8 @@ from tests.support.predictions import POOLINGS, assert_close, random_model
 from training.graphs.sinet_graph import Pooling
 from transforms.elements import FloatArray
 from transforms.engines.agreement import check_patches, differences, reference
-from transforms.engines.contract import TOLERANCES, ModelSpec
+from transforms.engines.contract import TOLERANCES, ModelSpec, uses_device
+from transforms.engines.device_thread import start
 from transforms.engines.network import UnknownLayerError
 from transforms.models.engine_choice import choose_engines
 from transforms.models.loading import load_model
@@ -88,6 +89,21 @@ def test_no_patches_and_patches_of_another_shape(tiny_model: pathlib.Path) -> No
     assert found.embeddings.shape == (0, spec.embedding_size)
     with pytest.raises(ValueError, match=r"got patches of shape \(96, 101\)"):
         engine.run(np.zeros((1, 96, 101), np.float32))
+
+
+def test_the_thread_of_a_device_computes_the_same(
+    tiny_model: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = TorchEngine(spec_of(tiny_model))
+    # This machine's device is the core on which the worker prepares its next shard.
+    assert not uses_device(engine)
+    expected = engine.run(check_patches())
+    found = start(engine.run, check_patches()).result()
+    np.testing.assert_array_equal(found.activations, expected.activations)
+    np.testing.assert_array_equal(found.embeddings, expected.embeddings)
+    assert start(torch.get_num_threads).result() == 1
+    monkeypatch.setattr(engine, "_device", torch.device("cuda", 0))
+    assert uses_device(engine)
 
 
 def test_another_graph_is_refused(tmp_path: pathlib.Path) -> None:

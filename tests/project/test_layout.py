@@ -91,6 +91,7 @@ MODULE_ROOMS = {
         "audio": "steps",
         "features": "steps",
         "inference": "steps",
+        "pending": "steps",
         "parquet": "steps",
         "embed": "steps",
         "tagger": "steps",

@@ -11,7 +11,13 @@ import pytest
 
 from tests.conftest import DATA, ROOT, Command
 from tests.support.processes import alive, processes_naming, wait_for
-from transforms.job_control.deaths import NO_CLIP, count_deaths, given_up, note_death
+from transforms.job_control.deaths import (
+    NO_CLIP,
+    TWO_SHARDS,
+    count_deaths,
+    given_up,
+    note_death,
+)
 from transforms.job_control.status import STATUS_FOLDER_VARIABLE
 
 TINY_GRAPH = DATA / "random-tiny-tlpf.pb"
@@ -21,13 +27,14 @@ POOL = """
 import os, pathlib, signal, sys, threading
 from pipeline.runners.workers import fork_server
 from pipeline.runners.workers.pool import WorkerPool
-from transforms.job_control.status import report_clip
+from transforms.job_control.status import report_clip, report_device
 
 folder, job_folder = sys.argv[1:]
 
 def work(name):
-    if name.startswith("clip"):
-        report_clip(name)
+    report_device(name.startswith("two"))
+    if name.startswith(("clip", "two")):
+        report_clip(name.removeprefix("two-"))
     if name.startswith("slow"):
         report_clip(name, 0.1)
     pathlib.Path(folder, f"{name}.{os.getpid()}").touch()
@@ -122,6 +129,21 @@ def test_a_killed_worker_is_noted_with_its_clip_and_others_go_on(pool: Pool) -> 
     pool.tell("wait", "idle")
     pool.answer()
     assert count_deaths(pool.job_folder)[NO_CLIP] == 1
+
+
+def test_a_clip_is_not_blamed_while_a_device_computes_another_shard(
+    pool: Pool,
+) -> None:
+    for name in ("two-clip1", "two-clip2", "clip3"):
+        pool.tell("start", name)
+        os.kill(pool.worker(name), signal.SIGSEGV)
+        assert pool.answer() == "ended by SIGSEGV"
+    counts = count_deaths(pool.job_folder)
+    assert counts.pop(TWO_SHARDS) == 2
+    assert not counts[NO_CLIP] and counts.total() == 1
+    assert not given_up(pool.job_folder)
+    note_death(pool.job_folder, "clip3", "again")
+    assert list(given_up(pool.job_folder)) == ["clip3"]
 
 
 def test_no_clip_is_blamed_for_a_worker_that_was_stopped(pool: Pool) -> None:

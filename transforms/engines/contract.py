@@ -93,3 +93,13 @@ def patches_at_once(engine: Engine) -> int:
     It is the attribute `run_patches` of the engine. An engine without it gets one clip.
     """
     return getattr(engine, "run_patches", 1)
+
+
+def uses_device(engine: Engine) -> bool:
+    """Whether `run` waits for a device, without a core and without Python's lock.
+
+    It is the attribute `uses_device` of the engine; an engine without it computes on a
+    core. A worker prepares its next shard while a device computes. `run` is then called
+    in another thread than the one that made the engine, and never twice at a time.
+    """
+    return bool(getattr(engine, "uses_device", False))

@@ -5,6 +5,9 @@ process that started the worker then writes a note into the job's folder, with t
 that was in hand. A clip with two notes is not tried again; for a clip that is computed
 in parts, two notes about the same part count. The worker of a clip that
 takes longer than its time limit is killed, and the clip is not tried again either.
+
+If a device computed one shard while the worker prepared another, no clip is named.
+After such a note RunModels has one shard at a time, and the next death names its clip.
 """
 
 import collections
@@ -20,8 +23,8 @@ from transforms.storage import file_name, join, list_files, publish, read_file
 _DEATHS_A_CLIP = 2
 _FOLDER = "deaths"
 _DIED, _TIMEOUT = "died", "timeout"
-# Clip key in the names of notes about workers that had no clip in hand.
-NO_CLIP = "none"
+# Clip keys in the names of notes about workers that had no clip in hand, or two shards.
+NO_CLIP, TWO_SHARDS = "none", "two"
 
 
 def note_death(
@@ -35,7 +38,12 @@ def note_death(
         problem: How the worker ended.
         part: The part of the clip that was in hand, in words; None for all of it.
     """
-    _write_note(job_folder, _DIED, clip_id, part, problem)
+    _write_note(job_folder, _clip_key(clip_id, part), _DIED, clip_id, part, problem)
+
+
+def note_death_with_two_shards(job_folder: str, problem: str) -> None:
+    """Notes that a worker died while a device computed a shard, and it another one."""
+    _write_note(job_folder, TWO_SHARDS, _DIED, None, None, problem)
 
 
 def note_timeout(
@@ -43,20 +51,25 @@ def note_timeout(
 ) -> None:
     """Notes in a job's folder that a worker was killed because a clip took too long."""
     problem = f"it was not read and decoded within {limit_s:,.0f} s"
-    _write_note(job_folder, _TIMEOUT, clip_id, part, problem)
+    _write_note(job_folder, _clip_key(clip_id, part), _TIMEOUT, clip_id, part, problem)
 
 
 def _write_note(
-    job_folder: str, cause: str, clip_id: str | None, part: str | None, problem: str
+    job_folder: str,
+    key: str,
+    cause: str,
+    clip_id: str | None,
+    part: str | None,
+    problem: str,
 ) -> None:
-    name = f"{_clip_key(clip_id, part)}-{cause}-{uuid.uuid4().hex}.json"
+    name = f"{key}-{cause}-{uuid.uuid4().hex}.json"
     note = {"clip_id": clip_id, "part": part, "problem": problem}
     with publish(join(job_folder, _FOLDER, name)) as file:
         file.write(json.dumps(note).encode())
 
 
 def count_deaths(job_folder: str) -> collections.Counter[str]:
-    """Number of deaths by clip key; under NO_CLIP, deaths of workers without a clip.
+    """Number of deaths by clip key, by NO_CLIP, and by TWO_SHARDS.
 
     Workers that were killed because a clip took too long are not counted.
     """
@@ -71,7 +84,8 @@ def given_up(job_folder: str) -> dict[str, Failure]:
     deaths: collections.Counter[str] = collections.Counter()
     for key, cause, uri in _notes(job_folder):
         deaths[key] += 1
-        if cause == _TIMEOUT or (key != NO_CLIP and deaths[key] == _DEATHS_A_CLIP):
+        is_blamed = key not in (NO_CLIP, TWO_SHARDS)
+        if cause == _TIMEOUT or (is_blamed and deaths[key] == _DEATHS_A_CLIP):
             note = json.loads(read_file(uri))
             failure = _timeout if cause == _TIMEOUT else _worker_died
             where = f"{note['part']} of clip" if note["part"] else "clip"

@@ -25,6 +25,8 @@ class WorkerStatus:
     """Totals of one worker process, and the clip in hand (None between clips).
 
     Attributes:
+        device_computes: Whether a device computes another shard meanwhile. If the
+            worker dies, nobody knows whether the clip or that shard is to blame.
         job: Folder of the cluster job that the worker works for (see `permit.py`).
         part: The part of the clip in hand, in words; None for all of it.
         limit_s: Time that the clip in hand may take from `deadline_s - limit_s` on.
@@ -45,6 +47,7 @@ class WorkerStatus:
     clips_failed: int = 0
     num_patches: int = 0
     audio_s: float = 0.0
+    device_computes: bool = False
     job: str | None = None
     part: str | None = None
     limit_s: float | None = None
@@ -124,6 +127,14 @@ def begin_part(clip_id: str, part: str, recording_s: float) -> None:
         report_clip(clip_id, part=part)
         file.status.recording_s = recording_s
         file.status.started_s = time.monotonic()
+        file.write()
+
+
+def report_device(computes: bool) -> None:
+    """Notes whether a device computes a shard while this worker prepares another."""
+    file = _status_file()
+    if file:
+        file.status.device_computes = computes
         file.write()
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from transforms.elements import Clip, FloatArray, Prediction, Shard, ShardSummary
 from transforms.engines.contract import Engine, ModelSpec
+from transforms.engines.device_thread import run_in_turn
 from transforms.front_end.patches import (
     PatchSpec,
     cut_frames,
@@ -63,7 +64,7 @@ def compute_segment(
             spec = dataclasses.replace(spec, last_patch="discard")
         patches = cut_patches(mel, spec)
     with timed("inference"):
-        predictions = {name: engine.run(patches) for name, engine in engines.items()}
+        predictions = run_in_turn(engines, patches)
     return predictions, bool(num_silent == len(mel))
 
 

@@ -60,7 +60,10 @@ def run(job: LocalJob, pool: WorkerPool) -> dict[str, int]:
     options.view_as(DirectOptions).direct_num_workers = job.num_workers
     pipeline = beam.Pipeline(runner=runner_with_pool(options, pool), options=options)
     lanes = Lanes(job.num_workers, job.status_folder)
-    extract(pipeline, dataclasses.replace(job.extract, lanes=lanes))
+    extract(
+        pipeline,
+        dataclasses.replace(job.extract, lanes=lanes, job_folder=job.job_folder),
+    )
     result = pipeline.run()
     result.wait_until_finish()
     return our_counters(result)

@@ -20,7 +20,11 @@ from multiprocessing.connection import Connection
 from pipeline.runners.workers.fork_server import Ended, Kill, Load, Start, Stop
 from pipeline.runners.workers.worker import WorkerRequest
 from transforms.engines.contract import ModelSpec
-from transforms.job_control.deaths import note_death, note_timeout
+from transforms.job_control.deaths import (
+    note_death,
+    note_death_with_two_shards,
+    note_timeout,
+)
 from transforms.job_control.status import WorkerStatus, read_statuses
 from transforms.storage import StorageError
 
@@ -165,6 +169,8 @@ class WorkerPool:
         try:
             if pid in self._overdue and status.clip_id and status.limit_s:
                 note_timeout(job_folder, status.clip_id, status.limit_s, status.part)
+            elif status.device_computes:
+                note_death_with_two_shards(job_folder, problem)
             else:
                 note_death(job_folder, status.clip_id, problem, status.part)
         except StorageError as error:

@@ -40,6 +40,7 @@ class TorchEngine:
 
     Attributes:
         run_patches: Number of patches that should be given to `run` at a time.
+        uses_device: Whether a CUDA device computes, while the worker does other work.
 
     Raises:
         UnknownLayerError: if the graph is not an FSD-SINet.
@@ -61,6 +62,10 @@ class TorchEngine:
     @property
     def run_patches(self) -> int:
         return self._batch * _BATCHES_IN_FLIGHT
+
+    @property
+    def uses_device(self) -> bool:
+        return self._device.type == "cuda"
 
     def run(self, patches: FloatArray) -> Prediction:
         if patches.shape[1:] != (PATCH_FRAMES, NUM_MELS):
