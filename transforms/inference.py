@@ -265,7 +265,8 @@ class RunModels(beam.PTransform):
     """Runs models on shards.
 
     Input: Shard with patches. Output: Shard with predictions. Counters: those of
-    RunInference, `model_loads`, `model_loads_<engine>` and `inference_us`.
+    RunInference (whose latency is that of the start, if a device computes),
+    `model_loads`, `model_loads_<engine>` and `inference_us`.
 
     Attributes:
         models: Models with their engines.

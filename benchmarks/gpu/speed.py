@@ -6,7 +6,8 @@ Usage: python -m benchmarks.gpu.speed [--models NAME...] [--batches N...]
 1. The network alone: patches a second for every model, precision and size of batch, and
    the share of the device's peak. Patches and results stay on the device.
 2. Files to predictions: `extract` on clips of 0.3 to 30 s, with several numbers of
-   workers that share the device, beside `winograd` on all cores. Start-up is included.
+   workers that share the device, beside `winograd` on all cores. Start-up is included,
+   also in `idle`, the share of time in which the device waits, as nvidia-smi sees it.
 
 With 16 cores and a fast device, all of this should take about seven minutes.
 
@@ -15,12 +16,15 @@ them. Results are kept only if there is a CUDA device.
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -42,6 +46,11 @@ _PEAK_DEVICES = ("H100", "H200")
 _WRITTEN_CLIPS = 400
 # Time that a measurement takes at least, after one batch that is not counted.
 _MEASURED_S = 1.0
+# Prints every 0.2 s in how many percent of the time before a kernel ran.
+_DEVICE_USE = (
+    "nvidia-smi --id=0 --query-gpu=utilization.gpu --format=csv,noheader,nounits "
+    "--loop-ms=200"
+)
 
 
 def flops_of(network: Network) -> int:
@@ -139,6 +148,28 @@ def extract_s(corpus: pathlib.Path, model: str, *options: str) -> float:
         return time.perf_counter() - start
 
 
+@contextlib.contextmanager
+def device_use() -> Iterator[list[float]]:
+    """After the block, the list has shares of time in which the device computed.
+
+    It stays empty without nvidia-smi, or if nvidia-smi does not know.
+    """
+    found: list[float] = []
+    try:
+        process = subprocess.Popen(
+            _DEVICE_USE.split(), stdout=subprocess.PIPE, text=True
+        )
+    except FileNotFoundError:
+        yield found
+        return
+    try:
+        yield found
+    finally:
+        process.terminate()
+        lines = process.communicate()[0].split()
+        found.extend(int(line) / 100 for line in lines if line.isdigit())
+
+
 def commands(
     corpus: pathlib.Path, num_clips: int, workers: list[int]
 ) -> dict[str, Any]:
@@ -159,10 +190,12 @@ def commands(
     for name, options in runs.items():
         # The first run compiles, and compares the engine with the reference.
         extract_s(corpus, "vgg41-tlpf", "--dry-run", *options)
-        seconds = extract_s(corpus, "vgg41-tlpf", *options)
+        with device_use() as shares:
+            seconds = extract_s(corpus, "vgg41-tlpf", *options)
         results[name] = {
             "s": round(seconds, 1),
             "times_real_time": round(audio_s / seconds),
+            "idle": round(1 - statistics.mean(shares), 3) if shares else None,
         }
         print(name, results[name], flush=True)
     return results
