@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.elements import AudioInfo, Clip, Failure, FloatArray, Prediction, Shard
+from tests.support.device_engine import shard_of
+from transforms.elements import FloatArray, Prediction
 from transforms.engines.contract import patches_at_once
 from transforms.inference import run_models
 
@@ -30,21 +31,6 @@ class Single:
 
     def run(self, patches: FloatArray) -> Prediction:
         return Prediction(patches[:, 0, :3].copy(), patches[:, 1, :2].copy())
-
-
-def shard_of(sizes: list[int | None]) -> Shard:
-    """A shard of clips with these numbers of patches; None for one that failed."""
-    clips = []
-    for index, size in enumerate(sizes):
-        clip = Clip(str(index), f"/{index}.wav", AudioInfo(1.0, 44_100, 1, "pcm"))
-        if size is None:
-            clip = dataclasses.replace(clip, failure=Failure("decode", "x", "y"))
-        else:
-            rng = np.random.default_rng(index)
-            patches = rng.standard_normal((size, 101, 96)).astype(np.float32)
-            clip = dataclasses.replace(clip, patches=patches)
-        clips.append(clip)
-    return Shard("shard", tuple(clips))
 
 
 @given(

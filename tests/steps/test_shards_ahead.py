@@ -15,9 +15,8 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, SlidingWindows, TimestampedValue
 
 from pipeline.extract import ExtractJob, extract
-from tests.steps.test_groups_of_clips import shard_of
 from tests.support.audio_files import make_wav
-from tests.support.device_engine import CoreEngine, DeviceEngine, await_event
+from tests.support.device_engine import CoreEngine, DeviceEngine, await_event, shard_of
 from transforms import features, inference, parquet
 from transforms.decoding.reading import openers
 from transforms.elements import Clip, Shard

@@ -1,11 +1,12 @@
-"""An engine that claims to use a device, for tests of what a worker does meanwhile."""
+"""An engine that claims to use a device, and shards for engines of tests."""
 
+import dataclasses
 import threading
 from collections.abc import Callable
 
 import numpy as np
 
-from transforms.elements import FloatArray, Prediction
+from transforms.elements import AudioInfo, Clip, Failure, FloatArray, Prediction, Shard
 from transforms.engines.contract import ModelSpec
 
 NUM_CLASSES, EMBEDDING_SIZE = 200, 32
@@ -44,3 +45,18 @@ class DeviceEngine(CoreEngine):
     """The same results, from a device."""
 
     uses_device = True
+
+
+def shard_of(sizes: list[int | None]) -> Shard:
+    """A shard of clips with these numbers of patches; None for one that failed."""
+    clips = []
+    for index, size in enumerate(sizes):
+        clip = Clip(str(index), f"/{index}.wav", AudioInfo(1.0, 44_100, 1, "pcm"))
+        if size is None:
+            clip = dataclasses.replace(clip, failure=Failure("decode", "x", "y"))
+        else:
+            rng = np.random.default_rng(index)
+            patches = rng.standard_normal((size, 101, 96)).astype(np.float32)
+            clip = dataclasses.replace(clip, patches=patches)
+        clips.append(clip)
+    return Shard("shard", tuple(clips))
