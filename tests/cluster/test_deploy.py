@@ -12,8 +12,8 @@ import yaml
 import pipeline.runners.workers.boot
 from deploy.constraints import constraints
 from deploy.flink.local_flink import FLINK
+from tests.cluster.flink_jobs import require_flink, running_flink
 from tests.conftest import ROOT
-from tests.support.flink_jobs import require_flink, running_flink
 from transforms.essentia_import import TENSORFLOW_ENVIRONMENT
 
 DEPLOY = ROOT / "deploy"

@@ -11,9 +11,7 @@ import pytest
 
 from deploy.flink.local_flink import JOB_SERVER, LocalFlink
 from pipeline.runners.flink.rest import FlinkCluster
-from tests.conftest import ROOT, Command
-from tests.support.datasets import assert_same_dataset, assert_tidy, read
-from tests.support.flink_jobs import (
+from tests.cluster.flink_jobs import (
     NUM_CLIPS,
     Arguments,
     FlinkJob,
@@ -22,10 +20,12 @@ from tests.support.flink_jobs import (
     listens,
     workers,
 )
+from tests.conftest import ROOT, Command
+from tests.support.datasets import assert_same_dataset, assert_tidy, read
 from tests.support.killed_runs import num_committed, worker_held
 from tests.support.processes import DEADLINE_S, running, wait_for
 
-pytest_plugins = ["tests.support.flink_fixtures"]
+pytest_plugins = ["tests.cluster.flink_fixtures"]
 pytestmark = [
     pytest.mark.flink,
     pytest.mark.timeout(400),

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.flink.local_flink import LocalFlink
+from tests.cluster.flink_jobs import on_flink, running_flink
 from tests.conftest import ROOT, Command
 from tests.support.audio_files import make_recordings
 from tests.support.datasets import MODEL, read
-from tests.support.flink_jobs import on_flink, running_flink
 from tests.support.object_stores import (
     environment,
     make_s3_bucket,

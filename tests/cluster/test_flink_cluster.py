@@ -10,8 +10,8 @@ import time
 import pytest
 
 from deploy.flink.local_flink import LocalFlink, LocalFlinkError
+from tests.cluster.flink_jobs import require_flink, running_flink
 from tests.conftest import ROOT
-from tests.support.flink_jobs import require_flink, running_flink
 
 pytestmark = pytest.mark.flink
 

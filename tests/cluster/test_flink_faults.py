@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from deploy.flink.local_flink import LocalFlink
+from tests.cluster.flink_jobs import NUM_CLIPS, FlinkJob, counters
 from tests.conftest import Command
 from tests.support.datasets import assert_same_dataset, assert_tidy, read
-from tests.support.flink_jobs import NUM_CLIPS, FlinkJob, counters
 from tests.support.killed_runs import (
     assert_long_clip_is_given_up,
     kill_worker,
@@ -27,7 +27,7 @@ from tests.support.processes import (
     wait_for,
 )
 
-pytest_plugins = ["tests.support.flink_fixtures"]
+pytest_plugins = ["tests.cluster.flink_fixtures"]
 pytestmark = [
     pytest.mark.flink,
     pytest.mark.timeout(400),

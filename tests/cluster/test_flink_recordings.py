@@ -5,14 +5,14 @@ import pathlib
 import pytest
 
 from deploy.flink.local_flink import LocalFlink
+from tests.cluster.flink_jobs import counters, on_flink
 from tests.conftest import Command
 from tests.support.audio_files import make_recordings
 from tests.support.datasets import assert_same_dataset, assert_tidy
-from tests.support.flink_jobs import counters, on_flink
 from tests.support.killed_runs import kill_worker
 from tests.support.processes import DEADLINE_S, running, wait_for
 
-pytest_plugins = ["tests.support.flink_fixtures"]
+pytest_plugins = ["tests.cluster.flink_fixtures"]
 pytestmark = [
     pytest.mark.flink,
     pytest.mark.timeout(400),

@@ -11,7 +11,7 @@ and when (`worker`). From them the benchmark computes:
 For comparison with the limit of the cores, the network alone is measured (without
 files, Beam and Flink), in one process and in two processes at the same time.
 
-Usage: python -m benchmarks.flink_speed [--clips N] [--rounds N]
+Usage: python -m benchmarks.flink.speed [--clips N] [--rounds N]
 """
 
 import argparse

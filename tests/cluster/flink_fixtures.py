@@ -11,9 +11,7 @@ import pytest
 
 from deploy.flink.local_flink import LocalFlink
 from pipeline.runners.workers.boot import boot_path
-from tests.conftest import ROOT, Command
-from tests.support.audio_files import make_wav
-from tests.support.flink_jobs import (
+from tests.cluster.flink_jobs import (
     NUM_CLIPS,
     FlinkJob,
     free_port,
@@ -21,6 +19,8 @@ from tests.support.flink_jobs import (
     on_flink,
     running_flink,
 )
+from tests.conftest import ROOT, Command
+from tests.support.audio_files import make_wav
 from tests.support.killed_runs import LONG_CLIP
 from tests.support.processes import DEADLINE_S, wait_for
 

@@ -7,7 +7,7 @@ From them the benchmark computes, from the start of the first shard:
 - apart: difference of these times, divided by the later one;
 - audio_s_per_s: seconds of audio per second, of each worker until its last commit.
 
-Usage: python -m benchmarks.flink_unequal [--clips N] [--rounds N]
+Usage: python -m benchmarks.flink.unequal [--clips N] [--rounds N]
 """
 
 import argparse
