@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import ConfigError
+from pipeline.inputs.clip_ids import default_clip_id
 from pipeline.inputs.excerpts import END, START, times_text
-from pipeline.inputs.read_inputs import default_clip_id
 from transforms import storage
 from transforms.decoding.ffmpeg import refuse_reference
 from transforms.decoding.headers.corrected_file import corrected

@@ -32,6 +32,8 @@ _NOT_UTF8 = (
     "; save it as UTF-8, and give names of files that are not UTF-8 as uris, such as "
     "file:///in/caf%E9.wav"
 )
+# Uris that `storage.resolve` returns as they are, as a regular expression.
+_ABSOLUTE_URI = f"^(?:{storage.URI_SCHEME}|(?i:file):/(?:[^/]|$))"
 # First bytes of a text -> its encoding. The mark of UTF-32 begins like that of UTF-16.
 _ENCODINGS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -307,16 +309,27 @@ def resolved(folder: str, names: pa.Array) -> pa.Array:
         names: Strings; null and empty ones are returned as they are.
     """
     is_utf8 = storage.in_utf8(folder) == folder
-    has_schemes = pc.any(pc.match_substring(names, ":/")).as_py()
-    if is_utf8 and storage.is_local(folder) and not has_schemes:
-        # Most manifests name paths, and there may be millions.
+    if is_utf8 and _are_plain(folder, names):
+        # Most manifests name paths or objects, and there may be millions.
         is_as_given = pc.or_(pc.starts_with(names, "/"), pc.equal(names, ""))
+        if pc.any(pc.match_substring(names, ":/")).as_py():
+            is_uri = pc.match_substring_regex(names, _ABSOLUTE_URI)
+            is_as_given = pc.or_(is_as_given, is_uri)
         below = pc.binary_join_element_wise(storage.join(folder, ""), names, "")
         return pc.if_else(is_as_given, names, below)
     uris = [name and storage.resolve(folder, name) for name in names.to_pylist()]
     if not is_utf8:
         uris = [name and storage.in_utf8(name) for name in uris]
     return pa.array(uris, pa.string())
+
+
+def _are_plain(folder: str, names: pa.Array) -> bool:
+    """Whether names that are no uris follow the folder as they are."""
+    if storage.is_local(folder):
+        return True
+    may_lead_up = pc.or_(pc.starts_with(names, "."), pc.match_substring(names, "/."))
+    is_bucket = folder.startswith(("s3://", "gs://"))
+    return is_bucket and not pc.any(may_lead_up).as_py()
 
 
 def _as_text(uri: str, table: pa.Table, column: str) -> pa.ChunkedArray:

@@ -9,7 +9,6 @@ checks run before any worker starts.
 
 import collections
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
@@ -17,7 +16,8 @@ import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError
 from pipeline.inputs import excerpts, fsd50k
-from pipeline.inputs.file_states import listed_states, unknown_states
+from pipeline.inputs.clip_ids import default_clip_ids
+from pipeline.inputs.file_states import listed_states
 from pipeline.inputs.manifest_files import (
     MANIFEST_SUFFIXES,
     describe_row,
@@ -34,8 +34,6 @@ AUDIO_SUFFIXES = frozenset(
 )
 _LIST_SUFFIXES = frozenset([".txt", ".lst", ".list"])
 _NUM_SHOWN = 10
-# Rows whose clip_ids are made at once: few enough for their Python objects.
-_ID_ROWS = 1 << 17
 _NOTHING: collections.Counter[str] = collections.Counter()
 
 
@@ -129,7 +127,7 @@ def read_sized_inputs(inputs: list[str], with_stat: bool = False) -> Inputs:
     _check_unique(table, parts)
     others = [name for name in table.column_names if name not in ("clip_id", "uri")]
     table = table.select(["clip_id", "uri", *others]).combine_chunks()
-    files = [p.files or unknown_states(p.table.num_rows) for p in parts]
+    files = [p.files or storage.unknown_states(p.table.num_rows) for p in parts]
     left_out = sum((collections.Counter(p.left_out) for p in parts), _NOTHING)
     lines = excerpts.said((part.source, part.times_from) for part in parts)
     return Inputs(table, pa.concat_tables(files), left_out, lines)
@@ -261,26 +259,7 @@ def _with_clip_ids(part: _Part) -> pa.Table:
         _check_filled(part, "clip_id")
         return table
     names = ["uri", *((excerpts.START, excerpts.END) if part.times_from else ())]
-    ids = [_clip_ids(batch) for batch in table.select(names).to_batches(_ID_ROWS)]
-    return table.append_column("clip_id", pa.chunked_array(ids, pa.string()))
-
-
-def _clip_ids(rows: pa.RecordBatch) -> pa.Array:
-    """Returns the default clip_ids of rows with a uri and, in excerpts, two times."""
-    values = zip(*(column.to_pylist() for column in rows.columns), strict=True)
-    return pa.array([default_clip_id(*row) for row in values], pa.string())
-
-
-def default_clip_id(
-    uri: str, start_s: float | None = None, end_s: float | None = None
-) -> str:
-    """Returns the file stem and a hash of the uri; for an excerpt with its times."""
-    data = storage.unsigned(uri).encode("utf-8")
-    digest = hashlib.blake2b(data, digest_size=6).hexdigest()
-    name = storage.file_name(uri)
-    stem = name.rpartition(".")[0] or name
-    times = excerpts.times_text(start_s, end_s)
-    return f"{stem}-{times}-{digest}" if times else f"{stem}-{digest}"
+    return table.append_column("clip_id", default_clip_ids(table.select(names)))
 
 
 def _check_filled(part: _Part, column: str) -> None:

@@ -8,15 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.inputs import file_states
-from pipeline.inputs.file_states import (
-    complete_states,
-    listed_states,
-    unknown_states,
-)
+from pipeline.inputs.clip_ids import default_clip_id, default_clip_ids
+from pipeline.inputs.file_states import complete_states, listed_states
 from pipeline.inputs.manifest_files import resolved
 from transforms import storage
-from transforms.storage import FILE_STATES, FileInfo
+from transforms.storage import FILE_STATES, FileInfo, local, unknown_states
 
 NOON = datetime.datetime(2026, 7, 1, 12, tzinfo=datetime.UTC)
 
@@ -25,7 +21,7 @@ NOON = datetime.datetime(2026, 7, 1, 12, tzinfo=datetime.UTC)
 def test_files_that_no_listing_stated_are_looked_up(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, num_at_once: int
 ) -> None:
-    monkeypatch.setattr(file_states, "_NUM_AT_ONCE", num_at_once)
+    monkeypatch.setattr(local, "_NUM_AT_ONCE", num_at_once)
     for size in (1, 2):
         (tmp_path / f"{size}.wav").write_bytes(bytes(size))
     names = ["2.wav", "gone.wav", "1.wav", "2.wav", "listed.wav"]
@@ -63,13 +59,25 @@ def test_listed_files_are_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None
 NAMES = st.one_of(
     st.none(),
     st.text(alphabet="a/.:%#? é\n", max_size=8),
-    st.sampled_from(["s3://b/a.wav", "file:/a%20b.wav", "https://h/a", "x:/y", "/"]),
+    st.sampled_from(
+        [
+            "s3://b/a.wav",
+            "file:/a%20b.wav",
+            "https://h/a",
+            "x:/y",
+            "/",
+            "FILE:/",
+            "s3:b/..c",
+        ]
+    ),
 )
+
+FOLDERS = ["/", "/in", "/in/caf\udce9", "s3://b/in", "s3://b", "S3://b", "https://h/in"]
 
 
 @given(
     names=st.lists(NAMES, max_size=6),
-    folder=st.sampled_from(["/", "/in", "/in/caf\udce9", "s3://b/in", "https://h/in"]),
+    folder=st.sampled_from(FOLDERS),
 )
 def test_names_of_a_manifest_are_resolved_as_one_by_one(
     names: list[str | None], folder: str
@@ -78,3 +86,15 @@ def test_names_of_a_manifest_are_resolved_as_one_by_one(
         name and storage.in_utf8(storage.resolve(folder, name)) for name in names
     ]
     assert resolved(folder, pa.array(names, pa.string())).to_pylist() == expected
+
+
+URIS = st.text(alphabet="a/.: é\n", max_size=8).map(lambda text: f"/{text}")
+
+
+@given(
+    st.lists(st.one_of(URIS, st.sampled_from(["HTTPS://h/a%20b.wav?x", "s3://b/.c"])))
+)
+def test_clip_ids_of_a_manifest_are_made_as_one_by_one(uris: list[str]) -> None:
+    rows = pa.table({"uri": pa.array(uris, pa.string())})
+    found = default_clip_ids(rows.slice(1)).to_pylist()
+    assert found == [default_clip_id(uri) for uri in uris[1:]]

@@ -214,7 +214,7 @@ def test_length_is_predicted_from_file_size_and_format(tmp_path: pathlib.Path) -
     (tmp_path / "empty.flac").touch()
     names = ["ten.WAV", "ten.mp3", "empty.flac", "missing.wav", "nul\0.wav"]
     uris = [*(str(tmp_path / name) for name in names), "https://example.org/a.wav"]
-    states = storage.states_of(uris)
+    states = storage.states_of(pa.chunked_array([uris]))
     names = [field.name for field in FILE_FIELDS]
     rows = states.rename_columns(names).append_column("uri", pa.array(uris))
     predicted = predict_audio_s(rows)

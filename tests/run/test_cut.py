@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.cli.main import main
+from pipeline.inputs.clip_ids import default_clip_id
 from pipeline.inputs.cut import Length, excerpts_of, measure
-from pipeline.inputs.read_inputs import default_clip_id, read_inputs
+from pipeline.inputs.read_inputs import read_inputs
 from tests.support.audio_files import READABLE, make_readable, make_wav
 from transforms.decoding.ffmpeg import decode_file
 

@@ -290,7 +290,8 @@ def test_file_uris_are_inputs_and_rows(tmp_path: pathlib.Path, start: str) -> No
     for source in (manifest, start + manifest):
         (found,) = read_inputs([source])["uri"].to_pylist()
         assert storage.read_file(found) == b"x"
-        assert storage.states_of([found])["size_bytes"].to_pylist() == [1]
+        states = storage.states_of(pa.chunked_array([[found]]))
+        assert states["size_bytes"].to_pylist() == [1]
 
 
 def test_links_to_folders_are_followed_once(tmp_path: pathlib.Path) -> None:

@@ -8,6 +8,7 @@ import pathlib
 import pickle
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -108,7 +109,7 @@ def test_listing_has_sizes_and_dates(root: str) -> None:
     assert names_of(root, recursive=False) == ["b.bin"]
     assert storage.list_names(root) == {"a", "b.bin"}
     asked = [f"{root}/none", "https://host.invalid/a", first.uri, "x://y/z"]
-    known = storage.states_of(asked)
+    known = storage.states_of(pa.chunked_array([asked]))
     assert known["is_found"].to_pylist() == [False, None, True, False]
     assert known["size_bytes"].to_pylist() == [None, None, 3, None]
     assert known["modified"].to_pylist() == [None, None, first.modified, None]
@@ -117,6 +118,21 @@ def test_listing_has_sizes_and_dates(root: str) -> None:
     # A folder whose name begins with the same letters is another folder.
     put(f"{root}/a2/d.bin")
     assert names_of(f"{root}/a") == ["c.bin"]
+
+
+def test_files_of_several_folders_are_looked_up_in_any_order(root: str) -> None:
+    sizes: dict[str, int | None] = {f"{root}/none/1": None, f"{root}/a/4": None}
+    for folder, count in (("a", 2), ("a/b", 3), ("c", 1)):
+        for size in range(1, count + 1):
+            sizes[put(f"{root}/{folder}/{size}", bytes(size))] = size
+    put(f"{root}/c/unasked")
+    uris = [*sizes] * 2
+    order = np.random.default_rng(0).permutation(len(uris))
+    mixed = [uris[i] for i in order]
+    states = storage.states_of(pa.chunked_array([mixed, uris]))
+    expected = [sizes[uri] for uri in (*mixed, *uris)]
+    assert states["size_bytes"].to_pylist() == expected
+    assert states["is_found"].to_pylist() == [bool(size) for size in expected]
 
 
 def test_hidden_files_are_listed_only_if_asked_for(root: str) -> None:

@@ -5,7 +5,6 @@ A file or folder is named by a path or a uri (`file://`, `s3://`, `gs://`; `http
 uri. All of them raise StorageError.
 """
 
-import collections
 import contextlib
 import functools
 import hashlib
@@ -16,7 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import BinaryIO, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from transforms.storage.errors import StorageError
@@ -31,6 +32,7 @@ from transforms.storage.store import (
     Store,
     file_states,
     limits,
+    unknown_states,
 )
 from transforms.storage.uris import (
     URI_SCHEME,
@@ -97,6 +99,7 @@ __all__ = [
     "states_of",
     "stem",
     "suffix",
+    "unknown_states",
     "unsigned",
     "with_suffix",
 ]
@@ -104,6 +107,9 @@ __all__ = [
 # Environment variable that names the folder of local copies. Without it they are kept
 # in the system's folder for temporary files.
 COPIES_VARIABLE = "FSDSINET_COPIES"
+
+# Uris whose schemes are found at once: few enough for the copies of their parts.
+_NUM_SPLIT = 1 << 17
 
 _STORES: dict[str, Callable[[], Store]] = {
     "file": LocalStore,
@@ -171,25 +177,42 @@ def list_files(
     return store_for(folder).files(folder, recursive, hidden)
 
 
-def states_of(uris: Sequence[str]) -> pa.Table:
+def states_of(uris: pa.ChunkedArray) -> pa.Table:
     """FILE_STATES of files, one row for each uri.
 
     Files that would need a request each, such as files on the web, stay unknown.
+
+    Args:
+        uris: Uris of the files, strings; a file may be named several times.
     """
-    by_scheme: dict[str, list[int]] = collections.defaultdict(list)
-    for row, uri in enumerate(uris):
-        by_scheme[scheme_of(uri)].append(row)
-    tables = [FILE_STATES.empty_table()]
-    for scheme, rows in by_scheme.items():
+    schemes, codes = _schemes(uris)
+    tables, rows_of = [FILE_STATES.empty_table()], []
+    for code, scheme in enumerate(schemes):
+        rows = np.flatnonzero(codes == code)
+        some = uris if len(rows) == len(uris) else uris.take(rows)
         store = store_for_scheme(scheme)
-        names = [uris[row] for row in rows]
-        nothing = [None] * len(rows)
         # A uri that no store can read is a file that does not exist.
-        missing = file_states(nothing, [False] * len(rows))
-        tables.append(store.states(names) if store else missing)
+        missing = unknown_states(len(rows), is_found=False)
+        tables.append(store.states(some) if store else missing)
+        rows_of.append(rows)
     found = pa.concat_tables(tables)
-    order = np.argsort([row for rows in by_scheme.values() for row in rows])
-    return found if len(by_scheme) <= 1 else found.take(order)
+    return found.take(np.argsort(np.concatenate(rows_of))) if rows_of[1:] else found
+
+
+def _schemes(uris: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int32]]:
+    """The schemes of uris, and int32 [number of uris], which of them each has."""
+    numbers: dict[str, int] = {}
+    codes = [np.empty(0, np.int32)]
+    for start in range(0, len(uris), _NUM_SPLIT):
+        some = uris.slice(start, _NUM_SPLIT).combine_chunks()
+        # Without the mark `://`, a uri is a path.
+        starts = pc.list_element(pc.split_pattern(some, "://", max_splits=1), 0)
+        starts = pc.if_else(pc.match_substring(some, "://"), starts, "")
+        found = starts.dictionary_encode()
+        names = [scheme_of(f"{text}://") for text in found.dictionary.to_pylist()]
+        of_texts = [numbers.setdefault(name, len(numbers)) for name in names]
+        codes.append(np.array(of_texts, np.int32)[found.indices])
+    return list(numbers), np.concatenate(codes)
 
 
 def list_names(folder: str) -> set[str]:

@@ -28,6 +28,8 @@ _FIRST_US, _LAST_US = (
     (time.replace(tzinfo=datetime.UTC) - _EPOCH) // datetime.timedelta(microseconds=1)
     for time in (datetime.datetime.min, datetime.datetime.max)
 )
+# Files whose states are asked for at once: few enough for their Python objects.
+_NUM_AT_ONCE = 1 << 17
 _AGAIN = "and run the same command again"
 _PERMISSIONS = "give this user write permission for {folder}, or choose another folder"
 # What to do about an error of the system, by error number.
@@ -103,22 +105,12 @@ class LocalStore:
                 )
         return [_info(path) for path in sorted(found)]
 
-    def states(self, uris: Sequence[str]) -> pa.Table:
-        sizes: list[int | None] = []
-        times_us: list[int | None] = []
-        for uri in uris:
-            # Not contextlib.suppress, and not FileInfo: there may be millions of files.
-            try:
-                status = os.stat(local_path(uri))
-            except (OSError, ValueError):
-                sizes.append(None)
-                times_us.append(None)
-                continue
-            sizes.append(status.st_size)
-            times_us.append(_modified_us(status))
-        found = pa.array(sizes, pa.int64())
-        times = pa.array(times_us, pa.int64()).cast(FILE_STATES.field("modified").type)
-        return pa.table([found, times, found.is_valid()], FILE_STATES)
+    def states(self, uris: pa.ChunkedArray) -> pa.Table:
+        tables = [FILE_STATES.empty_table()]
+        for start in range(0, len(uris), _NUM_AT_ONCE):
+            some = uris.slice(start, _NUM_AT_ONCE).combine_chunks().dictionary_encode()
+            tables.append(_states(some.dictionary.to_pylist()).take(some.indices))
+        return pa.concat_tables(tables)
 
     def names(self, folder: str) -> set[str]:
         with _problems(folder):
@@ -274,6 +266,25 @@ def _info(path: str) -> FileInfo:
         return FileInfo(path, status.st_size)
     modified = _EPOCH + datetime.timedelta(microseconds=time_us)
     return FileInfo(path, status.st_size, modified)
+
+
+def _states(uris: Sequence[str]) -> pa.Table:
+    """FILE_STATES of files."""
+    sizes: list[int | None] = []
+    times_us: list[int | None] = []
+    for uri in uris:
+        # Not contextlib.suppress, and not FileInfo: there may be millions of files.
+        try:
+            status = os.stat(local_path(uri))
+        except (OSError, ValueError):
+            sizes.append(None)
+            times_us.append(None)
+            continue
+        sizes.append(status.st_size)
+        times_us.append(_modified_us(status))
+    found = pa.array(sizes, pa.int64())
+    times = pa.array(times_us, pa.int64()).cast(FILE_STATES.field("modified").type)
+    return pa.table([found, times, found.is_valid()], FILE_STATES)
 
 
 def _modified_us(status: os.stat_result) -> int | None:

@@ -13,15 +13,17 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, Literal, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 
 from transforms.storage.clients import open_bucket, remedy_for
 from transforms.storage.errors import Kind, StorageError
+from transforms.storage.folder_states import Listing, folder_states
 from transforms.storage.lease import is_leased, lease
 from transforms.storage.ranges import WHOLE_BYTES, RangedFile
-from transforms.storage.store import FileInfo, Held, file_states
+from transforms.storage.store import FileInfo, Held
 from transforms.storage.uris import (
     has_magic,
     join,
@@ -30,8 +32,6 @@ from transforms.storage.uris import (
     shown,
 )
 
-# Largest number of folders that `infos` lists.
-_MAX_FOLDERS = 100
 # The last one: an object was deleted after its size was asked for.
 _NOT_THERE = (
     "NO_SUCH_BUCKET",
@@ -100,22 +100,26 @@ class ObjectStore:
             if hidden or not re.search(r"(^|/)\.", info.uri[start:])
         ]
 
-    def states(self, uris: Sequence[str]) -> pa.Table:
+    def states(self, uris: pa.ChunkedArray) -> pa.Table:
         """Lists every folder once; with too many folders all files stay unknown."""
-        wanted = set(uris)
-        folders = {posixpath.dirname(uri) for uri in wanted}
-        if len(folders) > _MAX_FOLDERS:
-            nothing = [None] * len(uris)
-            return file_states(nothing, nothing)
-        infos: dict[str, FileInfo] = {}
-        for folder in folders:
+        return folder_states(uris, self._listing)
+
+    def _listing(self, folder: str) -> Listing | None:
+        """Lists the files of a folder; None if it cannot be listed."""
+        try:
+            start, entries = self._below(folder, recursive=False)
+        except StorageError:
             # A clip with a uri that cannot be read fails later, in the ledger.
-            with contextlib.suppress(StorageError):
-                for info in self._entries(folder, recursive=False)[0]:
-                    if info.uri in wanted:
-                        infos[info.uri] = info
-        is_found = [uri in infos for uri in uris]
-        return file_states([infos.get(uri) for uri in uris], is_found)
+            return None
+        files = [
+            entry
+            for entry in entries
+            if entry.type == pafs.FileType.File and "/" not in entry.path[start:]
+        ]
+        names = pa.array([entry.path[start:] for entry in files], pa.string())
+        num_bytes = np.array([entry.size for entry in files], np.int64)
+        times_ns = np.array([entry.mtime_ns for entry in files], np.int64)
+        return Listing(names, num_bytes, times_ns // 1000)
 
     def names(self, folder: str) -> set[str]:
         files, folders = self._entries(folder, recursive=False)
@@ -141,19 +145,12 @@ class ObjectStore:
         self, folder: str, recursive: bool
     ) -> tuple[list[FileInfo], list[str]]:
         """Lists the files and the folders in a folder, each sorted."""
-        with _problems(folder):
-            filesystem, path = _locate(folder)
-            # In Google's stores Arrow lists everything below, but only files.
-            is_flat = isinstance(filesystem, pafs.GcsFileSystem)
-            selector = pafs.FileSelector(
-                path, recursive=recursive or is_flat, allow_not_found=True
-            )
-            entries = filesystem.get_file_info(selector)
+        start, entries = self._below(folder, recursive)
         scheme = scheme_of(folder)
         files, folders = [], set()
         for entry in entries:
             uri = f"{scheme}://{entry.path}"
-            inner = entry.path[len(path) + 1 :].split("/")
+            inner = entry.path[start:].split("/")
             depth = len(inner) if recursive else 1
             folders |= {join(folder, *inner[:n]) for n in range(1, len(inner))[:depth]}
             if entry.type == pafs.FileType.Directory and len(inner) <= depth:
@@ -161,6 +158,22 @@ class ObjectStore:
             elif entry.type == pafs.FileType.File and len(inner) <= depth:
                 files.append(_info(uri, entry))
         return sorted(files, key=lambda info: info.uri), sorted(folders)
+
+    def _below(self, folder: str, recursive: bool) -> tuple[int, list[pafs.FileInfo]]:
+        """Lists what is in a folder.
+
+        Returns:
+            Where the names below the folder start in the paths of the entries, and the
+            entries.
+        """
+        with _problems(folder):
+            filesystem, path = _locate(folder)
+            # In Google's stores Arrow lists everything below, but only files.
+            is_flat = isinstance(filesystem, pafs.GcsFileSystem)
+            selector = pafs.FileSelector(
+                path, recursive=recursive or is_flat, allow_not_found=True
+            )
+            return len(path) + 1, filesystem.get_file_info(selector)
 
     @contextlib.contextmanager
     def publish(self, uri: str) -> Iterator[BinaryIO]:

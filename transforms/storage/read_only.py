@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from transforms.storage.errors import StorageError
-from transforms.storage.store import FileInfo, Held, file_states
+from transforms.storage.store import FileInfo, Held, unknown_states
 from transforms.storage.uris import shown
 
 
@@ -18,9 +18,8 @@ class ReadOnlyStore:
     def files(self, folder: str, recursive: bool, hidden: bool) -> Sequence[FileInfo]:
         _refuse_to_list(folder)
 
-    def states(self, uris: Sequence[str]) -> pa.Table:
-        nothing = [None] * len(uris)
-        return file_states(nothing, nothing)
+    def states(self, uris: pa.ChunkedArray) -> pa.Table:
+        return unknown_states(len(uris))
 
     def names(self, folder: str) -> set[str]:
         _refuse_to_list(folder)

@@ -57,6 +57,14 @@ def file_states(
     return pa.table([*map(pa.array, columns, FILE_STATES.types)], FILE_STATES)
 
 
+def unknown_states(num_rows: int, is_found: bool | None = None) -> pa.Table:
+    """Returns FILE_STATES of files without sizes and times."""
+    columns = [pa.nulls(num_rows, field.type) for field in FILE_STATES]
+    if is_found is not None:
+        columns[-1] = pa.repeat(is_found, num_rows)
+    return pa.table(columns, FILE_STATES)
+
+
 _TIMEOUT, _ATTEMPTS = "FSDSINET_TIMEOUT_S", "FSDSINET_ATTEMPTS"
 
 
@@ -139,7 +147,7 @@ class Store(Protocol):
                 way, begins with a dot.
         """
 
-    def states(self, uris: Sequence[str]) -> pa.Table:
+    def states(self, uris: pa.ChunkedArray) -> pa.Table:
         """FILE_STATES of files, one row for each uri.
 
         Files that would need a request each may stay unknown.
