@@ -61,12 +61,14 @@ def find_done(
     """
     num_rows = manifest.num_rows
     done = DoneRows(*(np.zeros(num_rows, np.bool_) for _ in range(3)))
+    # Rows that no block had yet: to look for all rows in every block takes longer.
+    left, ids = np.arange(num_rows), manifest["clip_id"]
     for block in ledger:
         _check_columns(manifest.schema, block.schema)
-        places = pc.index_in(
-            manifest["clip_id"], value_set=block["clip_id"].combine_chunks()
-        )
-        rows = np.flatnonzero(places.is_valid())
+        places = pc.index_in(ids, value_set=block["clip_id"].combine_chunks())
+        is_there = np.asarray(places.is_valid())
+        rows = left[is_there]
+        left, ids = left[~is_there], ids.filter(pa.array(~is_there))
         if len(rows) < block.num_rows:
             _check_none_lost(manifest, block)
         found = block.take(places.drop_null())
