@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from pipeline.console import say
@@ -212,11 +211,6 @@ class Dataset:
     def file(self, table: str, name: str) -> str:
         """Uri of a file of a table; the file need not exist."""
         return self.files.uri(table, name)
-
-    def open_table(self, table: str) -> ds.Dataset | None:
-        """Opens a table of the dataset; None as long as it has no file."""
-        files = self.parts(table)
-        return storage.open_dataset(files) if files else None
 
     def read_ledger(
         self, columns: Sequence[str] | None = None, parts: Sequence[str] | None = None

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pipeline.console import counted, format_duration
 from pipeline.dataset.folder import Dataset
 from pipeline.dataset.snapshot import stored_values
+from transforms import storage
 from transforms.schemas import stores_patches
 
 TOTALS_COLUMNS = ["status", "error_type", "duration_s", "num_patches"]
@@ -47,6 +48,16 @@ def ledger_totals(ledger: pa.Table) -> dict[str, Any]:
         "patches": pc.sum(ledger["num_patches"]).as_py() or 0,
         "audio_hours": (pc.sum(ledger["duration_s"]).as_py() or 0.0) / 3600,
     }
+
+
+def finished_totals(dataset: Dataset) -> dict[str, Any]:
+    """The totals that the last run wrote when it had finished; empty without them.
+
+    They are those of the ledger, because a run that changes it is not finished.
+    """
+    run = dataset.run()
+    totals: dict[str, Any] = run.get("totals", {})
+    return totals if run["state"] == "finished" else {}
 
 
 def finish_run(
@@ -118,11 +129,12 @@ def _work_lines(counters: dict[str, int]) -> list[str]:
 
 def _model_lines(dataset: Dataset, name: str) -> list[str]:
     counts: collections.Counter[str] = collections.Counter()
-    clips = dataset.open_table(f"clips/model={name}")
-    if clips is None or "top_labels" not in clips.schema.names:
+    table = f"clips/model={name}"
+    parts = _parts_with(dataset, table, "top_labels")
+    if not parts:
         return []
-    for batch in clips.to_batches(columns=["top_labels"]):
-        labels = pc.struct_field(pc.list_element(batch["top_labels"], 0), "label")
+    for block in dataset.files.read_blocks(table, parts, ["top_labels"]):
+        labels = pc.struct_field(pc.list_element(block["top_labels"], 0), "label")
         for item in pc.value_counts(labels).to_pylist():
             counts[item["values"]] += item["counts"]
     top = ", ".join(f"{label} ({n:,})" for label, n in counts.most_common(_NUM_TOP))
@@ -134,9 +146,18 @@ def _model_lines(dataset: Dataset, name: str) -> list[str]:
 
 def _example_clip(dataset: Dataset) -> str | None:
     for name in dataset.model_names():
-        clips = dataset.open_table(f"clips/model={name}")
-        if clips is not None and "activations_mean" in clips.schema.names:
-            rows = clips.head(1, columns=["clip_id"])
-            if rows.num_rows:
-                return str(rows["clip_id"][0])
+        table = f"clips/model={name}"
+        for part in _parts_with(dataset, table, "activations_mean"):
+            with dataset.files.open(table, part) as rows:
+                for batch in rows.batches(["clip_id"]):
+                    return str(batch["clip_id"][0])
     return None
+
+
+def _parts_with(dataset: Dataset, table: str, column: str) -> list[str]:
+    """File names of the parts of a table; none if the table has no such column."""
+    parts = [*map(storage.file_name, dataset.parts(table))]
+    if not parts:
+        return []
+    with dataset.files.open(table, parts[0]) as rows:
+        return parts if column in rows.schema.names else []

@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 
 from pipeline.config import RunConfig
 from pipeline.console import ProgressLine, counted, say
+from pipeline.dataset import summary
 from pipeline.dataset.folder import Dataset
 from pipeline.dataset.replace_parts import finish_swap
-from pipeline.dataset.summary import dataset_totals, finish_run, now, summary_text
 from pipeline.errors import ConfigError, DatasetError
 from pipeline.extract import ExtractJob
 from pipeline.inputs.bucket_access import check_reach
@@ -233,7 +233,7 @@ def _execute(run: Run, early: JobProcess | None) -> int:
                 return EXIT_OK
             counters = found
             dataset.remove_temporary()
-            totals = dataset_totals(dataset)
+            totals = summary.dataset_totals(dataset)
             _check_complete(run, totals["clips"])
             dataset.remove_unfinished([])
         except (KeyboardInterrupt, JobError, StorageError, OSError) as error:
@@ -241,13 +241,13 @@ def _execute(run: Run, early: JobProcess | None) -> int:
     else:
         said = counted(plan.manifest.num_rows, "clip is", "clips are")
         print(f"nothing to do: {said} done")
-        totals = dataset_totals(dataset)
+        totals = summary.finished_totals(dataset) or summary.dataset_totals(dataset)
     # Even if nothing was left to do, the totals may be missing: after a run that was
     # killed after its last shard, and after a job that nobody waited for.
-    if plan.pending.num_rows or dataset.run()["state"] != "finished":
-        finish_run(dataset, counters, totals)
+    if plan.pending.num_rows or not summary.finished_totals(dataset):
+        summary.finish_run(dataset, counters, totals)
     JobFolder(dataset).remove()
-    print(summary_text(dataset, totals, time.monotonic() - start))
+    print(summary.summary_text(dataset, totals, time.monotonic() - start))
     return EXIT_FAILED if config.fail_on_error and totals["failed"] else EXIT_OK
 
 
@@ -348,7 +348,7 @@ def _run_content(run: Run) -> dict[str, Any]:
     }
     return {
         "state": "running",
-        "started": now(),
+        "started": summary.now(),
         "finished": None,
         "identity": identity(run.spec),
         "config": config,

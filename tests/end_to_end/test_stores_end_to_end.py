@@ -101,8 +101,7 @@ def extract(corpus: str, output: str) -> list[str | pathlib.Path]:
 
 def read(output: str, table: str) -> pa.Table:
     """A table in ROW_ORDER, without columns that differ between stores."""
-    data = Dataset(output).open_table(table)
-    assert data is not None
+    data = storage.open_dataset(Dataset(output).parts(table))
     order = [key for key in ROW_ORDER if key[0] in data.schema.names]
     rows = data.to_table().sort_by(order).replace_schema_metadata(None)
     other = ("uri", "error", "file_modified")

@@ -5,6 +5,7 @@ import pathlib
 import pyarrow as pa
 
 from pipeline.dataset.folder import Dataset
+from transforms import storage
 
 MODEL = "random-tiny-tlpf"
 ROW_ORDER = [("clip_id", "ascending"), ("patch", "ascending")]
@@ -12,8 +13,7 @@ ROW_ORDER = [("clip_id", "ascending"), ("patch", "ascending")]
 
 def read(output: pathlib.Path, table: str) -> pa.Table:
     """A whole table in ROW_ORDER, without metadata that differs between equal runs."""
-    data = Dataset(str(output)).open_table(table)
-    assert data is not None
+    data = storage.open_dataset(Dataset(str(output)).parts(table))
     order = [key for key in ROW_ORDER if key[0] in data.schema.names]
     return data.to_table().sort_by(order).replace_schema_metadata(None).combine_chunks()
 

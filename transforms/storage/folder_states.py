@@ -14,7 +14,7 @@ from transforms.storage.store import FILE_STATES, unknown_states
 # With more folders, the listings take minutes at 0.1 s for a request.
 MAX_FOLDERS = 10_000
 # Folders that are listed at the same time. Arrow sends eight requests at once.
-_NUM_LISTED = 8
+NUM_LISTED = 8
 # Uris that are split at once: few enough for their copies.
 _NUM_SPLIT = 1 << 17
 
@@ -76,7 +76,7 @@ def folder_states(
         num_bytes[found] = listing.num_bytes[places]
         times_us[found] = listing.times_us[places]
 
-    with ThreadPoolExecutor(_NUM_LISTED) as pool:
+    with ThreadPoolExecutor(NUM_LISTED) as pool:
         for _ in pool.map(look_up, names, rows_of):
             pass
     types = FILE_STATES.types
