@@ -7,7 +7,8 @@ Each part is a process of its own:
 - plan: what a run does before its workers start. It also writes the plan file, and
   counts the shards in it.
 - continued: `extract --dry-run` on a dataset that has half of the clips.
-- finished: `extract` on a dataset that has all clips, which sums it up.
+- finished: `extract` on a dataset that has all clips, but no totals: it is summed up.
+- again: the same command again, which finds the totals in run.json.
 
 The datasets are made: their ledgers are compacted, from shards of 64 clips in any
 order, and the table of clips has only the columns that a summary reads. No audio file
@@ -57,9 +58,21 @@ def finished(manifest: str, output: str) -> None:
     )
 
 
-PARTS = {"new": dry_run, "plan": plan, "continued": dry_run, "finished": finished}
-# Part -> share of the manifest's rows that its dataset has.
-DONE = {"new": 0.0, "plan": 0.0, "continued": 0.5, "finished": 1.0}
+PARTS = {
+    "new": dry_run,
+    "plan": plan,
+    "continued": dry_run,
+    "finished": finished,
+    "again": finished,
+}
+# Part -> folder of its dataset, and share of the manifest's rows that is in it.
+DATASETS = {
+    "new": ("new", 0.0),
+    "plan": ("new", 0.0),
+    "continued": ("half", 0.5),
+    "finished": ("all", 1.0),
+    "again": ("all", 1.0),
+}
 
 
 def measured(name: str, manifest: str, output: str) -> dict[str, float]:
@@ -96,9 +109,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "m.csv"
         write_manifest(path, arguments.rows)
-        for name, share in DONE.items():
-            output = f"{folder}/{name}"
-            if share:
+        for name, (dataset, share) in DATASETS.items():
+            output = f"{folder}/{dataset}"
+            if share and not pathlib.Path(output).exists():
                 make_dataset(str(path), output, int(arguments.rows * share))
             results[name] = measured(name, str(path), output)
             print(name, json.dumps(results[name]), file=sys.stderr)

@@ -24,7 +24,7 @@ from unittest import mock
 
 import pyarrow as pa
 
-from benchmarks.planning import DONE, measured
+from benchmarks.planning import DATASETS, measured
 from benchmarks.support.machine import save
 from benchmarks.support.made_ledger import (
     LARGE_ROWS,
@@ -59,9 +59,9 @@ def measure_dataset(
     manifest: str, root: str, num_rows: int, part_rows: int, url: str, slow: SlowStore
 ) -> dict[str, Any]:
     results: dict[str, Any] = {"rows": num_rows, "rows_in_a_file": part_rows}
-    for name, share in DONE.items():
-        output = f"{root}/{name}"
-        if share:
+    for name, (dataset, share) in DATASETS.items():
+        output = f"{root}/{dataset}"
+        if share and not storage.list_names(output):
             with environment(**s3_environment(url)):
                 make_dataset(manifest, output, int(num_rows * share), part_rows)
         slow.reset()

@@ -125,8 +125,8 @@ class Dataset:
         """Whether a run holds the lock of the folder; other machines may not see it."""
         return storage.is_locked(self.root)
 
-    def state(self) -> object:
-        """A value that changes whenever a run writes to the dataset."""
+    def state(self) -> tuple[dict[str, Any], list[str]]:
+        """`run` and `committed`, which change whenever a run writes to the dataset."""
         return self.run(), self.committed()
 
     def run(self) -> dict[str, Any]:
@@ -229,9 +229,12 @@ class Dataset:
         types = {field.name: field.type for field in LEDGER_FIELDS}
         return pa.table({n: pa.array([], types[n]) for n in columns or types})
 
-    def done_blocks(self) -> Iterator[pa.Table]:
-        """Reads DONE_COLUMNS and the manifest's columns of the ledger, in blocks."""
-        parts = self.committed()
+    def done_blocks(self, parts: Sequence[str]) -> Iterator[pa.Table]:
+        """Reads DONE_COLUMNS and the manifest's columns of the ledger, in blocks.
+
+        Args:
+            parts: File names of the committed parts, at least one.
+        """
         with self.files.open("ledger", parts[0]) as rows:
             carried = rows.schema.names[len(LEDGER_FIELDS) :]
         return self.files.read_blocks("ledger", parts, [*DONE_COLUMNS, *carried])

@@ -40,7 +40,7 @@ _MAX_GROUPS = 2
 # How often the place of a part is looked up again, because it has moved meanwhile.
 _MAX_LOOKS = 10
 # Requests to a bucket at the same time. On a disk, more threads than cores do no harm.
-_NUM_THREADS = 16
+_NUM_THREADS = 32
 
 
 @dataclasses.dataclass(frozen=True)

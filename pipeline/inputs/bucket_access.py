@@ -29,8 +29,9 @@ def check_reach(uris: pa.ChunkedArray) -> None:
     found = pc.extract_regex(remote, r"^(?P<bucket>[^/]+//[^/]+)/")
     buckets = pc.unique(pc.struct_field(found, "bucket")).to_pylist()
     for bucket in buckets[:_MAX_BUCKETS]:
-        clips = remote.filter(pc.starts_with(remote, f"{bucket}/"))
-        refused = [_refusal(uri) for uri in clips[:_NUM_TRIED].to_pylist()]
+        rows = pc.indices_nonzero(pc.starts_with(remote, f"{bucket}/"))
+        clips = remote.take(rows[:_NUM_TRIED]).to_pylist()
+        refused = [_refusal(uri) for uri in clips]
         if all(refused):
             raise ConfigError(f"clips of {bucket} cannot be read: {refused[0]}")
 

@@ -194,14 +194,13 @@ def _prepare(config: RunConfig) -> Run:
     models = choose_engines(models, config.engine, say, config.precision)
     spec = dataset_spec(config, models, tuple(manifest.schema)[2:])
     state = dataset.state()
-    previous = {} if config.overwrite else dataset.run()
+    previous, parts = ({}, []) if config.overwrite else state
     if previous:
         check_same_identity(previous["identity"], identity(spec))
-    is_new = config.overwrite or not dataset.committed()
-    if is_new and config.retry_failed:
+    if config.retry_failed and not parts:
         raise ConfigError(f"nothing to retry: {dataset.shown} has no results yet")
     files = complete_states(manifest["uri"], inputs.files)
-    done = find_done(manifest, files, () if is_new else dataset.done_blocks())
+    done = find_done(manifest, files, dataset.done_blocks(parts) if parts else ())
     changed = find_changed(dataset, manifest, done, config)
     rows = manifest
     for field, column in zip(FILE_FIELDS, files.columns, strict=True):

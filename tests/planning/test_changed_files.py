@@ -137,7 +137,11 @@ def changed_of(
 ) -> ChangedFiles:
     """Compares the clips of a dataset with their files now."""
     manifest = dataset.read_ledger(["clip_id", "uri"])
-    done = find_done(manifest, states_by_uri(manifest, files), dataset.done_blocks())
+    done = find_done(
+        manifest,
+        states_by_uri(manifest, files),
+        dataset.done_blocks(dataset.committed()),
+    )
     return find_changed(dataset, manifest, done, config)
 
 

@@ -78,7 +78,7 @@ def test_blocks_have_all_rows_of_small_and_large_parts(
     for path in sorted(ledger.iterdir())[:num_large]:
         path.rename(path.with_name(f"{part_files.COMPACTED_PREFIX}{path.name[5:]}"))
     monkeypatch.setattr(part_files, "_BLOCK_ROWS", block_rows)
-    blocks = [*dataset.done_blocks()]
+    blocks = [*dataset.done_blocks(dataset.committed())]
     found = [clip_id for block in blocks for clip_id in block["clip_id"].to_pylist()]
     assert sorted(found) == names
     assert all(block.num_rows >= block_rows for block in blocks[:-1])
