@@ -104,7 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", type=int, default=1_000_000)
     parser.add_argument("--large", type=int, default=10_000_000)
-    parser.add_argument("--files", type=int, default=100_000)
+    parser.add_argument("--files", type=int, default=20_000)
     arguments = parser.parse_args()
     results: dict[str, Any] = {"delay_s": DELAY_S}
     with tempfile.TemporaryDirectory() as name:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.dataset.folder import Dataset
+from pipeline.dataset.summary import finished_totals
 from tests.conftest import Command
 from tests.support.audio_files import make_wav
 from tests.support.datasets import assert_same_dataset, read
@@ -215,3 +216,14 @@ def test_a_damaged_ledger_is_refused_with_what_to_do(
         refused = fsdsinet(*command, code=2).stderr
         assert "a file of the dataset is damaged" in refused and part.name in refused
         assert "--overwrite" in refused
+
+
+@pytest.mark.parametrize("state", ["finished", "running", "stopped"])
+def test_only_the_totals_of_a_finished_run_count(
+    tmp_path: pathlib.Path, state: str
+) -> None:
+    dataset = Dataset(str(tmp_path))
+    dataset.write_run({"state": state, "totals": {"clips": 3}})
+    assert finished_totals(dataset) == ({"clips": 3} if state == "finished" else {})
+    dataset.write_run({"state": state})
+    assert not finished_totals(dataset)
