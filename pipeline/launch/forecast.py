@@ -29,7 +29,7 @@ _BYTES_PER_SECOND = {
 # more.
 _MOST = {_UNCOMPRESSED: 1, _LOSSLESS: 450, _LOSSY: 22}
 # The suffix of a path, with the character before it.
-_END_OF_NAME = r"(?P<end>[^/]?\.[^./]*)$"
+_END_OF_NAME = r"(?P<end>[^/.]?\.+[^./]*)$"
 # Opening a file takes about as long as processing this much audio.
 _MIN_S = 0.1
 # The size of a file on the web is unknown until the file is read.
@@ -79,7 +79,9 @@ def _by_suffix(
         value_of: Gives the value of a file name or uri.
     """
     names = pc.struct_field(pc.extract_regex(uris, _END_OF_NAME), "end")
-    names = pc.if_else(pc.match_substring(uris, "://"), uris, pc.fill_null(names, ""))
+    # The name of a URL may have escapes, and a query follows it.
+    is_url = pc.match_substring_regex(uris, "^https?://", ignore_case=True)
+    names = pc.if_else(is_url, uris, pc.fill_null(names, ""))
     kinds = pc.unique(names)
     values = np.array([value_of(name) for name in kinds.to_pylist()], np.int64)
     return values[np.asarray(pc.index_in(names, value_set=kinds))]

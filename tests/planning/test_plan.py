@@ -287,3 +287,14 @@ def test_rows_that_are_no_excerpts_keep_their_order() -> None:
     assert by_file(manifest) is manifest
     with_columns = excerpts_of(*((name, None, None) for name in "baca"))
     assert by_file(with_columns).equals(with_columns)
+
+
+@given(st.lists(st.text(alphabet="wv./:é\n?%2", max_size=12), min_size=1))
+def test_length_depends_on_the_suffix_wherever_the_file_is(names: list[str]) -> None:
+    starts = ("/in/", "s3://b/", "file:///", "HTTP://h/")
+    uris = [f"{starts[n % 4]}{name}.wv" for n, name in enumerate(names)]
+    uris += [f"{starts[n % 4]}{name}" for n, name in enumerate(names)]
+    sizes = sized(dict.fromkeys(uris, 1_000_000))
+    found = predict_audio_s(with_files(pa.table({"uri": uris}), sizes))
+    rates = [58_800 if storage.suffix(uri) == ".wv" else 16_000 for uri in uris]
+    assert found.tolist() == [1_000_000 / rate for rate in rates]
