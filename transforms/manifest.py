@@ -102,11 +102,12 @@ def _planned(rows: pa.Table, failures: Mapping[str, Failure]) -> pa.Table:
     return rows.combine_chunks()
 
 
-def read_planned_shards(plan_path: str) -> list[PlannedShard]:
-    """All shards of a plan file, in the order of the file."""
+def read_planned_shards(plan_path: str) -> Iterator[PlannedShard]:
+    """Yields all shards of a plan file, in the order of the file."""
     with open_arrow(plan_path) as source:
         reader = pa.ipc.open_file(source)
-        return [_read_shard(reader, i) for i in range(reader.num_record_batches)]
+        for index in range(reader.num_record_batches):
+            yield _read_shard(reader, index)
 
 
 def take_planned_shards(lane: Lane, lanes: Lanes) -> Iterator[PlannedShard]:

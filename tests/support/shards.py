@@ -83,7 +83,7 @@ def planned_shard(clip_ids: list[str], tmp_path: pathlib.Path) -> PlannedShard:
     )
     plan = tmp_path / "plan.arrow"
     write_plan(plan_of(table, len(clip_ids)), str(plan), {})
-    return read_planned_shards(str(plan))[0]
+    return next(read_planned_shards(str(plan)))
 
 
 def run_transform(
