@@ -1,5 +1,6 @@
 # make demo: set-up, then the main job on the bundled clips.
-# make test: set-up, then all tests.      make check: formatting, lint, types.
+# make test: set-up, then the tests.      make check: formatting, lint, types.
+# make test-slow: the tests that take longest, most of which kill what they test.
 # make test-wheel: the examples from a wheel, in an environment of their own.
 # make prism: builds Beam's Prism runner with Go; one test runs the main job on Prism.
 # make minio: builds the store that the tests of buckets need, with Go (3 minutes).
@@ -18,7 +19,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pipeline transforms training benchmarks demo deploy examples tests setup.py
 
-.PHONY: demo test test-wheel test-minio minio prism test-flink flink torch test-torch image image-gpu image-files test-training train check bench
+.PHONY: demo test test-slow test-wheel test-minio minio prism test-flink flink torch test-torch image image-gpu image-files test-training train check bench
 
 .venv/ready: setup.py pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "needs Python 3.11"'
@@ -34,7 +35,10 @@ demo: .venv/ready
 	$(BIN)/fsdsinet report out/demo --output out/demo.html
 
 test: .venv/ready build/dataflow/ready
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m 'not minio and not flink and not torch'
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m 'not slow and not minio and not flink and not torch'
+
+test-slow: .venv/ready build/dataflow/ready
+	$(BIN)/pytest -n 2 --dist worksteal -m 'slow and not minio and not flink and not torch'
 
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 
@@ -173,4 +177,4 @@ bench: .venv/ready .venv-bench/ready
 	$(BIN)/python -m benchmarks.engine_layers
 	$(BIN)/python -m benchmarks.front_end_speed --rounds 3
 	$(BIN)/python -m benchmarks.extract_speed --clips 40
-	$(BIN)/python -m benchmarks.plan_million
+	$(BIN)/python -m benchmarks.planning --rows 1000000

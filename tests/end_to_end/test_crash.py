@@ -172,6 +172,7 @@ def test_killed_worker_is_replaced_and_the_dataset_is_the_same(
     assert_tidy(output)
 
 
+@pytest.mark.slow
 def test_a_clip_that_kills_workers_twice_is_given_up(
     gate: GatedClip,
     tmp_path: pathlib.Path,
@@ -191,6 +192,7 @@ def test_a_clip_that_kills_workers_twice_is_given_up(
     assert_same_dataset(output, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_clip_that_takes_too_long_is_given_up(
     gate: GatedClip,
     tmp_path: pathlib.Path,

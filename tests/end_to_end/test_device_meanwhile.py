@@ -88,6 +88,7 @@ def run_on_device(
     )
 
 
+@pytest.mark.slow
 def test_clips_that_kill_workers_are_found_though_there_were_two_shards(
     corpus: pathlib.Path,
     corpus_dataset: pathlib.Path,

@@ -69,6 +69,7 @@ def test_segments_give_the_dataset_of_the_whole(
     assert_done(output, whole)
 
 
+@pytest.mark.slow
 def test_each_recording_of_many_is_computed_by_one_worker(
     recordings: pathlib.Path,
     tiny_model: pathlib.Path,
@@ -93,6 +94,7 @@ def num_segments(output: pathlib.Path) -> int:
     return len(list(output.glob("unfinished/*/segment-*.parquet")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "moment",
     [
@@ -141,6 +143,7 @@ def worker_on_part(tmp: pathlib.Path, part: str, killed: list[int]) -> int | Non
     return None
 
 
+@pytest.mark.slow
 def test_a_segment_that_kills_workers_twice_fails_the_recording(
     tmp_path: pathlib.Path, fsdsinet: Command
 ) -> None:

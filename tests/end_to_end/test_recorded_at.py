@@ -79,6 +79,7 @@ def times_of(output: pathlib.Path) -> dict[str, Row]:
     }
 
 
+@pytest.mark.slow
 def test_every_recording_of_a_folder(
     folder: pathlib.Path,
     tiny_model: pathlib.Path,

@@ -101,6 +101,7 @@ def test_two_workers_give_the_same_results(
     assert_same_results(other, output)
 
 
+@pytest.mark.slow
 def test_killed_run_continues(
     output: pathlib.Path,
     sounds: pathlib.Path,
@@ -121,6 +122,7 @@ def test_killed_run_continues(
     assert_same_results(other, output)
 
 
+@pytest.mark.slow
 def test_shifts_in_mel_bins(
     sounds: pathlib.Path, tmp_path: pathlib.Path, fsdsinet: Command
 ) -> None:

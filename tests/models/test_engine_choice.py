@@ -205,6 +205,7 @@ def test_damaged_files_in_the_cache_are_replaced(
     assert chosen.engine == "winograd"
 
 
+@pytest.mark.slow
 def test_two_launchers_may_compile_at_once(
     cache: pathlib.Path, tiny_model: pathlib.Path
 ) -> None:

@@ -302,6 +302,7 @@ def test_a_changed_file_is_named_and_its_row_replaced(
     assert "nothing to do" in last.stdout and "changed since" not in last.stderr
 
 
+@pytest.mark.slow
 def test_clips_of_parts_that_a_killed_run_removed_are_computed(
     folder: pathlib.Path,
     tmp_path: pathlib.Path,

@@ -135,6 +135,16 @@ def packages() -> set[str]:
     }
 
 
+def test_modules_that_are_named_to_be_run_exist() -> None:
+    text = DOCS + (ROOT / "Makefile").read_text(encoding="utf-8")
+    run = r"(?:-m|IN_TRAINING\)) ((?:benchmarks|training|demo|deploy)[\w.]*\w)"
+    named = {*re.findall(run, text), *re.findall(r"`(benchmarks\.[\w.]+)`", text)}
+    assert {"benchmarks.planning", "benchmarks.flink.speed"} <= named
+    for name in named:
+        path = ROOT.joinpath(*name.split("."))
+        assert path.with_suffix(".py").exists() or path.is_dir(), name
+
+
 def test_the_tree_in_the_readme_is_the_tree() -> None:
     tree = tree_of(README)
     top = {

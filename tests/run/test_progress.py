@@ -229,6 +229,7 @@ def test_a_cluster_job_shows_the_segments_that_are_done(
     )
 
 
+@pytest.mark.slow
 def test_progress_moves_within_a_recording(
     tmp_path: pathlib.Path,
     tiny_model: pathlib.Path,
