@@ -219,6 +219,9 @@ def _execute(run: Run, early: JobProcess | None) -> int:
     start = time.monotonic()
     dataset, plan, config = run.dataset, run.plan, run.config
     counters: dict[str, int] = {}
+    # The totals may be missing though nothing is left to do: after a run that was
+    # killed after its last shard, and after a job that nobody waited for.
+    known = {} if plan.pending.num_rows else summary.finished_totals(dataset)
     if plan.pending.num_rows:
         dataset.write_run(_run_content(run))
         try:
@@ -240,10 +243,8 @@ def _execute(run: Run, early: JobProcess | None) -> int:
     else:
         said = counted(plan.manifest.num_rows, "clip is", "clips are")
         print(f"nothing to do: {said} done")
-        totals = summary.finished_totals(dataset) or summary.dataset_totals(dataset)
-    # Even if nothing was left to do, the totals may be missing: after a run that was
-    # killed after its last shard, and after a job that nobody waited for.
-    if plan.pending.num_rows or not summary.finished_totals(dataset):
+        totals = known or summary.dataset_totals(dataset)
+    if not known:
         summary.finish_run(dataset, counters, totals)
     JobFolder(dataset).remove()
     print(summary.summary_text(dataset, totals, time.monotonic() - start))
