@@ -12,7 +12,7 @@ from pipeline.inputs.clip_ids import default_clip_id, default_clip_ids
 from pipeline.inputs.file_states import complete_states, listed_states
 from pipeline.inputs.manifest_files import resolved
 from transforms import storage
-from transforms.storage import FILE_STATES, FileInfo, local, unknown_states
+from transforms.storage import FILE_STATES, FileInfo, store, unknown_states
 
 NOON = datetime.datetime(2026, 7, 1, 12, tzinfo=datetime.UTC)
 
@@ -21,7 +21,7 @@ NOON = datetime.datetime(2026, 7, 1, 12, tzinfo=datetime.UTC)
 def test_files_that_no_listing_stated_are_looked_up(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, num_at_once: int
 ) -> None:
-    monkeypatch.setattr(local, "_NUM_AT_ONCE", num_at_once)
+    monkeypatch.setattr(store, "_NUM_AT_ONCE", num_at_once)
     for size in (1, 2):
         (tmp_path / f"{size}.wav").write_bytes(bytes(size))
     names = ["2.wav", "gone.wav", "1.wav", "2.wav", "listed.wav"]

@@ -31,6 +31,7 @@ from transforms.storage.store import (
     Limits,
     Store,
     file_states,
+    in_blocks,
     limits,
     unknown_states,
 )
@@ -107,9 +108,6 @@ __all__ = [
 # Environment variable that names the folder of local copies. Without it they are kept
 # in the system's folder for temporary files.
 COPIES_VARIABLE = "FSDSINET_COPIES"
-
-# Uris whose schemes are found at once: few enough for the copies of their parts.
-_NUM_SPLIT = 1 << 17
 
 _STORES: dict[str, Callable[[], Store]] = {
     "file": LocalStore,
@@ -203,8 +201,7 @@ def _schemes(uris: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int32]]:
     """The schemes of uris, and int32 [number of uris], which of them each has."""
     numbers: dict[str, int] = {}
     codes = [np.empty(0, np.int32)]
-    for start in range(0, len(uris), _NUM_SPLIT):
-        some = uris.slice(start, _NUM_SPLIT).combine_chunks()
+    for some in in_blocks(uris):
         # Without the mark `://`, a uri is a path.
         starts = pc.list_element(pc.split_pattern(some, "://", max_splits=1), 0)
         starts = pc.if_else(pc.match_substring(some, "://"), starts, "")

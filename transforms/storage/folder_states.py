@@ -1,7 +1,7 @@
 """Looks up files of buckets in listings of their folders, in columns."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,14 +9,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.storage.store import FILE_STATES, unknown_states
+from transforms.storage.store import FILE_STATES, in_blocks, unknown_states
 
 # With more folders, the listings take minutes at 0.1 s for a request.
 MAX_FOLDERS = 10_000
 # Folders that are listed at the same time. Arrow sends eight requests at once.
 NUM_LISTED = 8
-# Uris that are split at once: few enough for their copies.
-_NUM_SPLIT = 1 << 17
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +52,7 @@ def folder_states(
     """
     if not len(uris):
         return FILE_STATES.empty_table()
-    split = [_last_split(some, 0).dictionary_encode() for some in _slices(uris)]
+    split = [_last_split(some, 0).dictionary_encode() for some in in_blocks(uris)]
     folders = pa.chunked_array(split).unify_dictionaries()
     names = folders.chunk(0).dictionary.to_pylist()
     if len(names) > MAX_FOLDERS:
@@ -83,11 +81,6 @@ def folder_states(
     sizes = pa.array(num_bytes, types[0], mask=~is_found)
     times = pa.array(times_us, pa.int64(), mask=~is_found).cast(types[1])
     return pa.table([sizes, times, pa.array(is_found)], FILE_STATES)
-
-
-def _slices(uris: pa.ChunkedArray) -> Iterator[pa.Array]:
-    for start in range(0, len(uris), _NUM_SPLIT):
-        yield uris.slice(start, _NUM_SPLIT).combine_chunks()
 
 
 def _last_split(uris: pa.Array, part: int) -> pa.Array:

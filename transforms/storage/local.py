@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from transforms.storage.errors import Kind, StorageError
-from transforms.storage.store import FILE_STATES, FileInfo, Held
+from transforms.storage.store import FILE_STATES, FileInfo, Held, in_blocks
 from transforms.storage.uris import local_path
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -28,8 +28,6 @@ _FIRST_US, _LAST_US = (
     (time.replace(tzinfo=datetime.UTC) - _EPOCH) // datetime.timedelta(microseconds=1)
     for time in (datetime.datetime.min, datetime.datetime.max)
 )
-# Files whose states are asked for at once: few enough for their Python objects.
-_NUM_AT_ONCE = 1 << 17
 _AGAIN = "and run the same command again"
 _PERMISSIONS = "give this user write permission for {folder}, or choose another folder"
 # What to do about an error of the system, by error number.
@@ -107,8 +105,7 @@ class LocalStore:
 
     def states(self, uris: pa.ChunkedArray) -> pa.Table:
         tables = [FILE_STATES.empty_table()]
-        for start in range(0, len(uris), _NUM_AT_ONCE):
-            some = uris.slice(start, _NUM_AT_ONCE).combine_chunks().dictionary_encode()
+        for some in map(pa.Array.dictionary_encode, in_blocks(uris)):
             tables.append(_states(some.dictionary.to_pylist()).take(some.indices))
         return pa.concat_tables(tables)
 

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, Literal, Protocol
 
 import pyarrow as pa
@@ -55,6 +55,16 @@ def file_states(
         is_found,
     )
     return pa.table([*map(pa.array, columns, FILE_STATES.types)], FILE_STATES)
+
+
+# Files whose states are found at once: few enough for copies of their uris.
+_NUM_AT_ONCE = 1 << 17
+
+
+def in_blocks(uris: pa.ChunkedArray) -> Iterator[pa.Array]:
+    """Yields uris of millions of files in blocks that fit into memory several times."""
+    for start in range(0, len(uris), _NUM_AT_ONCE):
+        yield uris.slice(start, _NUM_AT_ONCE).combine_chunks()
 
 
 def unknown_states(num_rows: int, is_found: bool | None = None) -> pa.Table:
