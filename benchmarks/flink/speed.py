@@ -15,7 +15,6 @@ Usage: python -m benchmarks.flink.speed [--clips N] [--rounds N]
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import pathlib
@@ -28,11 +27,11 @@ from multiprocessing.synchronize import Barrier
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from benchmarks.support.corpora import make_fsd50k_like
 from benchmarks.support.engine_run import own_engine
 from benchmarks.support.machine import MODELS, save
+from benchmarks.support.shard_workers import shard_workers
 from deploy.flink.local_flink import JOB_SERVER, LocalFlink
 
 MODEL = "vgg41-tlpf"
@@ -50,11 +49,7 @@ def run(corpus: pathlib.Path, output: pathlib.Path, *options: str) -> dict[str, 
     start = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - start
-    parts = sorted((output / "ledger").iterdir())
-    workers = [json.loads(pq.read_schema(part).metadata[b"worker"]) for part in parts]
-    for worker, part in zip(workers, parts, strict=True):
-        table = pq.ParquetFile(part).read(["duration_s"])
-        worker["audio_s"] = table["duration_s"].to_numpy().sum()
+    workers = shard_workers(output)
     by_pid: dict[int, list[dict[str, Any]]] = {}
     for worker in workers:
         by_pid.setdefault(worker["pid"], []).append(worker)

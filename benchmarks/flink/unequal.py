@@ -13,7 +13,6 @@ Usage: python -m benchmarks.flink.unequal [--clips N] [--rounds N]
 import argparse
 import contextlib
 import glob
-import json
 import os
 import pathlib
 import signal
@@ -23,10 +22,9 @@ import tempfile
 import time
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from benchmarks.support.corpora import make_fsd50k_like
 from benchmarks.support.machine import save
+from benchmarks.support.shard_workers import shard_workers
 from deploy.flink.local_flink import JOB_SERVER, LocalFlink
 from transforms.job_control.status import read_statuses
 
@@ -73,20 +71,16 @@ def measured(output: pathlib.Path, slow: int) -> dict[str, Any]:
     """The times and the throughput of both workers."""
     audio_s: dict[int, float] = {}
     ends: dict[int, float] = {}
-    begun = float("inf")
-    num_shards = 0
-    for part in output.glob("ledger/*.parquet"):
-        worker = json.loads(pq.read_schema(part).metadata[b"worker"])
+    workers = shard_workers(output)
+    begun = min(worker["started_s"] for worker in workers)
+    for worker in workers:
         pid = worker["pid"]
-        duration_s = pq.ParquetFile(part).read(["duration_s"])["duration_s"].to_numpy()
-        audio_s[pid] = audio_s.get(pid, 0.0) + float(duration_s.sum())
+        audio_s[pid] = audio_s.get(pid, 0.0) + worker["audio_s"]
         ends[pid] = max(ends.get(pid, 0.0), worker["committed_s"])
-        begun = min(begun, worker["started_s"])
-        num_shards += 1
     pids = sorted(ends, key=lambda pid: pid != slow)
     end_s = [ends[pid] - begun for pid in pids]
     return {
-        "num_shards": num_shards,
+        "num_shards": len(workers),
         "end_s": [round(end, 2) for end in end_s],
         "apart": round((max(end_s) - min(end_s)) / max(end_s), 4),
         "audio_s_per_s": [

@@ -29,7 +29,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -163,20 +162,15 @@ def measure(folder: pathlib.Path, setting: Setting) -> dict[str, float]:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    times = list(shard_times(folder))
-    wall_s = max(end for _, end in times) - min(start for start, _ in times)
+    # The module imports pyarrow, which `run_one` may import only after its fork.
+    from benchmarks.support.shard_workers import shard_workers
+
+    workers = shard_workers(folder / "out")
+    begun_s = min(worker["started_s"] for worker in workers)
+    wall_s = max(worker["committed_s"] for worker in workers) - begun_s
     num_patches = sum(map(int, (folder / "device").read_text().split()))
     busy_s = num_patches * setting.patch_ms / 1e3
     return {"s": wall_s, "idle": 1 - busy_s / wall_s, "patches": num_patches}
-
-
-def shard_times(folder: pathlib.Path) -> Iterator[tuple[float, float]]:
-    """Unix times at which each shard was begun and committed."""
-    import pyarrow.parquet as pq
-
-    for part in (folder / "out" / "ledger").iterdir():
-        worker = json.loads(pq.read_schema(part).metadata[b"worker"])
-        yield worker["started_s"], worker["committed_s"]
 
 
 def compare(
