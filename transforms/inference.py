@@ -22,8 +22,8 @@ from transforms.engines.device_thread import (
     compute_elsewhere,
     run_engines,
     run_in_turn,
+    start_in_thread,
 )
-from transforms.engines.device_thread import start as start_in_device_thread
 from transforms.engines.registered import EngineFactory, engine_factory, load_engine
 from transforms.job_control.counters import METRICS_NAMESPACE, count
 from transforms.job_control.deaths import count_deaths
@@ -62,7 +62,7 @@ def start_models(shard: Shard, engines: Mapping[str, Engine]) -> StartedShard:
     """
     groups = _groups(shard.clips, engines)
     report_device(True)
-    future = start_in_device_thread(
+    future = start_in_thread(
         lambda: [_run_group(group, engines, run_engines) for group in groups]
     )
 

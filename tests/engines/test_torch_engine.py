@@ -16,7 +16,7 @@ from training.graphs.sinet_graph import Pooling
 from transforms.elements import FloatArray
 from transforms.engines.agreement import check_patches, differences, reference
 from transforms.engines.contract import TOLERANCES, ModelSpec, uses_device
-from transforms.engines.device_thread import start
+from transforms.engines.device_thread import start_in_thread
 from transforms.engines.network import UnknownLayerError
 from transforms.models.engine_choice import choose_engines
 from transforms.models.loading import load_model
@@ -98,10 +98,10 @@ def test_the_thread_of_a_device_computes_the_same(
     # This machine's device is the core on which the worker prepares its next shard.
     assert not uses_device(engine)
     expected = engine.run(check_patches())
-    found = start(engine.run, check_patches()).result()
+    found = start_in_thread(engine.run, check_patches()).result()
     np.testing.assert_array_equal(found.activations, expected.activations)
     np.testing.assert_array_equal(found.embeddings, expected.embeddings)
-    assert start(torch.get_num_threads).result() == 1
+    assert start_in_thread(torch.get_num_threads).result() == 1
     monkeypatch.setattr(engine, "_device", torch.device("cuda", 0))
     assert uses_device(engine)
 

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 _THREAD = ThreadPoolExecutor(1, thread_name_prefix="device")
 
 
-def start(function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+def start_in_thread(function: Callable[..., Result], *arguments: Any) -> Future[Result]:
     """Calls a function in the thread, after what was started before."""
     return _THREAD.submit(function, *arguments)
 
@@ -39,5 +39,5 @@ def run_in_turn(
 ) -> dict[str, Prediction]:
     """Predictions by name of the model; waits while a device has other work."""
     if compute_elsewhere(engines):
-        return start(run_engines, engines, patches).result()
+        return start_in_thread(run_engines, engines, patches).result()
     return run_engines(engines, patches)
