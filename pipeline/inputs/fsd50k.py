@@ -101,7 +101,7 @@ def _read_csv(root: str, subset: str) -> pa.Table:
     columns = ["fname", "labels"] + (["split"] if subset == "dev" else [])
     try:
         return pa.csv.read_csv(
-            io.BytesIO(storage.read_file(path)),
+            storage.open_arrow(path),
             convert_options=pa.csv.ConvertOptions(
                 include_columns=columns,
                 column_types=dict.fromkeys(columns, pa.string()),

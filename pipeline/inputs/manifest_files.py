@@ -194,7 +194,7 @@ def _as_utf8(uri: str, file: pa.NativeFile) -> pa.NativeFile:
     problem = "looks like UTF-16 or UTF-32 without a byte order mark"
     if encoding != "unknown":
         try:
-            return pa.BufferReader(file.read().decode(encoding).encode("utf-8"))
+            return storage.arrow_file(file.read().decode(encoding).encode("utf-8"))
         except UnicodeDecodeError as error:
             problem = f"is damaged {encoding.upper()} text ({error.reason})"
     raise ConfigError(f"manifest {storage.shown(uri)} {problem}; save it as UTF-8")

@@ -6,6 +6,7 @@ import hashlib
 import os
 import pathlib
 import pickle
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -189,6 +190,14 @@ def test_error_while_writing_keeps_the_old_file(root: str) -> None:
         raise ZeroDivisionError
     assert names_of(root, hidden=True) == ["a"]
     assert storage.read_file(uri) == b"before"
+
+
+@pytest.mark.parametrize("data", [b"a,b\n1,2\n", b""])
+def test_a_file_for_arrow_holds_nothing_of_python(data: bytes) -> None:
+    num_references = sys.getrefcount(data)
+    file = storage.arrow_file(data)
+    assert sys.getrefcount(data) == num_references
+    assert file.size() == len(data) and file.read() == data
 
 
 def test_parquet_is_read_as_one_table(root: str) -> None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from transforms.storage.errors import Kind, StorageError
-from transforms.storage.store import FILE_STATES, FileInfo, Held, in_blocks
+from transforms.storage.store import FILE_STATES, FileInfo, Held, arrow_file, in_blocks
 from transforms.storage.uris import local_path
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -65,9 +65,7 @@ class LocalStore:
             # As bytes, because Arrow takes only UTF-8 for text.
             path = os.fsencode(local_path(uri))
             # An empty file cannot be memory-mapped.
-            return (
-                pa.memory_map(path) if os.path.getsize(path) else pa.BufferReader(b"")
-            )
+            return pa.memory_map(path) if os.path.getsize(path) else arrow_file(b"")
 
     def look_up(self, uri: str) -> FileInfo | Literal["folder"] | None:
         with _problems(uri):

@@ -23,7 +23,7 @@ from transforms.storage.errors import Kind, StorageError
 from transforms.storage.folder_states import Listing, folder_states
 from transforms.storage.lease import is_leased, lease
 from transforms.storage.ranges import WHOLE_BYTES, RangedFile
-from transforms.storage.store import FileInfo, Held
+from transforms.storage.store import FileInfo, Held, arrow_file
 from transforms.storage.uris import (
     has_magic,
     join,
@@ -74,14 +74,14 @@ class ObjectStore:
     def open_arrow(self, uri: str) -> pa.NativeFile:
         """Opens a file for Arrow, which reads only parts of a large object of S3."""
         if scheme_of(uri) != "s3":
-            return pa.BufferReader(self.read(uri))
+            return arrow_file(self.read(uri))
         with _problems(uri):
             filesystem, path = _locate(uri)
             file = filesystem.open_input_file(path)
             if file.size() > WHOLE_BYTES:
                 return file
             with file:
-                return pa.BufferReader(_whole(file))
+                return arrow_file(_whole(file))
 
     def look_up(self, uri: str) -> FileInfo | Literal["folder"] | None:
         with _problems(uri):

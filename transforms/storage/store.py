@@ -57,6 +57,19 @@ def file_states(
     return pa.table([*map(pa.array, columns, FILE_STATES.types)], FILE_STATES)
 
 
+def arrow_file(data: bytes) -> pa.NativeFile:
+    """Returns a file that Arrow can read, with a copy of the data in Arrow's memory.
+
+    A thread of Arrow may be the last to let go of a file, even after the call that read
+    it. If the data were Python's, it would wait for the interpreter, and abort the
+    process if the interpreter ends meanwhile.
+    """
+    buffer = pa.allocate_buffer(len(data))
+    with pa.FixedSizeBufferWriter(buffer) as writer:
+        writer.write(data)
+    return pa.BufferReader(buffer)
+
+
 # Files whose states are found at once: few enough for copies of their uris.
 _NUM_AT_ONCE = 1 << 17
 

@@ -28,7 +28,7 @@ from urllib3.exceptions import (
 from transforms.storage.errors import StorageError
 from transforms.storage.ranges import WHOLE_BYTES, RangedFile
 from transforms.storage.read_only import ReadOnlyStore
-from transforms.storage.store import FileInfo, Limits, limits
+from transforms.storage.store import FileInfo, Limits, arrow_file, limits
 from transforms.storage.uris import quoted_url, shown
 
 _MAX_REDIRECTS = 5
@@ -120,7 +120,7 @@ class WebStore(ReadOnlyStore):
         return data
 
     def open_arrow(self, uri: str) -> pa.NativeFile:
-        return pa.BufferReader(self.read(uri))
+        return arrow_file(self.read(uri))
 
     def look_up(self, uri: str) -> FileInfo | Literal["folder"] | None:
         """Sends a GET request and does not read the body: some servers refuse HEAD."""
