@@ -37,8 +37,7 @@ def default_clip_id(
 
 def _clip_ids(rows: pa.RecordBatch) -> pa.Array:
     uris = rows.column(0)
-    is_url = pc.match_substring_regex(uris, "^https?://", ignore_case=True)
-    if rows.num_columns > 1 or pc.any(is_url).as_py():
+    if rows.num_columns > 1 or pc.any(storage.are_urls(uris)).as_py():
         values = zip(*(column.to_pylist() for column in rows.columns), strict=True)
         return pa.array([default_clip_id(*row) for row in values], pa.string())
     # Most rows name whole files by their paths, and there may be millions.

@@ -80,8 +80,7 @@ def _by_suffix(
     """
     names = pc.struct_field(pc.extract_regex(uris, _END_OF_NAME), "end")
     # The name of a URL may have escapes, and a query follows it.
-    is_url = pc.match_substring_regex(uris, "^https?://", ignore_case=True)
-    names = pc.if_else(is_url, uris, pc.fill_null(names, ""))
+    names = pc.if_else(storage.are_urls(uris), uris, pc.fill_null(names, ""))
     kinds = pc.unique(names)
     values = np.array([value_of(name) for name in kinds.to_pylist()], np.int64)
     return values[np.asarray(pc.index_in(names, value_set=kinds))]

@@ -39,6 +39,7 @@ from transforms.storage.store import (
 from transforms.storage.uris import (
     URI_SCHEME,
     absolute,
+    are_urls,
     file_name,
     folder_of,
     has_magic,
@@ -68,6 +69,7 @@ __all__ = [
     "StorageError",
     "WebStore",
     "absolute",
+    "are_urls",
     "arrow_file",
     "check_writable",
     "create_file",

@@ -12,6 +12,9 @@ import re
 import urllib.parse
 from fnmatch import fnmatchcase
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 # Start of a uri that is not a local path, as a regular expression.
 URI_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]+://"
 _SHORT_FILE_URI = re.compile(r"file:(?=/(?!/))", re.IGNORECASE)
@@ -39,6 +42,11 @@ def scheme_of(uri: str) -> str:
 
 def is_local(uri: str) -> bool:
     return scheme_of(uri) == "file"
+
+
+def are_urls(uris: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """For each of many uris, whether it is an address on the web."""
+    return pc.match_substring_regex(uris, "^https?://", ignore_case=True)
 
 
 def local_path(uri: str) -> str:
