@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 
 from pipeline.console import counted
 from pipeline.dataset.folder import Dataset
+from pipeline.dataset.part_files import together
 from transforms import storage
 from transforms.job_control.status import WorkerStatus
 from transforms.recordings.unfinished import num_done_segments
@@ -52,7 +53,8 @@ class LedgerWatch:
 
     def _add(self, parts: list[str]) -> None:
         columns = ["status", "num_patches", "duration_s"]
-        rows = storage.open_dataset(parts).to_table(columns=columns)
+        names = map(storage.file_name, parts)
+        rows = together(self._dataset.files.read_each("ledger", names, columns))
         self._seen.update(parts)
         total = self.total
         total.clips_done += rows.num_rows

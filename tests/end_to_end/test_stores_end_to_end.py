@@ -17,7 +17,7 @@ from tests.support.audio_files import (
     make_wav,
     signal,
 )
-from tests.support.datasets import MODEL, ROW_ORDER
+from tests.support.datasets import MODEL, ROW_ORDER, whole_table
 from tests.support.killed_runs import kill_worker, worker_held
 from tests.support.object_stores import (
     CuttingProxy,
@@ -101,9 +101,8 @@ def extract(corpus: str, output: str) -> list[str | pathlib.Path]:
 
 def read(output: str, table: str) -> pa.Table:
     """A table in ROW_ORDER, without columns that differ between stores."""
-    data = storage.open_dataset(Dataset(output).parts(table))
-    order = [key for key in ROW_ORDER if key[0] in data.schema.names]
-    rows = data.to_table().sort_by(order).replace_schema_metadata(None)
+    rows = whole_table(output, table)
+    rows = rows.sort_by([key for key in ROW_ORDER if key[0] in rows.schema.names])
     other = ("uri", "error", "file_modified")
     kept = [name for name in rows.column_names if name not in other]
     return rows.select(kept).combine_chunks()

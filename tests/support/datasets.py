@@ -5,6 +5,7 @@ import pathlib
 import pyarrow as pa
 
 from pipeline.dataset.folder import Dataset
+from pipeline.dataset.part_files import together
 from transforms import storage
 
 MODEL = "random-tiny-tlpf"
@@ -13,9 +14,17 @@ ROW_ORDER = [("clip_id", "ascending"), ("patch", "ascending")]
 
 def read(output: pathlib.Path, table: str) -> pa.Table:
     """A whole table in ROW_ORDER, without metadata that differs between equal runs."""
-    data = storage.open_dataset(Dataset(str(output)).parts(table))
-    order = [key for key in ROW_ORDER if key[0] in data.schema.names]
-    return data.to_table().sort_by(order).replace_schema_metadata(None).combine_chunks()
+    rows = whole_table(str(output), table)
+    order = [key for key in ROW_ORDER if key[0] in rows.schema.names]
+    return rows.sort_by(order).combine_chunks()
+
+
+def whole_table(output: str, table: str) -> pa.Table:
+    """A whole table, without metadata."""
+    dataset = Dataset(output)
+    parts = [storage.file_name(uri) for uri in dataset.parts(table)]
+    rows = together(dataset.files.read_each(table, parts))
+    return rows.replace_schema_metadata(None)
 
 
 def assert_same_dataset(one: pathlib.Path, other: pathlib.Path) -> None:

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from transforms.storage.errors import StorageError
 from transforms.storage.local import LocalStore
@@ -94,7 +93,6 @@ __all__ = [
     "look_up",
     "move_file",
     "open_arrow",
-    "open_dataset",
     "open_file",
     "prune_folder",
     "publish",
@@ -314,8 +312,3 @@ def _copy_path(uri: str, sha256: str) -> pathlib.Path:
     if not folder:
         folder = os.path.join(tempfile.gettempdir(), f"fsd-sinet-beam-{os.getuid()}")
     return pathlib.Path(folder, sha256[:32], file_name(uri))
-
-
-def open_dataset(uris: Sequence[str]) -> ds.Dataset:
-    """Opens one or more Parquet files of one store as one table."""
-    return store_for(uris[0]).dataset(uris)

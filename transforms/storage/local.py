@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, Literal
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from transforms.storage.errors import Kind, StorageError
 from transforms.storage.store import FILE_STATES, FileInfo, Held, arrow_file, in_blocks
@@ -225,10 +224,6 @@ class LocalStore:
         finally:
             os.close(descriptor)
         return False
-
-    def dataset(self, uris: Sequence[str]) -> ds.Dataset:
-        with _problems(uris[0]):
-            return ds.dataset([local_path(uri) for uri in uris], format="parquet")
 
 
 class _SystemLock:

@@ -15,7 +15,6 @@ from typing import BinaryIO, Literal, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 
 from transforms.storage.clients import open_bucket, remedy_for
@@ -242,12 +241,6 @@ class ObjectStore:
 
     def is_locked(self, folder: str) -> bool:
         return is_leased(self, _lock_uri(folder))
-
-    def dataset(self, uris: Sequence[str]) -> ds.Dataset:
-        with _problems(uris[0]):
-            filesystem = _locate(uris[0])[0]
-            paths = [_locate(uri)[1] for uri in uris]
-            return ds.dataset(paths, format="parquet", filesystem=filesystem)
 
 
 def _whole(file: pa.NativeFile) -> bytes:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import BinaryIO, NoReturn
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from transforms.storage.errors import StorageError
 from transforms.storage.store import FileInfo, Held, unknown_states
@@ -56,9 +55,6 @@ class ReadOnlyStore:
 
     def is_locked(self, folder: str) -> bool:
         return False
-
-    def dataset(self, uris: Sequence[str]) -> ds.Dataset:
-        _refuse_to_list(uris[0])
 
 
 def _refuse_to_list(uri: str) -> NoReturn:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, Literal, Protocol
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -210,6 +209,3 @@ class Store(Protocol):
 
     def is_locked(self, folder: str) -> bool:
         """True if another run has locked a folder, as far as this machine can tell."""
-
-    def dataset(self, uris: Sequence[str]) -> ds.Dataset:
-        """Opens Parquet files as one table."""
