@@ -26,7 +26,6 @@ from pipeline.launch.compact import compact_command
 from transforms import storage
 from transforms.engines.contract import ModelSpec
 from transforms.front_end.patches import PatchSpec
-from transforms.parquet import write_table
 from transforms.schemas import (
     DatasetSpec,
     clips_schema,
@@ -34,6 +33,7 @@ from transforms.schemas import (
     part_name,
     patches_schema,
 )
+from transforms.tables import write_table
 
 SHARD_CLIPS, NUM_PATCHES, NUM_LABELS, SIZE = 64, 10, 200, 512
 LABELS = tuple(f"label {number}" for number in range(NUM_LABELS))

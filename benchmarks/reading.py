@@ -22,13 +22,13 @@ from pipeline.dataset.part_files import COMPACTED_PREFIX
 from pipeline.dataset.summary import dataset_totals
 from transforms.engines.contract import ModelSpec
 from transforms.front_end.patches import PatchSpec
-from transforms.parquet import write_table
 from transforms.schemas import (
     DatasetSpec,
     clips_schema,
     ledger_schema,
     part_name,
 )
+from transforms.tables import write_table
 
 PART_CLIPS, NUM_TRUTH, SIZE = 100_000, 50_000, 16
 LABELS = tuple(f"label {number}" for number in range(20))

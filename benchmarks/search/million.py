@@ -24,8 +24,8 @@ from benchmarks.support.machine import measure, save
 from pipeline.dataset.folder import Dataset
 from transforms.engines.contract import ModelSpec
 from transforms.front_end.patches import PatchSpec
-from transforms.parquet import write_table, write_tables
 from transforms.schemas import DatasetSpec, clips_schema, ledger_schema, part_name
+from transforms.tables import write_table, write_tables
 
 NUM_CLIPS, SIZE = 1_000_000, 512
 SHARD_CLIPS = (64, 4096)

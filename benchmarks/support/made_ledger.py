@@ -12,8 +12,8 @@ from pipeline.config import load_config
 from pipeline.dataset.part_files import COMPACTED_PREFIX
 from pipeline.launch.launch import Run, _run_content, prepare
 from transforms import storage
-from transforms.parquet import parquet_writer
 from transforms.schemas import TOP_LABELS_TYPE, ledger_schema, part_name
+from transforms.tables import parquet_writer
 
 MODEL = ROOT / "tests" / "data" / "random-tiny-tlpf.pb"
 LABELS = ("Bark", "Dog", "Rain")

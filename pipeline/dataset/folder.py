@@ -17,10 +17,13 @@ from pipeline.dataset.part_files import PARTS_KEY, PartFiles, together
 from pipeline.errors import ConfigError, DatasetError
 from transforms import storage
 from transforms.elements import shard_name
-from transforms.parquet import write_table
-from transforms.recordings.unfinished import UNFINISHED_FOLDER, is_unfinished_file
+from transforms.recordings.unfinished_files import (
+    UNFINISHED_FOLDER,
+    is_unfinished_file,
+)
 from transforms.schemas import LEDGER_FIELDS
 from transforms.storage import FileInfo, StorageError
+from transforms.tables import write_table
 
 FORMAT = "fsd-sinet-beam dataset"
 # Columns of the ledger that say which clips are done, and from which files and times.

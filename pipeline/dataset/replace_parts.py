@@ -27,8 +27,8 @@ from pipeline.dataset.part_files import (
 )
 from pipeline.errors import ConfigError, DatasetError
 from transforms import storage
-from transforms.parquet import parquet_writer
 from transforms.storage import StorageError
+from transforms.tables import parquet_writer
 
 # Metadata of ledger files that differs between parts.
 _WORKER_KEY = b"worker"

@@ -33,7 +33,7 @@ from tests.support.object_stores import (
     running_google,
 )
 from transforms import storage
-from transforms.parquet import write_table
+from transforms.tables import write_table
 
 NUM_CLIPS = 40
 

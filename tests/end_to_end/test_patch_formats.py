@@ -12,8 +12,8 @@ from pipeline.dataset.snapshot import vectors_of
 from tests.conftest import Command
 from tests.support.audio_files import make_readable
 from tests.support.datasets import read
-from transforms.parquet import rounded
 from transforms.schemas import PATCH_VALUES, check_outputs
+from transforms.tables import rounded
 
 OUTPUTS = "activations,embeddings,events"
 # With this hop, the file of 25 s is a recording of several segments.

@@ -3,6 +3,8 @@
 import ast
 import collections
 import pathlib
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -93,6 +95,7 @@ MODULE_ROOMS = {
         "inference": "steps",
         "pending": "steps",
         "parquet": "steps",
+        "tables": "steps",
         "embed": "steps",
         "tagger": "steps",
     },
@@ -193,6 +196,20 @@ def test_transforms_know_no_corpus() -> None:
     for path in MODULES:
         if "transforms" in path.parts:
             assert "fsd50k" not in path.read_text(encoding="utf-8").lower(), path
+
+
+def test_commands_that_read_a_dataset_start_without_beam() -> None:
+    paths = [path for path in MODULES if path.is_relative_to(ROOT / "pipeline/results")]
+    # It computes an embedding.
+    paths.remove(ROOT / "pipeline/results/search/audio_query.py")
+    names = [name_of(path).removesuffix(".__init__") for path in paths]
+    code = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)\n"
+        "sys.exit('apache_beam' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *names], cwd=ROOT)
+    assert done.returncode == 0
 
 
 def test_no_test_file_is_imported() -> None:

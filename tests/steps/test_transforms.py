@@ -161,7 +161,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[pathlib.Path]:
             yield file
         paths.append(pathlib.Path(uri))
 
-    monkeypatch.setattr("transforms.parquet.publish", recorded)
+    monkeypatch.setattr("transforms.tables.publish", recorded)
     return paths
 
 

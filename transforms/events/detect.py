@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import scipy.ndimage
 
 from transforms.elements import FloatArray
 from transforms.events.hierarchy import descendants
@@ -166,7 +165,11 @@ def _medians(scores: FloatArray, half: int) -> FloatArray:
     """Medians of all complete windows: `2 * half` patches fewer than given."""
     if len(scores) <= 2 * half:
         return scores[:0]
-    return scipy.ndimage.median_filter(scores, size=(2 * half + 1, 1))[half:-half]
+    # SciPy takes long to load, and few runs smooth.
+    from scipy.ndimage import median_filter
+
+    smoothed: FloatArray = median_filter(scores, size=(2 * half + 1, 1))
+    return smoothed[half:-half]
 
 
 class _Points(NamedTuple):

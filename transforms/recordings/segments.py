@@ -18,20 +18,19 @@ from transforms.front_end.patches import (
 )
 from transforms.job_control.counters import timed
 from transforms.job_control.permit import Permit
-from transforms.parquet import (
+from transforms.parquet import count_outcomes, ledger_table
+from transforms.recordings.measure import Recording, Segment
+from transforms.recordings.unfinished import UnfinishedRecording
+from transforms.schemas import DatasetSpec, events_schema, part_name, patches_schema
+from transforms.storage import join
+from transforms.tables import (
     Pooled,
     clip_events,
-    count_outcomes,
-    ledger_table,
     patches_table,
     pooled_table,
     write_table,
     write_tables,
 )
-from transforms.recordings.measure import Recording, Segment
-from transforms.recordings.unfinished import UnfinishedRecording
-from transforms.schemas import DatasetSpec, events_schema, part_name, patches_schema
-from transforms.storage import join
 
 
 def compute_segment(

@@ -12,7 +12,6 @@ The first pass then keeps the samples of each segment, until the segment has res
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -21,19 +20,21 @@ import pyarrow.parquet as pq
 
 from transforms import storage
 from transforms.elements import FloatArray, Prediction
-from transforms.parquet import write_table
 from transforms.recordings.measure import Recording
+from transforms.recordings.unfinished_files import (
+    RECORDING_NAME,
+    SAMPLES,
+    SEGMENT,
+    UNFINISHED_FOLDER,
+    is_unfinished_file,
+)
 from transforms.storage import StorageError
+from transforms.tables import write_table
 
-UNFINISHED_FOLDER = "unfinished"
 # Largest size of the samples that are kept of all recordings of a dataset.
 MAX_KEPT_BYTES = 20 * 10**9
-_RECORDING = "recording.json"
 _MATRICES = ("activations", "embeddings")
 _SILENT = "is_silent"
-_SEGMENT = re.compile(r"segment-(\d{5})\.parquet")
-_SAMPLES = re.compile(r"samples-(\d{5})\.f32")
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
 class UnfinishedRecording:
@@ -51,18 +52,18 @@ class UnfinishedRecording:
     def read_recording(self) -> Recording | None:
         """The result of an earlier first pass; None if there is none."""
         try:
-            values = json.loads(storage.read_file(self._file(_RECORDING)))
+            values = json.loads(storage.read_file(self._file(RECORDING_NAME)))
             return Recording.from_json(values)
         except (StorageError, TypeError, ValueError, KeyError):
             return None
 
     def write_recording(self, recording: Recording) -> None:
-        with storage.publish(self._file(_RECORDING)) as file:
+        with storage.publish(self._file(RECORDING_NAME)) as file:
             file.write(json.dumps(recording.as_json()).encode())
 
     def done(self) -> set[int]:
         """Indices of the segments that have results."""
-        names = map(_SEGMENT.fullmatch, storage.list_names(self.folder))
+        names = map(SEGMENT.fullmatch, storage.list_names(self.folder))
         return {int(name[1]) for name in names if name}
 
     def write_results(
@@ -114,7 +115,7 @@ class UnfinishedRecording:
 
     def kept(self) -> set[int]:
         """Indices of the segments of which samples are kept."""
-        names = map(_SAMPLES.fullmatch, storage.list_names(self.folder))
+        names = map(SAMPLES.fullmatch, storage.list_names(self.folder))
         return {int(name[1]) for name in names if name}
 
     def write_samples(self, index: int, samples: FloatArray) -> None:
@@ -126,16 +127,16 @@ class UnfinishedRecording:
         return sum(
             info.size_bytes or 0
             for info in storage.list_files(self._root, recursive=True)
-            if _SAMPLES.fullmatch(storage.file_name(info.uri))
+            if SAMPLES.fullmatch(storage.file_name(info.uri))
         )
 
     def forget_samples(self) -> None:
         """Removes the samples that were kept."""
-        self._remove(lambda name: bool(_SAMPLES.fullmatch(name)))
+        self._remove(lambda name: bool(SAMPLES.fullmatch(name)))
 
     def remove(self) -> None:
         """Removes the folder, results last: without them the recording begins anew."""
-        self._remove(lambda name: name == _RECORDING)
+        self._remove(lambda name: name == RECORDING_NAME)
         self._remove(is_unfinished_file)
         storage.prune_folder(self.folder, storage.folder_of(self._root))
 
@@ -161,13 +162,7 @@ def num_done_segments(output: str) -> int:
         output: Folder of the dataset.
     """
     files = storage.list_files(storage.join(output, UNFINISHED_FOLDER), recursive=True)
-    return sum(bool(_SEGMENT.fullmatch(storage.file_name(f.uri))) for f in files)
-
-
-def is_unfinished_file(name: str) -> bool:
-    """Whether a file in the folder of a recording was written by this module."""
-    patterns = (_SEGMENT, _SAMPLES, _TEMPORARY)
-    return name == _RECORDING or any(p.fullmatch(name) for p in patterns)
+    return sum(bool(SEGMENT.fullmatch(storage.file_name(f.uri))) for f in files)
 
 
 def _matrix(column: pa.ChunkedArray) -> FloatArray:

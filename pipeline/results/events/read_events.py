@@ -15,8 +15,8 @@ from pipeline.results.events.clip_blocks import ClipBlocks
 from transforms.elements import AudioInfo, Clip
 from transforms.events.settings import EventSettings, LabelThresholds
 from transforms.events.table import EVENTS_SCHEMA
-from transforms.parquet import clip_events
 from transforms.recorded_at.choose import RECORDED_AT_COLUMN
+from transforms.tables import clip_events
 
 
 @dataclasses.dataclass(frozen=True)

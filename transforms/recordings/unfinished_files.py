@@ -1,0 +1,18 @@
+"""Names of the files of recordings that are not finished yet; see UnfinishedRecording.
+
+Readers of a dataset need the names, and nothing that decodes audio.
+"""
+
+import re
+
+UNFINISHED_FOLDER = "unfinished"
+RECORDING_NAME = "recording.json"
+SEGMENT = re.compile(r"segment-(\d{5})\.parquet")
+SAMPLES = re.compile(r"samples-(\d{5})\.f32")
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+
+
+def is_unfinished_file(name: str) -> bool:
+    """Whether UnfinishedRecording has written a file with this name."""
+    patterns = (SEGMENT, SAMPLES, _TEMPORARY)
+    return name == RECORDING_NAME or any(p.fullmatch(name) for p in patterns)
