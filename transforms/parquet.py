@@ -14,21 +14,12 @@ import time
 import apache_beam as beam
 import pyarrow as pa
 
-from transforms.elements import (
-    Clip,
-    Shard,
-    ShardSummary,
-)
+from transforms.elements import Clip, Shard, ShardSummary
 from transforms.job_control.counters import count, timed
 from transforms.job_control.permit import Permit
 from transforms.job_control.status import report_clip
 from transforms.manifest import FILE_MODIFIED_COLUMN, FILE_SIZE_COLUMN
-from transforms.schemas import (
-    LEDGER_FIELDS,
-    DatasetSpec,
-    ledger_schema,
-    part_name,
-)
+from transforms.schemas import LEDGER_FIELDS, DatasetSpec, ledger_schema, part_name
 from transforms.storage import join
 from transforms.tables import model_tables, write_table
 
