@@ -200,7 +200,7 @@ def test_transforms_know_no_corpus() -> None:
 
 def test_commands_that_read_a_dataset_start_without_beam() -> None:
     paths = [path for path in MODULES if path.is_relative_to(ROOT / "pipeline/results")]
-    # It computes an embedding.
+    # Computes the embedding of a file, with the steps of a run.
     paths.remove(ROOT / "pipeline/results/search/audio_query.py")
     names = [name_of(path).removesuffix(".__init__") for path in paths]
     code = (

@@ -201,11 +201,12 @@ def test_a_file_for_arrow_holds_nothing_of_python(data: bytes) -> None:
 
 
 def test_parquet_is_read(root: str) -> None:
-    uri = f"{root}/k=v/part 0#.parquet"
-    with storage.publish(uri) as file:
-        pq.write_table(pa.table({"n": [7]}), file)
-    table = pq.ParquetFile(storage.open_arrow(uri)).read()
-    assert table.to_pydict() == {"n": [7]}
+    parts = [f"{root}/k=v/part {index}#.parquet" for index in range(2)]
+    for index, uri in enumerate(parts):
+        with storage.publish(uri) as file:
+            pq.write_table(pa.table({"n": [index]}), file)
+    tables = [pq.ParquetFile(storage.open_arrow(uri)).read() for uri in parts]
+    assert [table.to_pydict() for table in tables] == [{"n": [0]}, {"n": [1]}]
 
 
 def test_empty_folders_are_removed_up_to_the_root(root: str) -> None:

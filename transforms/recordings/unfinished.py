@@ -27,6 +27,8 @@ from transforms.recordings.unfinished_files import (
     SEGMENT,
     UNFINISHED_FOLDER,
     is_unfinished_file,
+    samples_name,
+    segment_name,
 )
 from transforms.storage import StorageError
 from transforms.tables import write_table
@@ -149,10 +151,10 @@ class UnfinishedRecording:
         return storage.join(self.folder, name)
 
     def _results_file(self, index: int) -> str:
-        return self._file(f"segment-{index:05d}.parquet")
+        return self._file(segment_name(index))
 
     def _samples_file(self, index: int) -> str:
-        return self._file(f"samples-{index:05d}.f32")
+        return self._file(samples_name(index))
 
 
 def num_done_segments(output: str) -> int:

@@ -12,6 +12,16 @@ SAMPLES = re.compile(r"samples-(\d{5})\.f32")
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
+def segment_name(index: int) -> str:
+    """Name of the file with the results of a segment."""
+    return f"segment-{index:05d}.parquet"
+
+
+def samples_name(index: int) -> str:
+    """Name of the file with the samples of a segment."""
+    return f"samples-{index:05d}.f32"
+
+
 def is_unfinished_file(name: str) -> bool:
     """Whether UnfinishedRecording has written a file with this name."""
     patterns = (SEGMENT, SAMPLES, _TEMPORARY)

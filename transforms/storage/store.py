@@ -60,8 +60,8 @@ def arrow_file(data: bytes) -> pa.NativeFile:
     """Returns a file that Arrow can read, with a copy of the data in Arrow's memory.
 
     A thread of Arrow may be the last to let go of a file, even after the call that read
-    it. If the data were Python's, it would wait for the interpreter, and abort the
-    process if the interpreter ends meanwhile.
+    the file. A thread that frees memory of Python waits for the interpreter, and aborts
+    the process if the interpreter ends meanwhile.
     """
     buffer = pa.allocate_buffer(len(data))
     with pa.FixedSizeBufferWriter(buffer) as writer:
