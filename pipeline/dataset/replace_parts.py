@@ -89,24 +89,7 @@ def finish_swap(dataset: Dataset) -> None:
                 for _ in pool.map(storage.delete_file, replaced):
                     pass
         write_record(dataset.root, record.closed())
-    _remove_staged(dataset, record.swaps[-1].tables if record.swaps else ())
-
-
-def _remove_staged(dataset: Dataset, tables: Sequence[str]) -> None:
-    """Removes the folder for new parts with its files.
-
-    Args:
-        dataset: A dataset that this process has locked.
-        tables: Tables that may have left an empty folder.
-    """
-    staging = storage.join(dataset.root, STAGING_FOLDER)
-    if not storage.list_names(staging):
-        return
-    for info in storage.list_files(staging, recursive=True, hidden=True):
-        storage.delete_file(info.uri)
-        storage.prune_folder(storage.folder_of(info.uri), dataset.root)
-    for table in tables:
-        storage.prune_folder(storage.join(staging, *table.split("/")), dataset.root)
+    storage.delete_folder(storage.join(dataset.root, STAGING_FOLDER))
 
 
 def _put_in_place(files: PartFiles, table: str, part: str) -> None:

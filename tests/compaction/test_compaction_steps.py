@@ -113,6 +113,16 @@ def test_a_compaction_that_is_killed_at_any_step_is_ended_by_the_next_one(
     assert num_steps > 40
 
 
+def test_an_empty_folder_that_a_killed_compaction_left_is_removed(
+    made: Dataset, tmp_path: pathlib.Path
+) -> None:
+    root = shutil.copytree(made.root, tmp_path / "out")
+    compact(str(root))
+    (root / "compacting" / "clips").mkdir(parents=True)
+    compact(str(root))
+    assert not (root / "compacting").exists()
+
+
 def test_a_file_that_is_lost_in_a_swap_is_named(
     made: Dataset,
     tmp_path: pathlib.Path,

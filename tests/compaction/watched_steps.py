@@ -8,7 +8,7 @@ import pytest
 from transforms import storage
 
 WatchSteps = Callable[[Callable[[], None]], None]
-_STEPS = ("publish", "move_file", "delete_file")
+_STEPS = ("publish", "move_file", "delete_file", "delete_folder")
 
 
 class Killed(BaseException):

@@ -220,6 +220,14 @@ def test_empty_folders_are_removed_up_to_the_root(root: str) -> None:
     assert storage.list_names(root) == {"run.json"}
 
 
+def test_a_removal_of_empty_folders_that_was_killed_is_ended_by_the_next(
+    tmp_path: pathlib.Path,
+) -> None:
+    (tmp_path / "t").mkdir()
+    storage.prune_folder(f"{tmp_path}/t/gone", str(tmp_path))
+    assert not storage.list_names(str(tmp_path))
+
+
 def test_check_writable_refuses_a_file(root: str) -> None:
     storage.check_writable(f"{root}/new")
     put(f"{root}/a")

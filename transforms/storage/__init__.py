@@ -257,7 +257,7 @@ def move_file(uri: str, to: str) -> None:
 
 
 def prune_folder(folder: str, root: str) -> None:
-    """Deletes a folder if it is empty, then its empty parents up to `root`."""
+    """Deletes a folder if it is empty or gone, then empty parents up to `root`."""
     store_for(folder).prune(folder, root)
 
 

@@ -171,8 +171,10 @@ class LocalStore:
 
     def prune(self, folder: str, root: str) -> None:
         with _problems(folder, "unwritable"):
-            while folder != root and os.path.isdir(folder) and not os.listdir(folder):
-                os.rmdir(folder)
+            while folder != root and not self.names(folder):
+                # A process that was killed may have deleted it, but not its parents.
+                with contextlib.suppress(FileNotFoundError):
+                    os.rmdir(folder)
                 folder = os.path.dirname(folder)
 
     def check_writable(self, folder: str) -> None:

@@ -197,7 +197,7 @@ class Store(Protocol):
         """Gives a file another name in the same store; readers see it complete."""
 
     def prune(self, folder: str, root: str) -> None:
-        """Deletes a folder if it is empty, then its empty parents up to `root`."""
+        """Deletes a folder if it is empty or gone, then empty parents up to `root`."""
 
     def check_writable(self, folder: str) -> None:
         """Raises StorageError if files cannot be written below the folder."""
