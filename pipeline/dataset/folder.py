@@ -244,33 +244,39 @@ class Dataset:
 
     def remove(self) -> None:
         """Removes the dataset: the ledger first, run.json last."""
-        self.remove_temporary()
+        parts = [*self._parts_among(self.remove_temporary())]
         self.remove_unfinished([])
         remove_indexes(self.root)
-        parts = [info.uri for _, info in self.all_parts()]
-        ledger = set(self.parts("ledger"))
-        for uri in sorted(parts, key=lambda uri: uri not in ledger):
-            storage.delete_file(uri)
+        for _, info in sorted(parts, key=lambda part: part[0] != "ledger"):
+            storage.delete_file(info.uri)
         storage.delete_file(storage.join(self.root, RECORD_NAME))
-        for folder in sorted({storage.folder_of(uri) for uri in parts}):
-            storage.prune_folder(folder, self.root)
+        for table in sorted({table for table, _ in parts}):
+            storage.prune_folder(storage.join(self.root, *table.split("/")), self.root)
         storage.delete_file(self._run_path)
 
     def remove_uncommitted(self) -> None:
         """Removes temporary files, and parts whose shard has no ledger file."""
-        self.remove_temporary()
-        committed = {storage.file_name(uri) for uri in self.parts("ledger")}
-        for _, info in self.all_parts():
+        parts = [*self._parts_among(self.remove_temporary())]
+        committed = {
+            storage.file_name(info.uri) for table, info in parts if table == "ledger"
+        }
+        for _, info in parts:
             if storage.file_name(info.uri) not in committed:
                 storage.delete_file(info.uri)
 
-    def remove_temporary(self) -> None:
-        """Removes the plan, and files that killed processes had begun to write."""
+    def remove_temporary(self) -> list[FileInfo]:
+        """Removes the plan, and files that killed processes had begun to write.
+
+        Returns:
+            All files that were there, so that a large bucket is listed only once.
+        """
         storage.delete_file(self.plan_path)
-        for info in self._files(recursive=True):
+        files = self._files(recursive=True)
+        for info in files:
             name = storage.file_name(info.uri)
             if _TEMPORARY.fullmatch(name) or INDEX_TEMPORARY.fullmatch(name):
                 storage.delete_file(info.uri)
+        return files
 
     def remove_indexes(self) -> None:
         """Removes search indexes before rows are computed again.
@@ -326,15 +332,15 @@ class Dataset:
     def table_sizes(self, parts: Iterable[str]) -> dict[str, dict[str, int]]:
         """Returns part -> table in which it has a file -> size of the file in bytes."""
         sizes: dict[str, dict[str, int]] = {part: {} for part in parts}
-        for table, info in self.all_parts():
+        for table, info in self._parts_among(self._files(recursive=True)):
             name = storage.file_name(info.uri)
             if name in sizes:
                 sizes[name][table] = info.size_bytes or 0
         return sizes
 
-    def all_parts(self) -> Iterator[tuple[str, FileInfo]]:
+    def _parts_among(self, files: Iterable[FileInfo]) -> Iterator[tuple[str, FileInfo]]:
         """Yields table and file of the parts of all tables, committed or not."""
-        for info in self._files(recursive=True):
+        for info in files:
             folder, _, name = info.uri[len(self.root) + 1 :].rpartition("/")
             if _PART.fullmatch(name) and _PART_FOLDER.fullmatch(folder):
                 yield folder, info
