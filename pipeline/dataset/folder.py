@@ -19,6 +19,7 @@ from transforms import storage
 from transforms.elements import shard_name
 from transforms.recordings.unfinished_files import (
     UNFINISHED_FOLDER,
+    is_recording_folder,
     is_unfinished_file,
 )
 from transforms.schemas import LEDGER_FIELDS
@@ -242,8 +243,12 @@ class Dataset:
             carried = rows.schema.names[len(LEDGER_FIELDS) :]
         return self.files.read_blocks("ledger", parts, [*DONE_COLUMNS, *carried])
 
-    def remove(self) -> None:
-        """Removes the dataset: the ledger first, run.json last."""
+    def remove_rows(self) -> None:
+        """Removes all rows, the ledger first, and everything that was made of them.
+
+        run.json stays until the next run replaces it: without it, a folder that also
+        has files of the user is refused, if this process is killed.
+        """
         parts = [*self._parts_among(self.remove_temporary())]
         self.remove_unfinished([])
         remove_indexes(self.root)
@@ -252,7 +257,6 @@ class Dataset:
         storage.delete_file(storage.join(self.root, RECORD_NAME))
         for table in sorted({table for table, _ in parts}):
             storage.prune_folder(storage.join(self.root, *table.split("/")), self.root)
-        storage.delete_file(self._run_path)
 
     def remove_uncommitted(self) -> None:
         """Removes temporary files, and parts whose shard has no ledger file."""
@@ -296,15 +300,16 @@ class Dataset:
             kept: clip_ids of the recordings that keep it, text or Arrow strings.
         """
         folder = storage.join(self.root, UNFINISHED_FOLDER)
-        if not storage.list_names(folder):
-            return
-        names = {shard_name([str(clip_id)]) for clip_id in kept}
-        for info in storage.list_files(folder, recursive=True, hidden=True):
-            place = storage.folder_of(info.uri)
-            is_ours = is_unfinished_file(storage.file_name(info.uri))
-            if is_ours and storage.file_name(place) not in names:
-                storage.delete_file(info.uri)
-                storage.prune_folder(place, self.root)
+        found = storage.list_names(folder)
+        names = {shard_name([str(clip_id)]) for clip_id in kept} if found else set()
+        for name in filter(is_recording_folder, sorted(found - names)):
+            place = storage.join(folder, name)
+            for info in storage.list_files(place, hidden=True):
+                if is_unfinished_file(storage.file_name(info.uri)):
+                    storage.delete_file(info.uri)
+            # A killed worker may have left it empty.
+            storage.prune_folder(place, folder)
+        storage.prune_folder(folder, self.root)
 
     def forget_failed(self) -> None:
         """Removes the rows of failed clips from the ledger, so that a run repeats them.

@@ -127,6 +127,7 @@ def _show(dataset: Dataset, note: JobNote, job: JobState | None, num_clips: int)
         with dataset.locked():
             JobFolder(dataset).remove()
             dataset.remove_temporary()
+            dataset.remove_unfinished([])
             totals = dataset_totals(dataset)
             finish_run(dataset, _runner(note).job_counters(note), totals)
         print(summary_text(dataset, totals, None))

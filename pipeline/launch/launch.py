@@ -164,7 +164,7 @@ def extract_command(config: RunConfig, early: JobProcess | None) -> int:
             # The notes of deaths are removed, so that all clips are tried again.
             JobFolder(run.dataset).remove()
         if config.overwrite:
-            run.dataset.remove()
+            run.dataset.remove_rows()
             # Removes files of large parts that were never put in their places.
             finish_swap(run.dataset)
         run.dataset.remove_uncommitted()
@@ -241,6 +241,8 @@ def _execute(run: Run, early: JobProcess | None) -> int:
         except (KeyboardInterrupt, JobError, StorageError, OSError) as error:
             return _ended_early(run, error)
     else:
+        # A run may have been killed after its last shard.
+        dataset.remove_unfinished([])
         said = counted(plan.manifest.num_rows, "clip is", "clips are")
         print(f"nothing to do: {said} done")
         totals = known or summary.dataset_totals(dataset)

@@ -323,6 +323,9 @@ def test_a_run_killed_after_its_last_shard_is_finished_by_the_next_run(
         json.dumps(run | {"state": "running", "totals": None})
     )
     (copied / "plan.arrow").touch()
+    for name in ("0" * 20, "1" * 20):
+        (copied / "unfinished" / name).mkdir(parents=True)
+    (copied / "unfinished" / name / "samples-00001.f32").touch()
     fsdsinet("extract", corpus, "--model", tiny_model, "--output", copied)
     again = json.loads((copied / "run.json").read_text())
     assert (again["state"], again["totals"]) == ("finished", run["totals"])

@@ -122,6 +122,17 @@ def test_clips_are_the_mean_and_maximum_of_their_patches(output: pathlib.Path) -
         np.testing.assert_array_equal(scores, clip["activations_mean"][best])
 
 
+def test_a_run_that_was_killed_while_it_replaces_a_dataset_can_be_repeated(
+    output: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    dataset = Dataset(str(shutil.copytree(output, tmp_path / "out")))
+    (tmp_path / "out" / "mine.csv").touch()
+    dataset.remove_rows()
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"run.json", "mine.csv"}
+    dataset.check_writable()
+    assert not dataset.committed()
+
+
 def test_run_json_is_enough_to_repeat_the_run(output: pathlib.Path) -> None:
     run = json.loads((output / "run.json").read_text())
     assert run["state"] == "finished"

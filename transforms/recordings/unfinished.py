@@ -140,7 +140,8 @@ class UnfinishedRecording:
         """Removes the folder, results last: without them the recording begins anew."""
         self._remove(lambda name: name == RECORDING_NAME)
         self._remove(is_unfinished_file)
-        storage.prune_folder(self.folder, storage.folder_of(self._root))
+        # Not its parent, in which another worker may be making a folder.
+        storage.prune_folder(self.folder, self._root)
 
     def _remove(self, is_chosen: Callable[[str], bool]) -> None:
         for info in storage.list_files(self.folder, hidden=True):

@@ -9,6 +9,8 @@ UNFINISHED_FOLDER = "unfinished"
 RECORDING_NAME = "recording.json"
 SEGMENT = re.compile(r"segment-(\d{5})\.parquet")
 SAMPLES = re.compile(r"samples-(\d{5})\.f32")
+# As `shard_name` makes it.
+_FOLDER = re.compile(r"[0-9a-f]{20}")
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
@@ -20,6 +22,11 @@ def segment_name(index: int) -> str:
 def samples_name(index: int) -> str:
     """Name of the file with the samples of a segment."""
     return f"samples-{index:05d}.f32"
+
+
+def is_recording_folder(name: str) -> bool:
+    """Whether a folder in UNFINISHED_FOLDER may be that of a recording."""
+    return bool(_FOLDER.fullmatch(name))
 
 
 def is_unfinished_file(name: str) -> bool:

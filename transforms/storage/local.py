@@ -27,6 +27,8 @@ _FIRST_US, _LAST_US = (
     (time.replace(tzinfo=datetime.UTC) - _EPOCH) // datetime.timedelta(microseconds=1)
     for time in (datetime.datetime.min, datetime.datetime.max)
 )
+# Errors of rmdir for a folder with files, and for a file.
+_NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 _AGAIN = "and run the same command again"
 _PERMISSIONS = "give this user write permission for {folder}, or choose another folder"
 # What to do about an error of the system, by error number.
@@ -171,10 +173,16 @@ class LocalStore:
 
     def prune(self, folder: str, root: str) -> None:
         with _problems(folder, "unwritable"):
-            while folder != root and not self.names(folder):
-                # A process that was killed may have deleted it, but not its parents.
-                with contextlib.suppress(FileNotFoundError):
+            while folder != root:
+                try:
                     os.rmdir(folder)
+                except FileNotFoundError:
+                    # A killed process may have deleted it, but not its parents.
+                    pass
+                except OSError as error:
+                    if error.errno in _NOT_EMPTY:
+                        return
+                    raise
                 folder = os.path.dirname(folder)
 
     def check_writable(self, folder: str) -> None:
