@@ -92,7 +92,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
             [sys.executable, script, model, output, *files, *options],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=200,
             env={**os.environ, "TF_NUM_INTRAOP_THREADS": str(num_threads)},
         )
         assert completed.returncode == 0, completed.stderr

@@ -14,7 +14,6 @@ from pipeline.runners.workers.boot import boot_path
 from tests.cluster.flink_jobs import (
     NUM_CLIPS,
     FlinkJob,
-    free_port,
     listens,
     on_flink,
     running_flink,
@@ -22,6 +21,7 @@ from tests.cluster.flink_jobs import (
 from tests.conftest import ROOT, Command
 from tests.support.audio_files import make_wav
 from tests.support.killed_runs import LONG_CLIP
+from tests.support.object_stores import free_port
 from tests.support.processes import DEADLINE_S, wait_for
 
 

@@ -50,13 +50,6 @@ def on_flink(
     return [*arguments, master, f"--flink_job_server_jar={JOB_SERVER}", *beam_flags]
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("localhost", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
 def listens(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("localhost", port)) == 0

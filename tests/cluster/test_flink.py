@@ -16,13 +16,13 @@ from tests.cluster.flink_jobs import (
     Arguments,
     FlinkJob,
     counters,
-    free_port,
     listens,
     workers,
 )
 from tests.conftest import ROOT, Command
 from tests.support.datasets import assert_same_dataset, assert_tidy, read
 from tests.support.killed_runs import num_committed, worker_held
+from tests.support.object_stores import free_port
 from tests.support.processes import DEADLINE_S, running, wait_for
 
 pytest_plugins = ["tests.cluster.flink_fixtures"]

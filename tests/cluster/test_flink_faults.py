@@ -111,6 +111,8 @@ def test_stopping_the_launcher_stops_the_job(
             wait_for(lambda: num_committed(output) >= 2)
             java = [pid for pid in processes_naming(str(tmp)) if is_java(pid)]
             process.send_signal(number)
+            # Else the job might end before the cluster has the time to cancel it.
+            wait_for(lambda: "RUNNING" not in states(flink))
         _, stderr = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130
     assert "to continue, run the same command again" in stderr

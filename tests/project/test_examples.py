@@ -132,9 +132,11 @@ def test_the_notebook_runs_on_the_demo(installation: Installation) -> None:
     ran = installation.folder / "ran.ipynb"
     installation.run(
         "-c",
-        "import nbclient, nbformat, sys\n"
+        "import nbclient, nbformat, sys, traitlets.config\n"
         "notebook = nbformat.read(sys.argv[1], as_version=4)\n"
-        "nbclient.NotebookClient(notebook, timeout=200).execute()\n"
+        # Without ports, which other programs may get before the kernel has started.
+        "config = traitlets.config.Config(KernelManager={'transport': 'ipc'})\n"
+        "nbclient.NotebookClient(notebook, timeout=200, config=config).execute()\n"
         "nbformat.write(notebook, sys.argv[2])\n",
         EXAMPLES / "dataset.ipynb",
         ran,

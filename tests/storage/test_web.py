@@ -33,7 +33,7 @@ from transforms.storage import Limits, StorageError, WebStore
 LIMITS = Limits(timeout_s=60, total_s=120, attempts=3, backoff_s=0.01, max_bytes=10**6)
 # Short, for faults that last until a limit ends them.
 LIMITS_OF_FAULT: dict[Fault, Limits] = {
-    hang: dataclasses.replace(LIMITS, timeout_s=0.5),
+    hang: dataclasses.replace(LIMITS, timeout_s=3),
     trickle: dataclasses.replace(LIMITS, total_s=2),
 }
 DATA = bytes(range(256)) * 20

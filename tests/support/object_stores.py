@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pathlib
+import secrets
 import socket
 import subprocess
 import threading
@@ -28,9 +29,15 @@ _START_S = 120
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that no program uses.
+
+    The system gives none of these to programs that ask for any port (Linux: 32768 to
+    60999), so that none of those gets it before a server of a test has started.
+    """
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", secrets.choice(range(20_000, 32_000))))
+            return int(probe.getsockname()[1])
 
 
 def require_minio() -> None:

@@ -10,6 +10,7 @@ variable nothing is written.
 import contextlib
 import dataclasses
 import functools
+import glob
 import json
 import os
 import pathlib
@@ -182,7 +183,8 @@ def add_reused(audio_s: float) -> None:
 def read_statuses(folder: str) -> dict[int, WorkerStatus]:
     """The last status of every worker process that wrote one, by process id."""
     statuses = {}
-    for path in pathlib.Path(folder).glob("*.json"):
+    # Not Path.glob, which fails if the folder is removed meanwhile.
+    for path in map(pathlib.Path, glob.glob(f"{glob.escape(folder)}/*.json")):
         # A line may be incomplete while it is written (the next call reads it again),
         # and the pool removes the file of a worker that ended.
         with contextlib.suppress(ValueError, FileNotFoundError):

@@ -23,6 +23,8 @@ from transforms.storage.errors import StorageError
 
 RENEW_S = 5.0
 LEASE_S = 20.0
+# Longest time to wait for the end of a renewal that is under way.
+_STOP_S = 5.0
 # Time between writing a lock and reading it again to see who wrote last.
 _SETTLE_S = 0.5
 
@@ -50,7 +52,7 @@ def lease(files: _Files, uri: str, say: Callable[[str], None]) -> Iterator["Leas
         yield held
     finally:
         held.stop.set()
-        renewal.join(RENEW_S)
+        renewal.join(_STOP_S)
         with contextlib.suppress(StorageError):
             # A write that is still under way would create the lock again.
             if not renewal.is_alive() and held.is_held():
