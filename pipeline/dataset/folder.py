@@ -246,8 +246,8 @@ class Dataset:
     def remove_rows(self) -> None:
         """Removes all rows, the ledger first, and everything that was made of them.
 
-        run.json stays until the next run replaces it: without it, a folder that also
-        has files of the user is refused, if this process is killed.
+        run.json stays until the next run replaces it. If this process is killed before,
+        a folder with files of the user but without run.json would be refused.
         """
         parts = [*self._parts_among(self.remove_temporary())]
         self.remove_unfinished([])
@@ -255,8 +255,8 @@ class Dataset:
         for _, info in sorted(parts, key=lambda part: part[0] != "ledger"):
             storage.delete_file(info.uri)
         storage.delete_file(storage.join(self.root, RECORD_NAME))
-        for table in sorted({table for table, _ in parts}):
-            storage.prune_folder(storage.join(self.root, *table.split("/")), self.root)
+        for folder in sorted({storage.folder_of(info.uri) for _, info in parts}):
+            storage.prune_folder(folder, self.root)
 
     def remove_uncommitted(self) -> None:
         """Removes temporary files, and parts whose shard has no ledger file."""
@@ -272,7 +272,7 @@ class Dataset:
         """Removes the plan, and files that killed processes had begun to write.
 
         Returns:
-            All files that were there, so that a large bucket is listed only once.
+            All files that the folder had, so that callers need not list it again.
         """
         storage.delete_file(self.plan_path)
         files = self._files(recursive=True)
@@ -307,7 +307,7 @@ class Dataset:
             for info in storage.list_files(place, hidden=True):
                 if is_unfinished_file(storage.file_name(info.uri)):
                     storage.delete_file(info.uri)
-            # A killed worker may have left it empty.
+            # A killed worker may have left an empty folder.
             storage.prune_folder(place, folder)
         storage.prune_folder(folder, self.root)
 

@@ -111,7 +111,7 @@ def test_stopping_the_launcher_stops_the_job(
             wait_for(lambda: num_committed(output) >= 2)
             java = [pid for pid in processes_naming(str(tmp)) if is_java(pid)]
             process.send_signal(number)
-            # Else the job might end before the cluster has the time to cancel it.
+            # A worker that is let go now might end the job before it is cancelled.
             wait_for(lambda: "RUNNING" not in states(flink))
         _, stderr = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130

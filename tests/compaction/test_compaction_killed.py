@@ -148,7 +148,7 @@ def kill_at_random_moments(
     assert commands.wait().returncode == 0
     whole_s = time.monotonic() - start
     assert 1 < len(Snapshot(root, None).parts) <= MOST_LARGE
-    # They grow, because the readers and other tests may make compactions slower.
+    # The delays grow, because readers and other tests may make compactions slower.
     delays_s = (rng.uniform(0, whole_s * (1 + n / 50)) for n in itertools.count())
     copies = itertools.count()
     while total.num_killed < num_kills:

@@ -134,7 +134,7 @@ def test_the_notebook_runs_on_the_demo(installation: Installation) -> None:
         "-c",
         "import nbclient, nbformat, sys, traitlets.config\n"
         "notebook = nbformat.read(sys.argv[1], as_version=4)\n"
-        # Without ports, which other programs may get before the kernel has started.
+        # The kernel uses no ports: other programs may take them before it has started.
         "config = traitlets.config.Config(KernelManager={'transport': 'ipc'})\n"
         "nbclient.NotebookClient(notebook, timeout=200, config=config).execute()\n"
         "nbformat.write(notebook, sys.argv[2])\n",

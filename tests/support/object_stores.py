@@ -31,8 +31,9 @@ _START_S = 120
 def free_port() -> int:
     """A port that no program uses.
 
-    The system gives none of these to programs that ask for any port (Linux: 32768 to
-    60999), so that none of those gets it before a server of a test has started.
+    Programs that ask the system for any port get one from 32768 to 60999 (on Linux).
+    The port is none of these, so that no such program takes it before the server of a
+    test has started.
     """
     while True:
         with contextlib.suppress(OSError), socket.socket() as probe:

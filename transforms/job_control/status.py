@@ -183,7 +183,7 @@ def add_reused(audio_s: float) -> None:
 def read_statuses(folder: str) -> dict[int, WorkerStatus]:
     """The last status of every worker process that wrote one, by process id."""
     statuses = {}
-    # Not Path.glob, which fails if the folder is removed meanwhile.
+    # Path.glob would fail if the folder is removed meanwhile.
     for path in map(pathlib.Path, glob.glob(f"{glob.escape(folder)}/*.json")):
         # A line may be incomplete while it is written (the next call reads it again),
         # and the pool removes the file of a worker that ended.

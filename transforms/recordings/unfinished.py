@@ -140,7 +140,7 @@ class UnfinishedRecording:
         """Removes the folder, results last: without them the recording begins anew."""
         self._remove(lambda name: name == RECORDING_NAME)
         self._remove(is_unfinished_file)
-        # Not its parent, in which another worker may be making a folder.
+        # The parent stays, because another worker may be making a folder in it.
         storage.prune_folder(self.folder, self._root)
 
     def _remove(self, is_chosen: Callable[[str], bool]) -> None:

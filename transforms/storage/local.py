@@ -177,7 +177,7 @@ class LocalStore:
                 try:
                     os.rmdir(folder)
                 except FileNotFoundError:
-                    # A killed process may have deleted it, but not its parents.
+                    # A killed process may have deleted the folder, but not its parents.
                     pass
                 except OSError as error:
                     if error.errno in _NOT_EMPTY:
